@@ -13,14 +13,14 @@ import xarray as xr
 from jaxdark import __version__, results
 from jaxdark.constraints.registry import all_constraints, verdicts
 from jaxdark.constraints.verdict import Constraint, Verdict
-from jaxdark.dark.model import SplitDarkSector
 from jaxdark.errors import RequestError
 from jaxdark.inference.importance import batched
-from jaxdark.inference.priors import prior_of
+from jaxdark.inference.priors import Prior, prior_of
 from jaxdark.inputs import StandardModel, load_inputs
+from jaxdark.measurements import dataset_names, load_dataset
 
 
-def constrain(tree):
+def constrain(tree, prior: Prior | None = None):
     """The result with the group `constraints` and with what each constraint cuts in its summary.
 
     The group holds value, limit (infinite where there is none) and ratio (above 1: excluded) with the dimensions
@@ -28,18 +28,17 @@ def constrain(tree):
 
     Args:
         tree: an ArviZ object of `jaxdark.sample`; its own inputs are used.
+        prior: the one it was sampled with, where that was not one of jaxdark's.
 
     Raises:
-        RequestError: the result was made by another version.
+        RequestError: the result was made by another version, from data that have changed since, or with another prior.
     """
-    summary, sm = results.summary(tree), load_inputs(results.attributes(tree)["inputs"])
-    if summary["versions"]["jaxdark"] != __version__:
-        raise RequestError(
-            f"expected a result of jaxdark {__version__}, got one of {summary['versions']['jaxdark']}; sample it again"
-        )
-    wanted = all_constraints(SplitDarkSector, summary["g_minus_2"])
-    prior, posterior = prior_of(summary["region"]), tree["posterior"]
+    attributes, posterior = results.attributes(tree), tree["posterior"]
+    summary, sm = attributes["summary"], load_inputs(attributes["inputs"])
+    prior = prior or prior_of(summary["region"], summary["model"])
+    _check_origin(attributes, prior)
     vectors = np.stack([np.asarray(posterior[name]) for name in prior.names], axis=-1)
+    wanted = all_constraints(type(prior.model(vectors[0, 0])), summary["g_minus_2"])
     found = on_vectors(vectors.reshape(-1, len(prior.names)), prior.model, sm, wanted)
     shape = (len(wanted), *vectors.shape[:2])
     of_draws = {name: values.T.reshape(shape) for name, values in found._asdict().items()}
@@ -51,6 +50,27 @@ def constrain(tree):
         {"constraint": [entry.id for entry in wanted]} | {name: posterior[name].values for name in ("chain", "draw")},
     )
     return results.with_group(tree, "constraints", group, summary=summary | cuts(found.ratio > 1, wanted))
+
+
+def _check_origin(attributes: dict[str, Any], prior: Prior) -> None:
+    """Refuse a result that the present code, data or prior would not have made."""
+    summary = attributes["summary"]
+    if summary["versions"]["jaxdark"] != __version__:
+        raise RequestError(
+            f"expected a result of jaxdark {__version__}, got one of {summary['versions']['jaxdark']}; sample it again"
+        )
+    if summary["data"] in dataset_names():
+        known, used = load_dataset(summary["data"]).sha256, attributes["data_sha256"]
+        if used != known:
+            raise RequestError(
+                f"expected a result from the data set {summary['data']} as it is now (sha256 {known[:12]}), got one "
+                f"from an earlier state of it ({used[:12]}); sample it again"
+            )
+    if {name: r._asdict() for name, r in prior.ranges.items()} != attributes["prior"]:
+        raise RequestError(
+            f"expected a result with the prior of jaxdark for the model {summary['model']}, {summary['region']} "
+            "region, got one with other ranges; give its prior to jaxdark.constrain.constrain from Python"
+        )
 
 
 def on_vectors(vectors: np.ndarray, model_of, sm: StandardModel, constraints: Sequence[Constraint]) -> Verdict:

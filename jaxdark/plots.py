@@ -19,17 +19,22 @@ from matplotlib.ticker import NullFormatter
 from scipy.ndimage import gaussian_filter
 from scipy.stats import rankdata
 
-from jaxdark.inference.priors import Range, prior_of
-from jaxdark.results import summary
+from jaxdark.inference.priors import Range
+from jaxdark.results import attributes, summary
 
 BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9"
 GREY = "#777777"
 _LABELS = {
     "m_V": r"$m_V$ [GeV]",
+    "m_Zp": r"$m_{Z'}$ [GeV]",
     "g_mu_V": r"$g_\mu^V$",
+    "g_bs": r"$|g_{bs}|$",
     "r_AV": r"$r_{AV} = g_\mu^A/g_\mu^V$",
     "g_D": r"$g_D$",
     "r": r"$|r|$",
+    "width": r"$\Gamma$ [GeV]",
+    "C9": "$C_9$",
+    "C10": "$C_{10}$",
 }
 _ONE_SIGMA, _TWO_SIGMA = 0.6827, 0.9545
 
@@ -130,20 +135,23 @@ def _ranks(ax: Axes, values: Float[np.ndarray, "chains draws"], bins: int = 20) 
 def plane_figure(tree) -> Figure:
     """Draws in the (m_V, g_mu^V) plane as in Figs. 4 and 5: those inside the 95.45 % highest-density region.
 
-    The region is that of all parameters together, in coordinates in which the prior is flat: there the density is the
-    likelihood, so it holds the 95.45 % of the draws with the largest one. Contours are those of the plane alone.
+    A model without g_mu^V is shown in the plane of its first two parameters. The region is that of all parameters
+    together, in coordinates in which the prior is flat: there the density is the likelihood, so it holds the 95.45 % of
+    the draws with the largest one. Contours are those of the plane alone.
     """
     draws, ranges, record = _draws(tree), _ranges(tree), summary(tree)
-    x, y = draws["m_V"].ravel(), draws["g_mu_V"].ravel()
+    across, second, *_ = ranges
+    up = "g_mu_V" if "g_mu_V" in ranges else second
+    x, y = draws[across].ravel(), draws[up].ravel()
     gain = np.asarray(tree["derived"]["log_likelihood"]).ravel() - record["sm_log_likelihood"]
     kept = np.argsort(gain)[int(round((1 - _TWO_SIGMA) * gain.size)) :]
     fig = blank_figure(8.0, 5.6)
     ax = fig.subplots()
     points = ax.scatter(x[kept], y[kept], c=gain[kept], s=7, cmap="viridis", lw=0, rasterized=True)
     fig.colorbar(points, ax=ax, label=r"$\ln L - \ln L_{\mathrm{SM}}$", pad=0.02)
-    _contours(ax, x, y, ranges["m_V"], ranges["g_mu_V"])
+    _contours(ax, x, y, ranges[across], ranges[up])
     best = record["best"]["parameters"]
-    ax.plot(best["m_V"], best["g_mu_V"], "*", color=VERMILION, mec="black", ms=15)
+    ax.plot(best[across], best[up], "*", color=VERMILION, mec="black", ms=15)
     handles = [
         marker("#21918c", "o", "draws in the 95.45 % region"),
         Line2D([], [], color="black", ls="-", label="68.27 % contour"),
@@ -151,9 +159,9 @@ def plane_figure(tree) -> Figure:
         marker(VERMILION, "*", "best draw", mec="black", ms=12),
     ]
     fig.legend(handles=handles, loc="outside lower center", ncols=4, frameon=False)
-    _scale(ax.set_xscale, ax.set_xlim, ranges["m_V"])
-    _scale(ax.set_yscale, ax.set_ylim, ranges["g_mu_V"])
-    ax.set(xlabel=_LABELS["m_V"], ylabel=_LABELS["g_mu_V"])
+    _scale(ax.set_xscale, ax.set_xlim, ranges[across])
+    _scale(ax.set_yscale, ax.set_ylim, ranges[up])
+    ax.set(xlabel=_LABELS.get(across, across), ylabel=_LABELS.get(up, up))
     _title(fig, tree)
     return fig
 
@@ -180,13 +188,14 @@ def _contours(ax: Axes, x: np.ndarray, y: np.ndarray, x_range: Range, y_range: R
 
 
 def pulls_figure(tree) -> Figure:
-    """Pulls of all measurements in the Standard Model and at the best draw, in three columns."""
+    """Pulls of all measurements in the Standard Model and at the best draw, in at most three columns."""
     rows = summary(tree)["pulls"]
     per_column = -(-len(rows) // 3)
-    fig = blank_figure(15.0, 0.17 * per_column + 1.4)
-    axes = fig.subplots(1, 3, squeeze=False)[0]
+    columns = -(-len(rows) // per_column)
+    fig = blank_figure(5.0 * columns, 0.17 * per_column + 1.4)
+    axes = fig.subplots(1, columns, squeeze=False)[0]
     largest = max(3.5, *(abs(row[name]) + 0.3 for row in rows for name in ("sm", "best")))
-    for ax, start in zip(axes, range(0, 3 * per_column, per_column), strict=True):
+    for ax, start in zip(axes, range(0, len(rows), per_column), strict=True):
         _pulls(ax, rows[start : start + per_column], min(largest, 8.0))
     fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False)
     _title(fig, tree)
@@ -238,7 +247,7 @@ def _draws(tree) -> dict[str, Float[np.ndarray, "chains draws"]]:
 
 
 def _ranges(tree) -> dict[str, Range]:
-    return prior_of(summary(tree)["region"]).ranges
+    return {name: Range(**fields) for name, fields in attributes(tree)["prior"].items()}
 
 
 def _scale(set_scale: Callable, set_limits: Callable, r: Range) -> None:
@@ -266,7 +275,7 @@ def _title(fig: Figure, tree) -> None:
     """Region, data, theory mode, reading of (g-2) and draws; a bad verdict, in red, with its reasons."""
     record = summary(tree)
     title = (
-        f"{record['region']} region, data {record['data']}, theory {record['theory']}, "
+        f"{record['model']}, {record['region']} region, data {record['data']}, theory {record['theory']}, "
         f"$(g-2)_\\mu$ {record['g_minus_2']}, {record['chains']} × {record['draws']} draws"
     )
     good = record["verdict"] == "good"

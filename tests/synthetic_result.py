@@ -6,6 +6,7 @@ import xarray as xr
 from jaxdark import __version__
 from jaxdark.inference.priors import prior_of
 from jaxdark.inputs import load_inputs
+from jaxdark.measurements import load_dataset
 from jaxdark.results import make_tree
 
 
@@ -23,6 +24,7 @@ def synthetic_result(region="high", verdict="good", reasons=(), chains=4, draws=
     }
     convergence = {"r_hat": 1.002, "ess_bulk": 800.0, "ess_tail": 700.0}
     summary = {
+        "model": "split",
         "region": region,
         "theory": "marginalised",
         "data": "paper2020",
@@ -46,4 +48,10 @@ def synthetic_result(region="high", verdict="good", reasons=(), chains=4, draws=
         "versions": {"jaxdark": __version__},
         "seed": 0,
     }
-    return make_tree(groups, {"summary": summary, "inputs": load_inputs().scalars})
+    attributes = {
+        "summary": summary,
+        "inputs": load_inputs().scalars,
+        "prior": {name: r._asdict() for name, r in prior.ranges.items()},
+        "data_sha256": load_dataset("paper2020").sha256,
+    }
+    return make_tree(groups, attributes)

@@ -10,7 +10,6 @@ import typer
 from pydantic import Field
 
 from jaxdark.cli import options
-from jaxdark.errors import RequestError
 
 Count = Annotated[int, Field(gt=0)]
 
@@ -18,7 +17,7 @@ Count = Annotated[int, Field(gt=0)]
 class SampleSettings(options.Settings):
     """Settings of `jaxdark sample`; draws and warmup are the sampler's own where they are None."""
 
-    region: str = "high"
+    region: str | None = None
     chains: Count = 4
     draws: Count | None = None
     warmup: Count | None = None
@@ -28,10 +27,16 @@ class SampleSettings(options.Settings):
 def sample(
     context: typer.Context,
     region: Annotated[
-        str | None, typer.Option(metavar="high|low", help="m_V above or below the bins, Table 1.", show_default="high")
+        str | None,
+        typer.Option(
+            metavar="high|low|all", help="m_V above or below the bins, Table 1.", show_default="the model's first"
+        ),
     ] = None,
     out: Annotated[
-        str | None, typer.Option(metavar="DIR", help="New folder.", show_default="results/REGION-DATA")
+        str | None,
+        typer.Option(
+            metavar="DIR", help="New folder.", show_default="results/REGION-DATA, led by the model if not split"
+        ),
     ] = None,
     chains: Annotated[int | None, typer.Option(help="Chains.", show_default="4")] = None,
     draws: Annotated[int | None, typer.Option(help="Draws per chain.", show_default="enough for good chains")] = None,
@@ -52,10 +57,13 @@ def sample(
     Exit code 1 if the chains cannot be trusted; the result is written all the same and says so.
     """
     settings = options.resolve(SampleSettings, context)
-    if settings.model != "split":
-        raise RequestError(f"expected the model split, the only one with a prior to sample, got {settings.model!r}")
-    out_folder = Path(settings.out or f"results/{settings.region}-{Path(settings.data).stem}")
     from jaxdark import plots, report, results, runs
+    from jaxdark.inference.priors import prior_of
+
+    prior = prior_of(settings.region, settings.model)
+    settings = settings.model_copy(update={"region": prior.region})
+    kind = "" if settings.model == "split" else f"{settings.model}-"
+    out_folder = Path(settings.out or f"results/{kind}{prior.region}-{Path(settings.data).stem}")
 
     with runs.result_folder(out_folder, force=force) as folder:
         options.prepare()
@@ -65,7 +73,7 @@ def sample(
         with progress_bars(shown=sys.stderr.isatty() and not quiet) as show:
             tree = draw_posterior(
                 like,
-                settings.region,
+                prior,
                 chains=settings.chains,
                 draws=settings.draws,
                 warmup=settings.warmup,

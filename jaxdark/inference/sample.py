@@ -18,9 +18,8 @@ from scipy.linalg import solve_triangular
 from scipy.special import logsumexp
 
 from jaxdark import __version__
-from jaxdark.dark.couplings import g_tilde, kappa9, kappa10
-from jaxdark.dark.mediator import width_total
-from jaxdark.dark.model import DarkSector, SplitDarkSector
+from jaxdark.dark.couplings import g_tilde
+from jaxdark.dark.model import SplitDarkSector
 from jaxdark.errors import RequestError
 from jaxdark.inference.best_fit import RegionFit, at_best_fit
 from jaxdark.inference.diagnostics import Diagnosis, Weighted, diagnose
@@ -97,7 +96,7 @@ def log_density(z: Float[Array, " n"], coordinates: Coordinates, log_best: float
 
 def sample(
     like: Likelihood,
-    region: str = "high",
+    region: str | Prior = "high",
     *,
     chains: int = 4,
     draws: int | None = None,
@@ -105,14 +104,14 @@ def sample(
     seed: int = 0,
     report: Report | None = None,
 ):
-    """Sample the posterior of the split dark sector in one mass region.
+    """Sample the posterior of a model in one region.
 
     The theory covariance of a marginalised likelihood is taken at the region's best fit, iterated once, whatever
     reference the likelihood came with; the reference is stated in the result.
 
     Args:
         like: the likelihood, in either mode.
-        region: prior of Table 1, "high" or "low".
+        region: prior of Table 1, "high" or "low"; or any other `Prior`, see `prior_of`.
         chains: number of chains, at least 2, started apart.
         draws, warmup: per chain, rounded up to hundreds; by default enough for the effective sizes asked for.
         seed: fixes the result.
@@ -148,7 +147,7 @@ def sample(
     )
     report("result", 0, 1)
     seconds = {**run.seconds, "compile": run.seconds["compile"] + prepared}
-    tree = _tree(coordinates, fit, learned, run, {"region": region, "seed": seed, "seconds": seconds})
+    tree = _tree(coordinates, fit, learned, run, {"seed": seed, "seconds": seconds})
     report("result", 1, 1)
     return tree
 
@@ -196,12 +195,13 @@ def _tree(coordinates: Coordinates, fit: RegionFit, learned: Learned, run: NutsR
     attributes = {
         "summary": _summary(
             fit,
-            like,
+            coordinates,
             posterior,
             recorded["derived"]["log_likelihood"],
             diagnosis,
             record | {"divergences": int(run.draws.diverging.sum())},
         ),
+        "prior": {name: r._asdict() for name, r in prior.ranges.items()},
         "best_fit": {"parameters": _named(prior, fit.vector), "log_likelihood": fit.log_likelihood},
         "importance": {
             "log_evidence": learned.sample.log_evidence,
@@ -229,13 +229,11 @@ def _at_draw(coordinates: Coordinates, z: Float[Array, " n"]) -> dict[str, Any]:
     # log p(row | other rows) of a Gaussian: the row's entry of K^-1 z over the diagonal of K^-1.
     weighted, diagonal = whitening.T @ (whitening @ like.residuals(predictions)), jnp.sum(whitening**2, axis=0)
     derived = {"log_likelihood": like(model, xi)}
+    resonance = model.new_physics(like.sm).resonance
+    if resonance is not None:
+        derived |= {"kappa9": resonance.kappa9, "kappa10": resonance.kappa10, "width_V": resonance.width}
     if isinstance(model, SplitDarkSector):
-        derived |= {
-            "kappa9": kappa9(model, like.sm),
-            "kappa10": kappa10(model, like.sm),
-            "width_V": width_total(model, like.sm),
-            "g_tilde": g_tilde(model),
-        }
+        derived["g_tilde"] = g_tilde(model)
     pointwise = -0.5 * weighted**2 / diagonal + 0.5 * jnp.log(diagonal / (2 * jnp.pi))
     return {"vector": vector, "predictions": predictions, "pointwise": pointwise, "derived": derived}
 
@@ -284,19 +282,21 @@ def _named(prior: Prior, vector: Float[np.ndarray, " d"]) -> dict[str, float]:
 
 def _summary(
     fit: RegionFit,
-    like: Likelihood,
+    coordinates: Coordinates,
     posterior: dict[str, np.ndarray],
     log_likelihood: Float[np.ndarray, "chains draws"],
     diagnosis: Diagnosis,
     record: dict[str, Any],
 ) -> dict[str, Any]:
     """The dictionary of summary.json; pulls with the theory errors at the region's best fit."""
+    like, prior = coordinates.like, coordinates.prior
     chains, draws = log_likelihood.shape
     chain, draw = np.unravel_index(np.argmax(log_likelihood), log_likelihood.shape)
     best = {name: float(values[chain, draw]) for name, values in posterior.items()}
-    at_sm, at_best = fit.like.evaluate(SM_ONLY), fit.like.evaluate(DarkSector(**best))
+    at_sm, at_best = fit.like.evaluate(SM_ONLY), fit.like.evaluate(prior.build(**best))
     return {
-        "region": record["region"],
+        "model": prior.model_name,
+        "region": prior.region,
         "theory": like.theory,
         "data": like.data.name,
         "g_minus_2": like.g_minus_2,

@@ -80,13 +80,37 @@ def test_the_command_adds_to_the_result_and_may_be_repeated(jaxdark, constrained
     assert code == 0 and json.loads(shown)["survivors"] == summary["survivors"]
 
 
-def test_bad_requests(refused, tmp_path):
-    assert "no result at" in refused("constrain", tmp_path / "nothing")
+def of_another_version(attributes):
+    attributes["summary"]["versions"]["jaxdark"] = "0.0.1"
+
+
+def of_other_data(attributes):
+    attributes["data_sha256"] = "0" * 64
+
+
+def of_another_prior(attributes):
+    attributes["prior"]["g_D"]["upper"] = 12.0
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (of_another_version, "got one of 0.0.1"),
+        (of_other_data, "earlier state of it (000000000000)"),
+        (of_another_prior, "got one with other ranges"),
+    ],
+)
+def test_a_result_of_something_else_is_refused(refused, tmp_path, change, sentence):
     tree = synthetic_result(chains=2, draws=5)
-    summary = results.summary(tree)
-    summary["versions"]["jaxdark"] = "0.0.1"
-    old = results.with_group(tree, "note", xr.Dataset(), summary=summary)
-    results.save(old, tmp_path / "posterior.nc")
+    attributes = results.attributes(tree)
+    change(attributes)
+    results.save(results.with_group(tree, "note", xr.Dataset(), **attributes), tmp_path / "posterior.nc")
     before = (tmp_path / "posterior.nc").read_bytes()
-    assert "got one of 0.0.1" in refused("constrain", tmp_path)
+    assert sentence in refused("constrain", tmp_path)
     assert (tmp_path / "posterior.nc").read_bytes() == before
+
+
+def test_no_result_is_refused(refused, tmp_path):
+    assert "no result at" in refused("constrain", tmp_path / "nothing")
+    xr.Dataset({"m_V": ("draw", [1.0])}).to_netcdf(tmp_path / "posterior.nc", group="prior", engine="h5netcdf")
+    assert "is not a result of" in refused("constrain", tmp_path)

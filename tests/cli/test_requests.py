@@ -120,7 +120,7 @@ def test_a_wrong_config_file_is_refused(refused, tmp_path, toy, content, expecte
     ("arguments", "expected"),
     [
         (["--region", "hihg"], ["'hihg'", "high"]),
-        (["--model", "constant"], ["split", "'constant'"]),
+        (["--model", "constant", "--region", "low"], ["'low'", "take all"]),
         (["--chains", "1"], ["2 chains", "1"]),
         (["--chains", "0"], ["chains", "greater than 0", "0"]),
         (["--draws", "-5"], ["draws", "greater than 0", "-5"]),

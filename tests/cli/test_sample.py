@@ -9,6 +9,7 @@ from synthetic_result import synthetic_result
 
 import jaxdark.inference.sample
 from jaxdark import plots, results
+from jaxdark.inference.priors import prior_of
 
 FILES = {"posterior.nc", "summary.json", "config.toml", "plane.png", "plane.pdf"}
 
@@ -41,7 +42,7 @@ def test_a_good_run_writes_everything(jaxdark, sampler, toy, tmp_path):
     assert {path.name for path in out.iterdir()} == FILES
     assert [path.name for path in out.parent.iterdir()] == ["result"]
     like, region, keywords = sampler.calls[0]
-    assert (like.data.ids, region) == (("Toy_RK", "Toy_Bsmumu"), "high")
+    assert (like.data.ids, region) == (("Toy_RK", "Toy_Bsmumu"), prior_of("high"))
     assert {name: keywords[name] for name in ("chains", "draws", "warmup", "seed")} == {
         "chains": 3, "draws": 200, "warmup": None, "seed": 7,
     }  # fmt: skip
@@ -65,7 +66,7 @@ def test_the_written_config_repeats_the_run(jaxdark, sampler, toy, tmp_path):
     assert jaxdark("sample", "--config", config, "--out", tmp_path / "two")[0] == 0
     assert (tmp_path / "two" / "config.toml").read_text() == config.read_text()
     (one, *first), (two, *second) = sampler.calls
-    assert first[0] == second[0] == "low"
+    assert first[0] == second[0] == prior_of("low")
     assert {n: v for n, v in first[1].items() if n != "report"} == {n: v for n, v in second[1].items() if n != "report"}
     assert (one.theory, one.g_minus_2, one.data.sha256) == (two.theory, two.g_minus_2, two.data.sha256)
     assert float(one.sm.lambda_t) == float(two.sm.lambda_t) == -0.04

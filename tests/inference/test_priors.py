@@ -9,26 +9,26 @@ from hypothesis import strategies as st
 
 from jaxdark.dark.model import ConstantWilson, DarkSector
 from jaxdark.errors import RequestError
-from jaxdark.inference.priors import REGIONS, Prior, Range, prior_of
+from jaxdark.inference.priors import PRIORS, Prior, Range, prior_of
 
 NAMES = ("m_V", "g_mu_V", "r_AV", "g_D", "r")
 quantiles = st.lists(st.floats(0.0, 1.0), min_size=5, max_size=5).map(np.array)
-regions = st.sampled_from(sorted(REGIONS))
+regions = st.sampled_from(sorted(PRIORS["split"]))
 
 
 def test_table_1():
     """Ends of the ranges as printed; r is negative in the high region, where C_9 < 0 wants r g_mu^V < 0."""
     start = {"high": [2.0, 1e-3, -1.0, 0.0, -0.03], "low": [0.6, 1e-3, -1.0, 0.0, 0.03]}
     end = {"high": [15.0, 0.2, 0.0, 4.0, -10.0], "low": [2.0, 0.2, 0.0, 4.0, 10.0]}
-    assert set(REGIONS) == {"high", "low"}
-    for region in REGIONS:
+    assert set(PRIORS["split"]) == {"high", "low"}
+    for region in PRIORS["split"]:
         prior = prior_of(region)
         assert (prior.region, prior.names) == (region, NAMES)
         np.testing.assert_allclose(prior.vector(np.zeros(5)), start[region], rtol=1e-15)
         np.testing.assert_allclose(prior.vector(np.ones(5)), end[region], rtol=1e-14)
 
 
-@pytest.mark.parametrize("region", REGIONS)
+@pytest.mark.parametrize("region", PRIORS["split"])
 def test_medians(region):
     """Of a uniform prior the mean of its ends, of a log-uniform one their geometric mean."""
     middle = prior_of(region).vector(np.full(5, 0.5))
@@ -42,7 +42,7 @@ def test_there_and_back(region, u):
     np.testing.assert_allclose(prior.cube(prior.vector(u)), u, rtol=0, atol=1e-13)
 
 
-slopes = {region: jax.jit(jax.jacfwd(prior.cube)) for region, prior in REGIONS.items()}
+slopes = {region: jax.jit(jax.jacfwd(prior.cube)) for region, prior in PRIORS["split"].items()}
 
 
 @given(regions, quantiles)
@@ -109,3 +109,23 @@ def test_unknown_region(name, nearest):
         prior_of(name)
     with pytest.raises(RequestError, match=rf"\(nearest: {nearest}\)$" if name else "take high or low"):
         prior_of(name)
+
+
+@pytest.mark.parametrize(("model", "region"), [(m, r) for m, regions in PRIORS.items() for r in regions])
+def test_every_model_is_built_inside_its_prior(model, region):
+    prior = prior_of(region, model)
+    assert (prior.model_name, prior.region) == (model, region)
+    built = prior.model(prior.vector(np.full(len(prior.names), 0.3)))
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(built))
+
+
+def test_defaults_and_priors_of_ones_own():
+    assert prior_of(model="constant").region == "all"
+    own = prior_of("low")._replace(region="mine")
+    assert prior_of(own) is own
+
+
+@pytest.mark.parametrize(("model", "sentence"), [("zprim", "nearest: zprime"), ("sm", "split or zprime or constant")])
+def test_unknown_model(model, sentence):
+    with pytest.raises(RequestError, match=sentence):
+        prior_of("high", model)
