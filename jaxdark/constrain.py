@@ -4,17 +4,21 @@ Enters: a result of `jaxdark sample`. Leaves: the same result with a group
 `constraints`, and how many draws each one cuts.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
 import xarray as xr
+from jaxtyping import Float
 
 from jaxdark import __version__, results
 from jaxdark.constraints.registry import all_constraints, verdicts
 from jaxdark.constraints.verdict import Constraint, Verdict
+from jaxdark.dark.model import Model
 from jaxdark.errors import RequestError
 from jaxdark.inference.importance import batched
+from jaxdark.inference.likelihood import GMinus2
 from jaxdark.inference.priors import Prior, prior_of
 from jaxdark.inputs import StandardModel, load_inputs
 from jaxdark.measurements import dataset_names, load_dataset
@@ -38,8 +42,7 @@ def constrain(tree, prior: Prior | None = None):
     prior = prior or prior_of(summary["region"], summary["model"])
     _check_origin(attributes, prior)
     vectors = np.stack([np.asarray(posterior[name]) for name in prior.names], axis=-1)
-    wanted = all_constraints(type(prior.model(vectors[0, 0])), summary["g_minus_2"])
-    found = on_vectors(vectors.reshape(-1, len(prior.names)), prior.model, sm, wanted)
+    wanted, found = on_vectors(vectors.reshape(-1, len(prior.names)), prior, sm, summary["g_minus_2"])
     shape = (len(wanted), *vectors.shape[:2])
     of_draws = {name: values.T.reshape(shape) for name, values in found._asdict().items()}
     words = {name: [getattr(entry, name) for entry in wanted] for name in ("unit", "quality", "reference", "counts")}
@@ -73,16 +76,29 @@ def _check_origin(attributes: dict[str, Any], prior: Prior) -> None:
         )
 
 
-def on_vectors(vectors: np.ndarray, model_of, sm: StandardModel, constraints: Sequence[Constraint]) -> Verdict:
-    """Verdicts on parameter vectors (n, d), each field of shape (n, constraints).
+def on_vectors(
+    vectors: Float[np.ndarray, "n d"], prior: Prior, sm: StandardModel, g_minus_2: GMinus2
+) -> tuple[tuple[Constraint, ...], Verdict]:
+    """All constraints on the model of a prior, and their verdicts on parameter vectors, fields (n, constraints).
 
     Args:
-        vectors: parameters.
-        model_of: a model from one vector.
+        vectors: parameters in the order of the prior's names.
+        prior: builds the model.
         sm: the inputs.
-        constraints: those wanted.
+        g_minus_2: reading of (g-2).
     """
-    return batched(lambda sm, vector: verdicts(model_of(vector), sm, constraints), batch=512)(sm, vectors)
+    wanted = all_constraints(type(prior.model(vectors[0])), g_minus_2)
+    return wanted, _program(prior.build, prior.names, wanted)(sm, vectors)
+
+
+@cache
+def _program(build: Callable[..., Model], names: tuple[str, ...], wanted: tuple[Constraint, ...]):
+    """One compiled program for all regions of a model."""
+
+    def of_vector(sm, vector):
+        return verdicts(build(**dict(zip(names, vector, strict=True))), sm, wanted)
+
+    return batched(of_vector, batch=512)
 
 
 def cuts(excluded: np.ndarray, constraints: Sequence[Constraint]) -> dict[str, Any]:

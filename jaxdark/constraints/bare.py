@@ -2,15 +2,12 @@
 
 from typing import Literal
 
-from jaxdark.constraints.verdict import Constraint, Verdict, bare, interval, upper_limit
-from jaxdark.dark.model import Model, SplitDarkSector
+from jaxdark.constraints.verdict import WITH_A_VECTOR, Constraint, Verdict, bare, interval, upper_limit
+from jaxdark.dark.model import Model
 from jaxdark.dark.muon_g2 import delta_a_mu
-from jaxdark.dark.other_models import SimplifiedZPrime, SplitVectorLike
 from jaxdark.inputs import StandardModel, read_data
 from jaxdark.semileptonic.leptonic import br_bs_mumu
 from jaxdark.semileptonic.neutrinos import br_k_nunu, br_kst_nunu
-
-_WITH_A_VECTOR = (SplitDarkSector, SplitVectorLike, SimplifiedZPrime)
 
 
 def constraints(g_minus_2: Literal["limit", "upper", "measurement"] = "limit") -> tuple[Constraint, ...]:
@@ -29,7 +26,7 @@ def constraints(g_minus_2: Literal["limit", "upper", "measurement"] = "limit") -
         return upper_limit(shift, entry["delta_a_mu"], one_sided=g_minus_2 == "upper")
 
     return (
-        Constraint("delta_a_mu", muon_g_minus_2, entry["reference"], 0.9545, entry["quality"], of=_WITH_A_VECTOR),
+        Constraint("delta_a_mu", muon_g_minus_2, entry["reference"], 0.9545, entry["quality"], of=WITH_A_VECTOR),
         Constraint("BR_Bs_mumu", lambda model, sm: bare(br_bs_mumu(model, sm)), "arXiv:1204.1737"),
         Constraint("BR_Bp_Kp_nunu_SM", lambda model, sm: bare(br_k_nunu(sm)), "arXiv:2002.11150, App. A"),
         Constraint("BR_B0_Kst0_nunu_SM", lambda model, sm: bare(br_kst_nunu(sm)), "arXiv:2002.11150, App. A"),

@@ -186,11 +186,16 @@ def babar_bin_limits() -> BinLimits:
     return BinLimits(bins, limit, proxy["reference"], proxy["cl"], proxy["quality"])
 
 
+def shown_bins() -> tuple[Bin, ...]:
+    """Bins in s_B for which branching ratios are shown: those of BaBar's analysis and any with another limit."""
+    return tuple(sorted({*S_B_BINS, *babar_bin_limits().s_B}))
+
+
 def rates_of_the_searches(model: SplitDarkSector, sm: StandardModel) -> InvisibleBR:
-    """Branching ratios in the s_B bins of `babar_bin_limits` and in the low and high q2 range of arXiv:1009.1529."""
+    """Branching ratios in the s_B bins of `shown_bins` and in the low and high q2 range of arXiv:1009.1529."""
     semileptonic = _data("babar_semileptonic_2010")
     q2 = tuple(tuple(semileptonic[name]["q2"]) for name in ("low_q2", "high_q2"))
-    return _traced_once(model, sm, s_B=babar_bin_limits().s_B, q2=q2)
+    return _traced_once(model, sm, s_B=shown_bins(), q2=q2)
 
 
 def babar_hadronic(model: SplitDarkSector, sm: StandardModel, scale: float = 1.0) -> Verdict:
@@ -201,7 +206,8 @@ def babar_hadronic(model: SplitDarkSector, sm: StandardModel, scale: float = 1.0
         sm: Standard Model inputs.
         scale: factor on the limits; those of the proxy are uncertain by 1.6 either way.
     """
-    values, limits = rates_of_the_searches(model, sm).s_B, scale * babar_bin_limits().limit
+    place = np.array([shown_bins().index(edges) for edges in babar_bin_limits().s_B])
+    values, limits = rates_of_the_searches(model, sm).s_B[place], scale * babar_bin_limits().limit
     strongest = jnp.argmax(values / limits)
     return upper_limit(values[strongest], jnp.asarray(limits)[strongest])
 
@@ -209,7 +215,8 @@ def babar_hadronic(model: SplitDarkSector, sm: StandardModel, scale: float = 1.0
 def constraints(babar_scale: float = 1.0) -> tuple[Constraint, ...]:
     """Verdicts on B+ -> K+ invisible, Appendix A and later measurements.
 
-    CLEO and BaBar meet the new-physics part, as in the paper. Belle's limits and Belle II's measurement, of the whole
+    CLEO and BaBar meet the new-physics part, as in the paper; of BaBar's s_B bins the strongest counts and each one is
+    shown. Belle's limits and Belle II's measurement, of the whole
     q2 range with the efficiency of the SM spectrum, meet the sum with B+ -> K+ nu nu and do not count in the verdict.
 
     Args:
@@ -229,6 +236,15 @@ def constraints(babar_scale: float = 1.0) -> tuple[Constraint, ...]:
         words = semileptonic["reference"], semileptonic["cl"], semileptonic["quality"]
         verdict = _limit(lambda model, sm: rates_of_the_searches(model, sm).q2[index], limit)
         return Constraint(f"babar_semileptonic_{name}", verdict, *words, of=SplitDarkSector)
+
+    def in_s_B(index):
+        edges = shown_bins()[index]
+        known = edges in bins.s_B
+        limit = babar_scale * bins.limit[bins.s_B.index(edges)] if known else np.inf
+        verdict = _limit(lambda model, sm: rates_of_the_searches(model, sm).s_B[index], limit)
+        words = (bins.reference, bins.cl, bins.quality) if known else ("arXiv:2002.11150, Eq. (22)",)
+        name = "BR_Bp_Kp_inv_sB_{:g}_{:g}".format(*edges)
+        return Constraint(name, verdict, *words, of=SplitDarkSector, counts=False)
 
     def of_all_q2(id, value, counts):
         words = (_data(id)[name] for name in ("reference", "cl", "quality"))
@@ -252,6 +268,7 @@ def constraints(babar_scale: float = 1.0) -> tuple[Constraint, ...]:
             "arXiv:2002.11150, Eq. (22)",
             of=SplitDarkSector,
         ),
+        *map(in_s_B, range(len(shown_bins()))),
         of_all_q2("belle_hadronic_2013", with_sm, False),
         of_all_q2("belle_semileptonic_2017", with_sm, False),
         Constraint(

@@ -1,6 +1,7 @@
 """All constraints beside the fit, in the order of Sec. 3, and their verdicts on one model at once."""
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Literal
 
 import jax.numpy as jnp
@@ -13,6 +14,7 @@ from jaxdark.inputs import StandardModel
 _MODULES = (invisible, resonance_search, mixing, precision, colliders, kinetic_mixing, relic)
 
 
+@cache
 def all_constraints(
     model: type[Model] | None = None, g_minus_2: Literal["limit", "upper", "measurement"] = "limit"
 ) -> tuple[Constraint, ...]:

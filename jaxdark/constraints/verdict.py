@@ -11,8 +11,12 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
-from jaxdark.dark.model import Model
+from jaxdark.dark.model import Model, SplitDarkSector
+from jaxdark.dark.other_models import SimplifiedZPrime, SplitVectorLike
 from jaxdark.inputs import StandardModel
+
+WITH_A_VECTOR = (SplitDarkSector, SplitVectorLike, SimplifiedZPrime)
+"""Models whose `muon_couplings` are those of a vector."""
 
 
 class Verdict(NamedTuple):

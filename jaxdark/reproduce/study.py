@@ -11,7 +11,6 @@ from jaxtyping import Bool, Float
 
 from jaxdark import results
 from jaxdark.constrain import on_vectors
-from jaxdark.constraints.registry import all_constraints
 from jaxdark.constraints.verdict import Verdict
 from jaxdark.dark.model import SplitDarkSector
 from jaxdark.inference.importance import batched
@@ -109,7 +108,7 @@ def study(
     vectors = np.stack([np.ravel(tree["posterior"][name]) for name in prior.names], axis=-1)
     at_fit = like.at(SplitDarkSector(**summary["covariance_at"]))
     residuals = batched(lambda vector: at_fit.residuals(at_fit.predictions(prior.model(vector))))(vectors)
-    wanted = all_constraints(SplitDarkSector, g_minus_2)
+    wanted, found = on_vectors(vectors, prior, like.sm, g_minus_2)
     return Study(
         selection,
         dict(zip(prior.names, vectors.T, strict=True)),
@@ -118,6 +117,6 @@ def study(
         residuals / np.sqrt(np.diag(at_fit.covariance)),
         tuple(row.id for row in like.data.rows),
         tuple(entry.id for entry in wanted),
-        on_vectors(vectors, prior.model, like.sm, wanted),
+        found,
         "; ".join(summary["reasons"]) or summary["verdict"],
     )

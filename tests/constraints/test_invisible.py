@@ -36,6 +36,7 @@ NAMES = ("m_V", "g_mu_V", "r_AV", "g_D", "r", "m_chi")
 Q2 = ((0.0, 5.76), (11.56, 16.0), (0.0, 0.01), (0.01, 1.5), (1.5, 25.0), (23.0, 25.0))
 M_V_AT_EDGE = float(np.sqrt(0.2) * GIVEN["MB"])
 BATCH = 64
+IN_BINS = [f"BR_Bp_Kp_inv_sB_{low:g}_{high:g}" for low, high in S_B_BINS]
 
 
 @cache
@@ -372,6 +373,18 @@ def test_published_bins_replace_the_proxy(monkeypatch, sm):
     assert (entry.quality, entry.reference) == ("published", "BaBar, arXiv:1303.7465")
 
 
+def test_each_bin_is_shown(sm):
+    """Values of all bins add up to the total; a limit only where the recast has one, and the strongest is the one
+    that counts.
+    """
+    found = predict([[row[name] for name in NAMES] for row in CHECKPOINTS["points"]])["verdicts"]
+    values = np.stack([found[name].value for name in IN_BINS])
+    np.testing.assert_allclose(values.sum(axis=0), found["BR_Bp_Kp_inv"].value, rtol=1e-7)
+    assert [bool(np.isfinite(found[name].limit).all()) for name in IN_BINS] == [True] * 3 + [False] * 6
+    strongest = np.max([found[name].ratio for name in IN_BINS], axis=0)
+    np.testing.assert_allclose(strongest, found["babar_hadronic_sB_bins"].ratio, rtol=1e-9)
+
+
 def test_words_of_the_constraints():
     entries = {constraint.id: constraint for constraint in constraints()}
     assert list(entries) == [
@@ -380,11 +393,13 @@ def test_words_of_the_constraints():
         "babar_semileptonic_low_q2",
         "babar_semileptonic_high_q2",
         "BR_Bp_Kp_inv",
+        *IN_BINS,
         "belle_hadronic_2013",
         "belle_semileptonic_2017",
         "belle2_2023",
     ]
     assert [entry.id for entry in entries.values() if not entry.counts] == [
+        *IN_BINS,
         "belle_hadronic_2013",
         "belle_semileptonic_2017",
         "belle2_2023",

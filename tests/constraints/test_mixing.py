@@ -15,7 +15,7 @@ from jaxdark.dark.model import SplitDarkSector
 from jaxdark.inputs import load_inputs
 
 CHECKPOINTS = yaml.safe_load((Path(__file__).parents[1] / "checkpoints" / "dark_sector.yaml").read_text("utf-8"))
-CONSTRAINTS = mixing.constraints() + mixing.alternatives()
+CONSTRAINTS = mixing.constraints()
 NAMES = ("m_V", "g_mu_V", "r_AV", "g_D", "r", "m_chi")
 POINTS = np.array(
     [
@@ -245,7 +245,8 @@ def test_coefficient_in_TeV(sm):
 
 
 def test_names():
-    assert [entry.id for entry in mixing.constraints()] == ["bs_mixing_R_BB", "C1_TeV-2"]
-    assert [entry.id for entry in mixing.alternatives()] == ["bs_mixing_dMs_2017", "bs_mixing_dMs_2019"]
+    ids = ["bs_mixing_R_BB", "C1_TeV-2", "bs_mixing_dMs_2017", "bs_mixing_dMs_2019"]
+    assert [entry.id for entry in CONSTRAINTS] == ids
+    assert [entry.counts for entry in CONSTRAINTS] == [True, True, False, False]
     assert [entry.quality for entry in CONSTRAINTS] == ["recalled", "published", "published", "published"]
     assert all(entry.of is SplitDarkSector for entry in CONSTRAINTS)
