@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
+from rich.markup import escape
 from rich.table import Table
 
 from jaxdark.results import plain
@@ -139,7 +140,8 @@ def claims_table(records: Sequence[Any]) -> Table:
     """Claims of the paper and printed numbers with their verdicts."""
     table = _table("The paper's claims and numbers", "claim", "statement", "paper", "found", "verdict")
     for record in records:
-        table.add_row(record.id, record.statement, record.paper, record.ours, record.verdict)
+        found = f"[{record.study}] {record.ours}" if record.study else record.ours
+        table.add_row(record.id, record.statement, record.paper, escape(found), record.verdict)
     return table
 
 

@@ -186,6 +186,11 @@ def babar_bin_limits() -> BinLimits:
     return BinLimits(bins, limit, proxy["reference"], proxy["cl"], proxy["quality"])
 
 
+def proxy_uncertainty() -> float:
+    """Factor by which the proxy for the limits of BaBar's bins may be off either way."""
+    return _data("babar_hadronic_2013")["proxy"]["uncertainty_factor"]
+
+
 def shown_bins() -> tuple[Bin, ...]:
     """Bins in s_B for which branching ratios are shown: those of BaBar's analysis and any with another limit."""
     return tuple(sorted({*S_B_BINS, *babar_bin_limits().s_B}))

@@ -31,13 +31,20 @@ from jaxdark.reproduce.study import INVISIBLE, Study
 Q2 = 3.5
 """Momentum transfer at which the paper shows g_Vbs, GeV^2."""
 _YELLOW = "#F0E442"
-_TUNINGS = (1.0, 0.1, 0.01)
+_TUNINGS = {1.0: 0.04, 0.1: 0.11, 0.01: 0.12}
+"""Contours of the tuning of g_mu^A, and the g_mu^V at which each is labelled, where no other line runs."""
 _LIGHT_AND_HEAVY = (1e-3, 10.0)
 """Masses of the two dark fermions of Fig. 6, GeV."""
 
 
 def _caption(fig: Figure, text: str) -> Figure:
-    fig.supxlabel(textwrap.fill(text, int(15 * fig.get_figwidth())), fontsize=8, x=0.02, ha="left", color="#333333")
+    fig.supxlabel(
+        textwrap.fill(text, int(15 * fig.get_figwidth()), break_on_hyphens=False),
+        fontsize=8,
+        x=0.02,
+        ha="left",
+        color="#333333",
+    )
     return fig
 
 
@@ -58,7 +65,7 @@ def figure_2(sm: StandardModel) -> Figure:
     ax.plot([], [], "--", color=GREY, label=r"$m_{\chi_1}$ = 1 GeV")
     ax.set(xlabel=r"$m_\Phi$ [GeV]", ylabel=r"$g_{Vbs}$ at $q^2$ = 3.5 GeV$^2$", title="Fig. 2: size of $g_{Vbs}$")
     ax.legend(frameon=False)
-    return _caption(fig, "Eq. (11), one dark fermion, r = g_D Q_Phi y_s y_b.")
+    return _caption(fig, r"Eq. (11), one dark fermion, $r=g_DQ_\Phi y_sy_b$.")
 
 
 def figure_3(sm: StandardModel) -> Figure:
@@ -92,7 +99,9 @@ def figure_3(sm: StandardModel) -> Figure:
         title=r"Fig. 3: bounds from $B\to K^{(*)}$ transitions",
     )
     ax.legend(frameon=False, fontsize=8)
-    return _caption(fig, f"Q_Phi = 1, m_Phi = 1 TeV, g_mu_V = {muon:g} min(m_V/GeV, 1), g_mu_A = 0; App. A and CLEO.")
+    return _caption(
+        fig, rf"$Q_\Phi=1$, $m_\Phi$ = 1 TeV, $g_\mu^V$ = {muon:g} min($m_V$/GeV, 1), $g_\mu^A=0$; App. A and CLEO."
+    )
 
 
 def plane(study: Study, sm: StandardModel) -> Figure:
@@ -108,9 +117,9 @@ def plane(study: Study, sm: StandardModel) -> Figure:
     fig.legend(handles=handles, loc="outside right center", fontsize=7.5, frameon=False)
     return _caption(
         fig,
-        f"Draws of the 95.45 % region with (g-2) within its limit and ln L - ln L_SM > 2; theory marginalised, (g-2) "
-        f"read as {study.selection.g_minus_2!r}; Drell-Yan at g_mu_A = -0.44 g_mu_V, drawn beyond its stated range of "
-        "1 to 5 GeV as in the paper; trident for g_nu = g_mu_V; Belle II for BR(V -> invisible) = 1.",
+        r"Draws of the 95.45 % region with $(g-2)_\mu$ within its limit and ln L − ln L(SM) > 2; theory marginalised, "
+        rf"$(g-2)_\mu$ read as {study.selection.g_minus_2!r}. Drell-Yan at $g_\mu^A=-0.44\,g_\mu^V$, drawn beyond its "
+        r"stated range of 1 to 5 GeV as in the paper; trident for $g_\nu=g_\mu^V$; Belle II for BR(V → invisible) = 1.",
     )
 
 
@@ -139,13 +148,14 @@ def _lines_of_limits(ax: Axes, m_V: Float[np.ndarray, " n"], sm: StandardModel) 
     model = lambda m: SplitDarkSector(m_V=m, g_mu_V=1.0, r_AV=0.0, g_D=1e6, r=0.0)  # noqa: E731
     belle = np.asarray(jax.vmap(lambda m: belle2_invisible(model(m), sm).limit)(m_V))
     ax.plot(m_V, np.where(np.isfinite(belle), belle, np.nan), ":", color="black", lw=1.2)
-    for tuning in _TUNINGS:
+    for tuning, height in _TUNINGS.items():
         # g_mu_A may be off its cancelling value by the share `tuning` before (g-2) leaves its limit.
         contour = np.sqrt(limit / (vector * ((1 + tuning) ** 2 - 1)))
         ax.plot(m_V, contour, "--", color=GREY, lw=0.9)
-        place = min(int(0.93 * len(m_V)), np.searchsorted(contour, 0.16))
-        if place > 0:
-            ax.text(m_V[place], 1.06 * contour[place], f"{100 * tuning:g} %", fontsize=7, ha="right", color="#444444")
+        place = np.searchsorted(contour, height)
+        if 0 < place < len(m_V):
+            ax.text(m_V[place], contour[place], f"{100 * tuning:g} %", fontsize=7, ha="center", va="center",
+                    color="#444444", bbox={"fc": "white", "ec": "none", "pad": 0.6, "alpha": 0.8})  # fmt: skip
     return [
         Patch(color=SKY, alpha=0.25, label=r"$(g-2)_\mu$ at 2σ, $g_\mu^A=0$"),
         Patch(color="#999999", alpha=0.6, label="excluded by Drell-Yan"),
@@ -181,8 +191,8 @@ def figure_6(study: Study, sm: StandardModel) -> Figure:
     ax.legend(handles=handles, fontsize=8, loc="lower right")
     return _caption(
         fig,
-        "m_chi = 1 MeV and 10 GeV, m_Phi = 1 TeV. Points fitted with one fermion are drawn at the r of chi_1 that "
-        f"gives the same g_tilde with two (factor {_per_light_fermion():.3f}).",
+        r"$m_\chi$ = 1 MeV and 10 GeV, $m_\Phi$ = 1 TeV. Points fitted with one fermion stand at the $r$ of $\chi_1$ "
+        rf"that gives the same $\tilde{{g}}$ with two (factor {_per_light_fermion():.3f}).",
     )
 
 
@@ -200,7 +210,7 @@ def figure_box() -> Figure:
         ax.axvspan(common[0], common[-1], color=SKY, alpha=0.25, lw=0, label=f"both: from {common[0]:.0f} GeV")
     ax.set(xlabel="$m_1=m_2=m_3$ [GeV]", ylabel=r"$|Y^{(\mu)}|$", title="Sec. 2.1: no common region for light boxes")
     ax.legend(frameon=False, fontsize=8)
-    return _caption(fig, "Eqs. (2) to (4), m_4 = 1 TeV, |Y_b Y_s| = 0.09 at its bound from B_s mixing.")
+    return _caption(fig, "Eqs. (2) to (4), $m_4$ = 1 TeV, $|Y_bY_s|$ at its bound from $B_s$ mixing.")
 
 
 def _two_fermions(g_D, r, delta_Y) -> SplitDarkSector:

@@ -12,7 +12,7 @@ from jaxdark.dark.loops import box_F
 from jaxdark.dark.model import SplitDarkSector, c9
 from jaxdark.dark.muon_g2 import delta_a_mu, kernels
 from jaxdark.inputs import StandardModel, read_data
-from jaxdark.reproduce.claims import Claim
+from jaxdark.reproduce.claim import Claim
 
 _WANTED_C9 = 0.6
 _Q2 = 3.5

@@ -1,17 +1,24 @@
 """`jaxdark reproduce`: studies, figures and claims, written into a folder.
 
-Enters: quick or full. Leaves: figures as PNG and PDF, claims.json and claims.md.
+Enters: quick or full. Leaves: figures as PNG and PDF, claims.json and claims.md, and the draws with their verdicts.
 """
 
-from collections.abc import Callable, Iterable
-from itertools import product
+import os
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import groupby, product
 from pathlib import Path
+
+import numpy as np
+import xarray as xr
 
 from jaxdark.inputs import load_inputs
 from jaxdark.plots import save_figure
 from jaxdark.report import to_json
 from jaxdark.reproduce import figures
-from jaxdark.reproduce.claims import Claim, claims
+from jaxdark.reproduce.claim import Claim
+from jaxdark.reproduce.fit_claims import fit_claims
+from jaxdark.reproduce.model_claims import model_claims
 from jaxdark.reproduce.numbers import numbers
 from jaxdark.reproduce.study import Selection, Study, study
 from jaxdark.runs import write_text
@@ -29,7 +36,7 @@ def reproduce(
     seed: int = 0,
     report: Callable[[str, int, int], None] | None = None,
 ) -> list[Claim]:
-    """Write every figure and the claims into a folder and return the claims.
+    """Write every figure, the claims and the draws into a folder and return the claims.
 
     Args:
         folder: an existing folder.
@@ -37,24 +44,45 @@ def reproduce(
         seed: of every study.
         report: called with (stage, done, all).
     """
-    sm, found = load_inputs(), []
+    sm = load_inputs()
     by_inputs = {"figure_2": figures.figure_2(sm), "figure_3": figures.figure_3(sm), "box": figures.figure_box()}
     for stem, figure in by_inputs.items():
         save_figure(figure, folder, stem)
-    for selection in QUICK if quick else FULL:
-        name = "-".join(selection)
 
-        def progress(stage: str, done: int, total: int, name=name) -> None:
-            if report is not None:
-                report(f"{name}: {stage}", done, total)
+    def progress(selection: Selection, stage: str, done: int, total: int) -> None:
+        if report is not None:
+            report(f"{'-'.join(selection)}: {stage}", done, total)
 
-        found.append(study(selection, _DRAWS[quick], seed=seed, report=progress))
-        _save_planes(found[-1], folder, sm)
-    records = [*claims(found, sm), *numbers(sm)]
+    def studied(selection: Selection) -> Study:
+        result = study(
+            selection, _DRAWS[quick], seed=seed, report=lambda *step, selection=selection: progress(selection, *step)
+        )
+        _save_draws(result, folder)
+        return result
+
+    # Two at once: while one compiles, which takes one core, the other may sample.
+    with ThreadPoolExecutor(min(2, os.cpu_count() or 1)) as pool:
+        found = list(pool.map(studied, QUICK if quick else FULL))
+    for result in found:
+        _save_planes(result, folder, sm)
+    records = [*fit_claims(found, sm), *model_claims(sm), *numbers(sm)]
     about = {"studies": [_about(result) for result in found], "claims": [record._asdict() for record in records]}
     write_text(folder / "claims.json", to_json(about) + "\n")
     write_text(folder / "claims.md", _markdown(records, found))
     return records
+
+
+def _save_draws(result: Study, folder: Path) -> None:
+    """Parameters, log-likelihood and the ratio to every limit of all draws, as draws-REGION-DATA-READING.nc."""
+    variables = {name: ("draw", values) for name, values in result.parameters.items()}
+    variables["log_likelihood"] = ("draw", result.log_likelihood)
+    for name in ("fitted", "most_likely", "all_within"):
+        variables[name] = ("draw", getattr(result, name).astype(np.int8))
+    variables["ratio"] = (("draw", "constraint"), result.verdicts.ratio.astype(np.float32))
+    attributes = {**result.selection._asdict(), "sm_log_likelihood": result.sm_log_likelihood, "chains": result.chains}
+    draws = xr.Dataset(variables, {"constraint": list(result.ids)}, attributes)
+    path = folder / f"draws-{'-'.join(result.selection)}.nc"
+    draws.to_netcdf(path, engine="h5netcdf", encoding={"ratio": {"zlib": True, "complevel": 4}})
 
 
 def _save_planes(result: Study, folder: Path, sm) -> None:
@@ -80,36 +108,51 @@ def _about(result: Study) -> dict:
     }
 
 
-def _markdown(records: Iterable[Claim], found: list[Study]) -> str:
-    def row(*cells: str) -> str:
-        return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
-
+def _markdown(records: Iterable[Claim], found: Sequence[Study]) -> str:
     lines = [
         "# What arXiv:2002.11150 says, and what was found",
         "",
         "Fitted draws: in the 95.45 % highest-posterior region, (g-2) within its limit, and better than the Standard",
         "Model by 2 in log-likelihood. They survive if none of the limits of Appendix A and CLEO excludes them.",
+        "Variations are the same count with one thing changed.",
         "",
-        row("claim", "statement", "paper", "found", "verdict", "cause of a difference"),
-        row(*["---"] * 6),
-        *(row(*record) for record in records),
+        "## Claims",
         "",
-        "## Studies",
-        "",
-        row(
-            "region",
-            "data",
-            "(g-2)",
-            "draws",
-            "chains",
-            "most likely",
-            "fitted",
-            "all within 2 sigma",
-            "left out of it",
-        ),
-        row(*["---"] * 9),
     ]
-    for about in map(_about, found):
-        names = ("region", "data", "g_minus_2", "draws", "chains", "most_likely", "fitted", "all_within_2_sigma")
-        lines.append(row(*(str(about[name]) for name in names), ", ".join(about["left_out_of_all_within"]) or "none"))
-    return "\n".join(lines) + "\n"
+    claims, printed = [r for r in records if r.study], [r for r in records if not r.study]
+    for _, group in groupby(claims, key=lambda record: record.id):
+        lines += _claim(list(group))
+    lines += ["## Claims without a fit, and printed numbers", ""]
+    lines += _table(
+        ("", "statement", "paper", "found", "verdict", "cause of a difference"),
+        [(r.id, r.statement, r.paper, r.ours, r.verdict, r.cause) for r in printed],
+    )
+    names = ("region", "data", "g_minus_2", "draws", "chains", "most_likely", "fitted", "all_within_2_sigma")
+    rows = [
+        (*(str(about[name]) for name in names), ", ".join(about["left_out_of_all_within"]) or "none")
+        for about in map(_about, found)
+    ]
+    lines += ["## Studies", "", *_table((*(name.replace("_", " ") for name in names), "left out of it"), rows)]
+    return "\n".join(lines[:-1]) + "\n"
+
+
+def _claim(of_studies: Sequence[Claim]) -> list[str]:
+    """One claim for all studies it was judged on: what was found, and what the variations make of it."""
+    first = of_studies[0]
+    found = _table(
+        ("study", "found", "verdict", "cause of a difference"),
+        [(record.study, record.ours, record.verdict, record.cause) for record in of_studies],
+    )
+    variations = _table(
+        ("variation", *(record.study for record in of_studies)),
+        [(name, *(record.variations[name] for record in of_studies)) for name in first.variations],
+    )
+    title = f"### {first.id}. {first.statement}" if first.id.isdigit() else f"### {first.id}: {first.statement}"
+    return [title, "", f"Paper: {first.paper}.", "", *found, *(variations if first.variations else [])]
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    def line(cells: Sequence[str]) -> str:
+        return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+    return [line(head), line(["---"] * len(head)), *map(line, rows), ""]

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+import xarray as xr
 
 import jaxdark as jd
 from jaxdark.constraints.registry import all_constraints
@@ -11,7 +12,8 @@ from jaxdark.constraints.verdict import Verdict
 from jaxdark.dark.loops import box_F_mixing
 from jaxdark.inference.priors import prior_of
 from jaxdark.reproduce import figures, paper
-from jaxdark.reproduce.claims import claims
+from jaxdark.reproduce.fit_claims import fit_claims
+from jaxdark.reproduce.model_claims import model_claims
 from jaxdark.reproduce.numbers import numbers
 from jaxdark.reproduce.study import INVISIBLE, Selection, Study
 
@@ -102,17 +104,51 @@ def test_everything_is_written(monkeypatch, tmp_path):
     records = paper.reproduce(tmp_path, quick=True, report=lambda *step: steps.append(step))
     stems = {"box"} | {f"figure_{n}" for n in range(2, 7)}
     names = {f"{stem}.{kind}" for stem in stems for kind in ("png", "pdf")}
-    assert {path.name for path in tmp_path.iterdir()} == names | {"claims.json", "claims.md"}
+    draws = {f"draws-{region}-paper2020-limit.nc" for region in ("high", "low")}
+    assert {path.name for path in tmp_path.iterdir()} == names | draws | {"claims.json", "claims.md"}
     content = json.loads((tmp_path / "claims.json").read_text())
     assert [claim["id"] for claim in content["claims"]] == [record.id for record in records]
     assert {str(n) for n in range(1, 9)} <= {record.id for record in records}
     assert [study["region"] for study in content["studies"]] == ["high", "low"]
-    rows = [line for line in (tmp_path / "claims.md").read_text().splitlines() if line.startswith("|")]
-    assert len(rows) == 2 + len(records) + 2 + 2
+    text = (tmp_path / "claims.md").read_text()
+    assert all(f"### {record.id}" in text if record.study else f"| {record.id} |" in text for record in records)
+    stored = xr.load_dataset(tmp_path / "draws-high-paper2020-limit.nc", engine="h5netcdf")
+    first = synthetic("high")
+    np.testing.assert_array_equal(stored["m_V"], first.parameters["m_V"])
+    np.testing.assert_array_equal(stored["fitted"], first.fitted)
+    np.testing.assert_allclose(stored["ratio"].sel(constraint="cleo_2001"), first.ratio("cleo_2001"), rtol=1e-6)
 
 
 def test_claims_of_each_region(study, sm):
-    found = {claim.id: claim for claim in claims([study], sm)}
-    wanted = {"high": {"1", "2", "3", "4"}, "low": {"5", "6"}}
-    assert set(found) == wanted[study.selection.region] | {"7", "8", "Sec. 2.1", "Sec. 2.2"}
+    found = {claim.id: claim for claim in fit_claims([study], sm)}
+    assert set(found) == {"high": {"1", "2", "3", "4", "Sec. 4"}, "low": {"5", "6"}}[study.selection.region]
+    assert all(claim.study == "paper2020, (g-2) limit" for claim in found.values())
+    name = {"high": "1", "low": "6"}[study.selection.region]
+    where = study.parameters["m_V"] < {"high": float(sm.m_Bp - sm.m_Kp), "low": 99.0}[study.selection.region]
+    passes = study.passes(*INVISIBLE)
+    within, fitted = study.all_within & where, study.fitted & where
+    looser = study.passes(INVISIBLE[0], *INVISIBLE[2:]) & (study.ratio(INVISIBLE[1]) <= 1.6)
+    cells = [
+        (fitted & passes, fitted),
+        (within & passes, within),
+        (fitted & looser, fitted),
+        (fitted & study.passes("cleo_2001"), fitted),
+    ]
+    shown = list(found[name].variations.values())
+    assert [shown[k] for k in (0, 1, 3, 5)] == [f"{part.sum()} of {whole.sum()}" for part, whole in cells]
+
+
+def test_bins_without_a_limit_get_the_weakest(study):
+    """Limits of the made-up verdicts are 1e-5 throughout; three bins keep theirs and the others have none."""
+    bins = [i for i, name in enumerate(IDS) if name.startswith("BR_Bp_Kp_inv_sB_")]
+    limit = study.verdicts.limit.copy()
+    limit[:, bins[3:]] = np.inf
+    limit[:, bins[:3]] = [1e-6, 3e-6, 2e-6]
+    changed = study._replace(verdicts=study.verdicts._replace(limit=limit))
+    np.testing.assert_array_equal(changed.under_weakest_proxy, (study.verdicts.value[:, bins[3:]] <= 3e-6).all(axis=1))
+
+
+def test_claims_without_a_fit(sm):
+    found = {claim.id: claim for claim in model_claims(sm)}
+    assert set(found) == {"7", "8", "Sec. 2.1", "Sec. 2.2"}
     assert found["8"].verdict == "reproduced"
