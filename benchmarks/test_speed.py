@@ -1,4 +1,4 @@
-"""Speed of the likelihood, run by name: pytest benchmarks --benchmark-only (extra `bench`).
+"""Speed of the likelihood and of the constraints, run by name: pytest benchmarks --benchmark-only (extra `bench`).
 
 Each entry records points per second and the seconds spent compiling; `extra_info` carries device and versions.
 """
@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import jaxdark as jd
+from jaxdark.constraints.registry import all_constraints, verdicts
 from jaxdark.inference.priors import prior_of
 
 jd.enable_x64()
@@ -56,3 +57,9 @@ def test_likelihood(benchmark, request, theory, what, n):
     like = request.getfixturevalue(theory)
     function = like.log_density if what == "value" else jax.value_and_grad(like.log_density)
     run(benchmark, function, points(like, n))
+
+
+@pytest.mark.parametrize("n", SIZES)
+def test_all_constraints(benchmark, marginalised, n):
+    prior, wanted = prior_of("high"), all_constraints(jd.DarkSector)
+    run(benchmark, lambda v: verdicts(prior.model(v), marginalised.sm, wanted), points(marginalised, n))

@@ -31,8 +31,9 @@ from jaxdark.reproduce.study import INVISIBLE, Study
 Q2 = 3.5
 """Momentum transfer at which the paper shows g_Vbs, GeV^2."""
 _YELLOW = "#F0E442"
-_TUNINGS = {1.0: 0.04, 0.1: 0.11, 0.01: 0.12}
-"""Contours of the tuning of g_mu^A, and the g_mu^V at which each is labelled, where no other line runs."""
+_TUNINGS = (1.0, 0.1, 0.01)
+_SHOWN = 6000
+"""Draws in a plane at most, so that the lines stay visible."""
 _LIGHT_AND_HEAVY = (1e-3, 10.0)
 """Masses of the two dark fermions of Fig. 6, GeV."""
 
@@ -118,7 +119,8 @@ def plane(study: Study, sm: StandardModel) -> Figure:
     return _caption(
         fig,
         r"Draws of the 95.45 % region with $(g-2)_\mu$ within its limit and ln L − ln L(SM) > 2; theory marginalised, "
-        rf"$(g-2)_\mu$ read as {study.selection.g_minus_2!r}. Drell-Yan at $g_\mu^A=-0.44\,g_\mu^V$, drawn beyond its "
+        rf"$(g-2)_\mu$ read as {study.selection.g_minus_2!r}. Of each kind at most {_SHOWN} are "
+        rf"drawn. Drell-Yan at $g_\mu^A=-0.44\,g_\mu^V$, drawn beyond its "
         r"stated range of 1 to 5 GeV as in the paper; trident for $g_\nu=g_\mu^V$; Belle II for BR(V → invisible) = 1.",
     )
 
@@ -131,7 +133,7 @@ def _points(ax: Axes, study: Study) -> list[Line2D]:
     )
     style = {"ms": 3.2, "mew": 0.2, "mec": "black"}
     for chosen, colour, _ in layers:
-        x, y = (study.parameters[name][chosen][:20_000] for name in ("m_V", "g_mu_V"))
+        x, y = (study.parameters[name][chosen][:_SHOWN] for name in ("m_V", "g_mu_V"))
         ax.plot(x, y, "o", color=colour, rasterized=True, **style)
     return [marker(colour, "o", f"{label} ({chosen.sum()})", **style) for chosen, colour, label in layers]
 
@@ -144,18 +146,17 @@ def _lines_of_limits(ax: Axes, m_V: Float[np.ndarray, " n"], sm: StandardModel) 
     excluded = np.asarray(jax.vmap(drell_yan_limit)(m_V)) / np.hypot(1, 0.44)
     excluded = np.where(np.isfinite(excluded), excluded, 5.6e-2 * (1 + 0.13 * m_V) / np.hypot(1, 0.44))
     ax.fill_between(m_V, excluded, 0.2, color="#999999", alpha=0.6, lw=0)
-    ax.plot(m_V, jax.vmap(trident_limit)(m_V), "--", color=PURPLE, lw=1.3)
+    ax.plot(m_V, jax.vmap(trident_limit)(m_V), "--", color=PURPLE, lw=1.6, zorder=5)
     model = lambda m: SplitDarkSector(m_V=m, g_mu_V=1.0, r_AV=0.0, g_D=1e6, r=0.0)  # noqa: E731
     belle = np.asarray(jax.vmap(lambda m: belle2_invisible(model(m), sm).limit)(m_V))
-    ax.plot(m_V, np.where(np.isfinite(belle), belle, np.nan), ":", color="black", lw=1.2)
-    for tuning, height in _TUNINGS.items():
+    ax.plot(m_V, np.where(np.isfinite(belle), belle, np.nan), ":", color="black", lw=1.4, zorder=5)
+    for tuning in _TUNINGS:
         # g_mu_A may be off its cancelling value by the share `tuning` before (g-2) leaves its limit.
         contour = np.sqrt(limit / (vector * ((1 + tuning) ** 2 - 1)))
-        ax.plot(m_V, contour, "--", color=GREY, lw=0.9)
-        place = np.searchsorted(contour, height)
-        if 0 < place < len(m_V):
-            ax.text(m_V[place], contour[place], f"{100 * tuning:g} %", fontsize=7, ha="center", va="center",
-                    color="#444444", bbox={"fc": "white", "ec": "none", "pad": 0.6, "alpha": 0.8})  # fmt: skip
+        ax.plot(m_V, contour, "--", color=GREY, lw=1.1, zorder=5)
+        place = len(m_V) // 8
+        ax.text(m_V[place], contour[place], f"{100 * tuning:g} %", fontsize=7, ha="center", va="center", zorder=6,
+                color="#444444", bbox={"fc": "white", "ec": "none", "pad": 0.6, "alpha": 0.8})  # fmt: skip
     return [
         Patch(color=SKY, alpha=0.25, label=r"$(g-2)_\mu$ at 2σ, $g_\mu^A=0$"),
         Patch(color="#999999", alpha=0.6, label="excluded by Drell-Yan"),
@@ -175,7 +176,7 @@ def figure_6(study: Study, sm: StandardModel) -> Figure:
         (chosen & allowed & heavy, BLUE, "o", "allowed, $m_V$ > 8 GeV"),
         (chosen & ~allowed, VERMILION, "x", "excluded by Drell-Yan"),
     )
-    fig = blank_figure(7.0, 5.4)
+    fig = blank_figure(8.2, 5.4)
     ax = fig.subplots()
     g_D = np.linspace(0.02, 4.0, 200)
     tuned, off = (mixing_bound(g_D, delta, sm) for delta in (0.0, 0.05))
@@ -188,7 +189,7 @@ def figure_6(study: Study, sm: StandardModel) -> Figure:
     handles += [Line2D([], [], ls="--", color=GREY, label=r"$B_s$ mixing, $\delta_Y=0.05$")]
     ax.set(xlim=(0, 4), ylim=(0.1, 30), yscale="log", xlabel=r"$g_D$", ylabel=r"$r=|g_DQ_\Phi y_s^1y_b^1|$")
     ax.set_title(f"Fig. 6: high region, $m_V$ = 3 to 15 GeV, {study.selection.data}")
-    ax.legend(handles=handles, fontsize=8, loc="lower right")
+    fig.legend(handles=handles, loc="outside right center", fontsize=8, frameon=False)
     return _caption(
         fig,
         r"$m_\chi$ = 1 MeV and 10 GeV, $m_\Phi$ = 1 TeV. Points fitted with one fermion stand at the $r$ of $\chi_1$ "
