@@ -100,9 +100,13 @@ class Study(NamedTuple):
 
     @property
     def fitted(self) -> Bool[np.ndarray, " n"]:
-        """Points at two sigma that explain something: `most_likely`, (g-2) within its limit, better than the SM."""
+        """Points at two sigma that explain something: `fitted_by` a gain of 2."""
+        return self.fitted_by(_IMPROVES)
+
+    def fitted_by(self, least: float) -> Bool[np.ndarray, " n"]:
+        """Draws that are `most_likely`, have (g-2) within its limit and gain a least log-likelihood over the SM."""
         gain = self.log_likelihood - self.sm_log_likelihood
-        return self.most_likely & self.passes("delta_a_mu") & (gain > _IMPROVES)
+        return self.most_likely & self.passes("delta_a_mu") & (gain > least)
 
 
 def study(
