@@ -42,12 +42,12 @@ def map_chunks(
         RequestError: `distributed` is not installed, or no scheduler answers.
         ClusterError: a chunk failed more often than that, or the scheduler is lost.
     """
-    if scheduler is None:
+    with connected(scheduler) as client:
+        if client is not None:
+            yield from _on_cluster(client, function, chunks, retries)
+            return
         for chunk in chunks:
             yield chunk, function(chunk)
-        return
-    with _connected(scheduler) as client:
-        yield from _on_cluster(client, function, chunks, retries)
 
 
 def threads() -> int | None:
@@ -63,7 +63,11 @@ def threads() -> int | None:
 
 
 @contextmanager
-def _connected(scheduler: Any) -> Iterator[Any]:
+def connected(scheduler: Any) -> Iterator[Any]:
+    """The client of a scheduler, as `map_chunks` takes it; None is handed on. Raises RequestError if none answers."""
+    if scheduler is None:
+        yield None
+        return
     try:
         from distributed import Client
     except ImportError:

@@ -83,11 +83,13 @@ def scan(
     from jaxdark import report, runs
 
     options.prepare()
+    from jaxdark.cluster import connected
     from jaxdark.scans.scan import Scan, best_point
 
     like = options.build_likelihood(settings)
     folder = Path(settings.out or f"results/scan-{Path(settings.data).stem}")
-    with progress_bars(shown=sys.stderr.isatty() and not quiet) as show:
+    bars = progress_bars(shown=sys.stderr.isatty() and not quiet)
+    with connected(scheduler) as client, bars as show:
         task = Scan(
             like,
             settings.parameters,
@@ -106,7 +108,7 @@ def scan(
         runs.write_text(folder / "config.toml", runs.config_toml("scan", options.resolved(settings, like)))
         start = time.perf_counter()
         try:
-            result = task.run(scheduler)
+            result = task.run(client)
         except KeyboardInterrupt:
             print(
                 f"jaxdark: stopped; what is done is in {folder}, give the same command again to go on", file=sys.stderr

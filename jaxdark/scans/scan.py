@@ -68,7 +68,9 @@ class Scan:
         found = selected(outputs, like, type(points.model(np.asarray(points.vector(first)))))
         prior = prior_of(region, model if isinstance(model, str) else "split") if reference == "fit" else None
         settings = _settings(like, points, found, prior, chunk, seed)
-        former = None if force else store.attributes(self.path)
+        former = store.attributes(self.path)
+        if force and former and former["settings"] != settings:
+            former = None
         _check_same(former, settings, self.path)
         like, at = self._referenced(like, prior, seed, former)
         self.work = Work(like, points, found)
@@ -128,7 +130,7 @@ def scan(
             region (name or `Prior`, for points of a prior and for reference); outputs (of "log_likelihood",
             "constraints", "observables", ids of constraints and rows; by default the first two); reference ("fit"
             takes the theory covariance at the region's best fit, by default it is where `like` has it); chunk (points,
-            a power of two); seed; force (replace a store of other settings); report (called with stage, done, all).
+            a power of two); seed; force (replace a scan of other settings); report (called with stage, done, all).
 
     Returns:
         The dataset, with the axes of the grid or `point`, then `constraint` or `row`.
