@@ -92,7 +92,7 @@ def _on_cluster(client: Any, function: Callable, chunks: Iterable, retries: int)
 
     # A task of its own and not an argument of each: the scheduler holds it once, and makes it again if it is lost.
     payload = client.submit(bytes, cloudpickle.dumps(function), pure=False)
-    waiting, running, completed = iter(chunks), {}, as_completed()
+    waiting, running, completed = iter(chunks), {}, as_completed(loop=client.loop)
 
     def hand_out() -> None:
         wanted = _AHEAD * max(1, sum(client.nthreads().values()))
