@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from jaxdark.measurements import dataset_names as dataset_names
     from jaxdark.measurements import load_dataset as load_dataset
     from jaxdark.precision import enable_x64 as enable_x64
+    from jaxdark.scans.scan import scan as scan
     from jaxdark.semileptonic.leptonic import br_bs_mumu as br_bs_mumu
     from jaxdark.semileptonic.neutrinos import br_k_nunu as br_k_nunu
     from jaxdark.semileptonic.neutrinos import br_kst_nunu as br_kst_nunu
@@ -48,6 +49,7 @@ _HOME = {
     "inputs": ("load_inputs",),
     "measurements": ("dataset_names", "load_dataset"),
     "precision": ("enable_x64",),
+    "scans.scan": ("scan",),
     "semileptonic.leptonic": ("br_bs_mumu",),
     "semileptonic.neutrinos": ("br_k_nunu", "br_kst_nunu"),
     "semileptonic.observables": ("binned_angular", "binned_dBR", "lepton_ratio"),

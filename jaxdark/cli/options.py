@@ -1,4 +1,4 @@
-"""What the commands share: flags, their merger with a config file into checked settings, models by name.
+"""What the commands share: flags, and their merger with a config file into checked settings.
 
 Enters: the context of a command. Leaves: settings; flags win over the config file, and that over the defaults.
 """
@@ -17,7 +17,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from jaxdark.errors import RequestError
 
 if TYPE_CHECKING:
-    from jaxdark.dark.model import Model
     from jaxdark.inference.likelihood import Likelihood
 
 Config = Annotated[Path | None, typer.Option("--config", metavar="FILE.toml", help="Settings; flags win over them.")]
@@ -150,32 +149,6 @@ def _number(text: str) -> float | str:
         return float(text)
     except ValueError:
         return text
-
-
-def build_model(name: str, parameters: dict[str, Any]) -> "Model":
-    """A model by its name on the command line, at its parameters.
-
-    Raises:
-        RequestError: the model or a parameter is unknown, one is missing, or a value is impossible.
-    """
-    import inspect
-
-    from jaxdark.dark.model import ConstantWilson, SplitDarkSector
-    from jaxdark.dark.other_models import BoxModel, SimplifiedZPrime
-    from jaxdark.yaml_fields import nearest
-
-    models = {"split": SplitDarkSector, "zprime": SimplifiedZPrime, "constant": ConstantWilson, "box": BoxModel}
-    if name not in models:
-        raise RequestError(f"unknown model {name!r}; known are {', '.join(models)}")
-    known = inspect.signature(models[name].__init__).parameters
-    named = {n: p for n, p in known.items() if p.kind is p.KEYWORD_ONLY}
-    for parameter in parameters:
-        if parameter not in named:
-            raise RequestError(f"unknown parameter {parameter!r} of the model {name}; {nearest(parameter, named)}")
-    missing = [n for n, p in named.items() if p.default is p.empty and n not in parameters]
-    if missing:
-        raise RequestError(f"the model {name} also needs {', '.join(missing)}; write for instance {missing[0]}=1")
-    return models[name](**parameters)
 
 
 def build_likelihood(settings: Settings) -> "Likelihood":

@@ -43,9 +43,10 @@ def point(
     with options.without_garbage_collection():
         options.prepare()
         from jaxdark import report
+        from jaxdark.models import build_model
         from jaxdark.point import point_record
 
-        chosen = options.build_model(settings.model, settings.parameters)
+        chosen = build_model(settings.model, settings.parameters)
         record = point_record(settings.model, chosen, options.build_likelihood(settings), settings.q2)
     if as_json:
         print(report.to_json(record))

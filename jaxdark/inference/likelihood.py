@@ -5,7 +5,7 @@ Enters: a data set, inputs, a model. Leaves: named log-likelihood terms, their s
 
 import copy
 from functools import cached_property
-from typing import Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 import jax
 import jax.numpy as jnp
@@ -81,6 +81,10 @@ class Likelihood:
         kept = {name: value for name, value in self.__dict__.items() if name not in of_covariance}
         other.__dict__ = kept | attributes
         return other
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without compiled programs and tables, which another process makes anew."""
+        return {name: value for name, value in self.__dict__.items() if name not in ("_programs", "tabulated")}
 
     @property
     def nuisance_names(self) -> tuple[str, ...]:

@@ -1,0 +1,137 @@
+"""`jaxdark scan`: log-likelihood, constraints and predictions over a grid or points of the prior."""
+
+import math
+import re
+import sys
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from pydantic import Field
+
+from jaxdark.cli import options
+from jaxdark.cli.sample import progress_bars
+
+
+class ScanSettings(options.Settings):
+    """Settings of `jaxdark scan`."""
+
+    parameters: dict[str, Any] = {}
+    random: int | None = None
+    sobol: int | None = None
+    region: str | None = None
+    outputs: list[str] = ["log_likelihood", "constraints"]
+    reference: str = "sm"
+    chunk: Annotated[int, Field(gt=0)] = 2**16
+    out: str | None = None
+
+
+def scan(
+    context: typer.Context,
+    parameters: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="NAME=LOWER:UPPER:COUNT[:log]|NAME=VALUE...", help="Axes and fixed parameters, GeV."),
+    ] = None,
+    random: Annotated[int | None, typer.Option(metavar="N", help="N random points of the prior, no grid.")] = None,
+    sobol: Annotated[int | None, typer.Option(metavar="N", help="N quasi-random points of the prior, no grid.")] = None,
+    region: Annotated[
+        str | None,
+        typer.Option(metavar="high|low|all", help="Prior of the points.", show_default="the model's first"),
+    ] = None,
+    outputs: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LIST",
+            help="Of log_likelihood, constraints, observables, ids of constraints and rows.",
+            show_default="log_likelihood,constraints",
+        ),
+    ] = None,
+    reference: Annotated[
+        str | None,
+        typer.Option(metavar="sm|fit", help="Theory covariance there or at the region's best fit.", show_default="sm"),
+    ] = None,
+    scheduler: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="Dask scheduler.", show_default="this process")
+    ] = None,
+    chunk: Annotated[
+        int | None, typer.Option(help="Points written together, a power of two.", show_default="65536")
+    ] = None,
+    out: Annotated[
+        str | None,
+        typer.Option(metavar="DIR", help="Folder; an unfinished scan in it goes on.", show_default="results/scan-DATA"),
+    ] = None,
+    model: options.ModelName = None,
+    data: options.Data = None,
+    theory: options.Theory = None,
+    g_minus_2: options.GMinus2 = None,
+    inputs: options.Inputs = None,
+    seed: options.Seed = None,
+    config: options.Config = None,
+    force: options.Force = False,
+    quiet: options.Quiet = False,
+    as_json: options.Json = False,
+) -> int:
+    """Scan of a grid, or of random or quasi-random points of the prior: scan.zarr and config.toml in a folder.
+
+    A scan that was stopped or killed goes on by the same command, to the same result bit for bit.
+    """
+    given: dict[str, Any] = {"parameters": options.parse_parameters(parameters or [])}
+    if outputs is not None:
+        given["outputs"] = [name.strip() for name in re.split(r",(?![^\[]*\])", outputs) if name.strip()]
+    settings = options.resolve(ScanSettings, context, **given)
+    from jaxdark import report, runs
+
+    options.prepare()
+    from jaxdark.cluster import connected
+    from jaxdark.scans.scan import Scan, best_point
+
+    like = options.build_likelihood(settings)
+    folder = Path(settings.out or f"results/scan-{Path(settings.data).stem}")
+    bars = progress_bars(shown=sys.stderr.isatty() and not quiet)
+    with connected(scheduler) as client, bars as show:
+        task = Scan(
+            like,
+            settings.parameters,
+            out=folder / "scan.zarr",
+            random=settings.random,
+            sobol=settings.sobol,
+            model=settings.model,
+            region=settings.region,
+            outputs=settings.outputs,
+            reference=None if settings.reference == "sm" else settings.reference,
+            chunk=settings.chunk,
+            seed=settings.seed,
+            force=force,
+            report=show,
+        )
+        runs.write_text(folder / "config.toml", runs.config_toml("scan", options.resolved(settings, like)))
+        start = time.perf_counter()
+        try:
+            result = task.run(client)
+        except KeyboardInterrupt:
+            print(
+                f"jaxdark: stopped; what is done is in {folder}, give the same command again to go on", file=sys.stderr
+            )
+            return 130
+    record = {
+        "store": str(task.path),
+        "points": math.prod(task.work.points.shape),
+        "axes": {name: int(result.sizes[name]) for name in task.work.points.dims},
+        "outputs": task.work.outputs._asdict(),
+        "seconds": time.perf_counter() - start,
+        "best": best_point(result),
+    }
+    if as_json:
+        print(report.to_json(record))
+    options.console(quiet=quiet or as_json).print(*_lines(record), sep="\n")
+    return 0
+
+
+def _lines(record: dict[str, Any]) -> list[str]:
+    axes = " x ".join(f"{name} {n}" for name, n in record["axes"].items())
+    lines = [f"{record['points']} points ({axes}) in {record['seconds']:.1f} s"]
+    if record["best"]:
+        parameters = ", ".join(f"{name} = {value:.4g}" for name, value in record["best"]["parameters"].items())
+        lines.append(f"highest log-likelihood {record['best']['log_likelihood']:.2f} at {parameters}")
+    return [*lines, f"written to {record['store']}"]

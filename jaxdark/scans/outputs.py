@@ -1,0 +1,118 @@
+"""What a scan computes at its points: log-likelihood, constraints, predictions, all of them or some by name.
+
+Enters: names and a likelihood. Leaves: arrays of a chunk. Travels to the workers of a cluster.
+"""
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+
+from jaxdark.cluster import threads
+from jaxdark.constraints.registry import all_constraints, verdicts
+from jaxdark.constraints.verdict import Constraint
+from jaxdark.dark.model import Model
+from jaxdark.errors import RequestError
+from jaxdark.inference.likelihood import Likelihood
+from jaxdark.inference.sharded import mapped
+from jaxdark.scans.points import Points
+from jaxdark.yaml_fields import nearest
+
+GROUPS = ("log_likelihood", "constraints", "observables")
+_FIT_BATCH, _CONSTRAINT_BATCH = 256, 512
+"""Points per call on a CPU: what fits a core's cache."""
+
+
+class Outputs(NamedTuple):
+    """What is computed.
+
+    Attributes:
+        log_likelihood: whether it is.
+        constraints: ids of the constraints, in the order of the registry.
+        rows: ids of the data set's rows whose predictions are wanted, in its order.
+    """
+
+    log_likelihood: bool
+    constraints: tuple[str, ...]
+    rows: tuple[str, ...]
+
+
+def selected(names: Sequence[str], like: Likelihood, model: type[Model]) -> Outputs:
+    """Outputs by name: groups, ids of constraints, ids of rows.
+
+    Raises:
+        RequestError: no name, or an unknown one.
+    """
+    constraints = [entry.id for entry in all_constraints(model, like.g_minus_2)]
+    rows = [row.id for row in like.data.rows]
+    known = (*GROUPS, *constraints, *rows)
+    if not names:
+        raise RequestError(f"expected outputs, got none; choose from {', '.join(GROUPS)}, or single names")
+    for name in names:
+        if name not in known:
+            raise RequestError(f"unknown output {name!r}; {nearest(name, known)}")
+    return Outputs(
+        "log_likelihood" in names,
+        tuple(name for name in constraints if {name, "constraints"} & set(names)),
+        tuple(name for name in rows if {name, "observables"} & set(names)),
+    )
+
+
+class Work:
+    """Arrays of a chunk from its number, by name, each of shape (points of the chunk, ...).
+
+    Args:
+        like: the likelihood, its theory covariance where it shall be.
+        points: the points.
+        outputs: what is wanted.
+    """
+
+    def __init__(self, like: Likelihood, points: Points, outputs: Outputs):
+        self.like, self.points, self.outputs = like, points, outputs
+        _ = like.whitening  # made here, so that all workers have the same bits
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: self.__dict__[name] for name in ("like", "points", "outputs")}
+
+    def __call__(self, k: int) -> dict[str, np.ndarray]:
+        """The arrays of chunk k; `parameters` are always among them."""
+        points = self.points.at(self.points.region(k))
+        fit, constraints = self._programs
+        found = fit(self.like.whitening, points)
+        return found | (constraints(self.like.sm, points) if constraints else {})
+
+    @property
+    def constraints(self) -> list[Constraint]:
+        """The constraints wanted."""
+        return [
+            entry for entry in all_constraints(g_minus_2=self.like.g_minus_2) if entry.id in self.outputs.constraints
+        ]
+
+    @cached_property
+    def _programs(self):
+        """Two programs, as one of all outputs is slower than both: what the likelihood is made of, and the verdicts."""
+        wanted, rows = self.constraints, np.isin(self.like.data.ids, self.outputs.rows).nonzero()[0]
+
+        def fit(whitening, point) -> dict[str, Any]:
+            vector = self.points.vector(point)
+            model = self.points.model(vector)
+            found = {"parameters": vector}
+            if self.outputs.log_likelihood:
+                terms = self.like.terms(model, whitening=whitening)
+                found["log_likelihood"] = sum(terms.values(), jnp.zeros(()))
+            return found | ({"prediction": self.like.predictions(model)[rows]} if len(rows) else {})
+
+        def verdict(sm, point) -> dict[str, Any]:
+            found = verdicts(self.points.model(self.points.vector(point)), sm, wanted)
+            return {"constraint_value": found.value, "constraint_ratio": found.ratio}
+
+        fits = mapped(fit, _batch(_FIT_BATCH), threads())
+        return fits, mapped(verdict, _batch(_CONSTRAINT_BATCH), threads()) if wanted else None
+
+
+def _batch(on_cpu: int) -> int | None:
+    import jax
+
+    return on_cpu if jax.default_backend() == "cpu" else None

@@ -1,0 +1,227 @@
+"""The Zarr store of a scan: labelled axes, units, settings; written chunk by chunk, each whole or not at all.
+
+Enters: points, what is computed there and attributes, then arrays of chunks. Leaves: a store that xarray opens at any
+moment; chunks that are not done read as NaN.
+"""
+
+import json
+import os
+import secrets
+import shutil
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from jaxdark.constraints.verdict import Constraint
+from jaxdark.errors import RequestError
+from jaxdark.measurements import Row
+from jaxdark.scans.points import Points
+
+_BLOCK = 2**16
+
+
+def require_zarr() -> None:
+    """Raise RequestError unless Zarr is installed."""
+    try:
+        import zarr  # noqa: F401
+    except ImportError:
+        raise RequestError('a scan is written with Zarr, which is not installed; pip install "jaxdark[scan]"') from None
+
+
+def attributes(path: Path) -> dict[str, Any] | None:
+    """What `create` was given, or None if nothing is there; raises RequestError if something else is."""
+    if not path.exists():
+        return None
+    try:
+        raw = json.loads((path / "zarr.json").read_text(encoding="utf-8"))["attributes"]
+        return {name: json.loads(raw[name]) for name in ("settings", "covariance_at", "versions")}
+    except (OSError, KeyError, ValueError, TypeError):
+        raise RequestError(
+            f"expected the store of a scan or nothing, got {path}; name another place with --out"
+        ) from None
+
+
+def create(
+    path: Path,
+    points: Points,
+    words: dict[str, Any],
+    *,
+    log_likelihood: bool,
+    constraints: Sequence[Constraint],
+    rows: Sequence[Row],
+) -> None:
+    """Write the store without its chunks under a hidden name, then rename it; an existing store is replaced.
+
+    Args:
+        path: of the store.
+        points: the points.
+        words: attributes, in JSON's types.
+        log_likelihood, constraints, rows: what is computed.
+    """
+    import zarr
+
+    stage = path.absolute().with_name(f".{path.name}.{secrets.token_hex(4)}")
+    coordinates = [
+        *points.names,
+        *points.fixed,
+        *(_CONSTRAINT_WORDS if constraints else ()),
+        *(_ROW_WORDS if rows else ()),
+    ]
+    attrs = {name: json.dumps(value) for name, value in words.items()} | {"coordinates": " ".join(coordinates)}
+    try:
+        stage.parent.mkdir(parents=True, exist_ok=True)
+        group = zarr.open_group(stage, mode="w", zarr_format=3, attributes=attrs)
+        _coordinates(group, points)
+        if log_likelihood:
+            _numbers(group, "log_likelihood", points, units="1", long_name="log-likelihood")
+        if constraints:
+            _words(group, "constraint", {"constraint": [c.id for c in constraints]})
+            _words(group, "constraint", {name: [getattr(c, name) for c in constraints] for name in _CONSTRAINT_WORDS})
+            _numbers(group, "constraint_value", points, ("constraint", len(constraints)), units="see unit")
+            _numbers(group, "constraint_ratio", points, ("constraint", len(constraints)), units="1",
+                     long_name="above 1: excluded")  # fmt: skip
+        if rows:
+            _words(group, "row", {"row": [row.id for row in rows]})
+            _words(group, "row", {"row_unit": ["GeV-2" if row.observable == "dBR" else "1" for row in rows]})
+            _numbers(group, "prediction", points, ("row", len(rows)), units="see row_unit")
+        n = int(np.prod(points.chunks))
+        group.create_array("done", shape=(n,), chunks=(1,), dtype="bool", fill_value=False, dimension_names=("chunk",),
+                           attributes={"long_name": "chunk is written"})  # fmt: skip
+        with warnings.catch_warnings():
+            # Without it xarray warns whenever somebody opens the store.
+            warnings.filterwarnings("ignore", "Consolidated metadata is currently not part")
+            zarr.consolidate_metadata(group.store)
+        if path.exists():
+            former = stage.with_name(f"{stage.name}.former")
+            path.rename(former)
+            stage.rename(path)
+            shutil.rmtree(former)
+        else:
+            stage.rename(path)
+    except PermissionError as error:
+        raise RequestError(
+            f"expected a place that can be written, got {path} ({error.strerror}); name another one"
+        ) from None
+    finally:
+        shutil.rmtree(stage, ignore_errors=True)
+
+
+_CONSTRAINT_WORDS = ("unit", "quality", "reference", "cl", "counts")
+_ROW_WORDS = ("row_unit",)
+
+
+def _unit(parameter: str) -> str:
+    return "GeV" if parameter.startswith(("m_", "width")) else "1"
+
+
+def _coordinates(group: Any, points: Points) -> None:
+    for name, axis in points.axes.items():
+        array = group.create_array(
+            name, shape=(axis.n,), chunks=(min(axis.n, _BLOCK),), dtype="f8", dimension_names=(name,),
+            attributes={"units": _unit(name), "scale": "log" if axis.log else "linear"},
+        )  # fmt: skip
+        for start in range(0, axis.n, _BLOCK):
+            part = slice(start, min(start + _BLOCK, axis.n))
+            array[part] = axis.values(part)
+    if not points.axes:
+        for name in points.names:
+            _numbers(group, name, points, units=_unit(name))
+    for name, value in points.fixed.items():
+        value = np.asarray(value, dtype=None if isinstance(value, str) else float)
+        array = group.create_array(
+            name, shape=value.shape, dtype=str if value.dtype.kind == "U" else "f8",
+            dimension_names=[f"n_{name}"] * value.ndim, attributes={"units": _unit(name)},
+        )  # fmt: skip
+        array[...] = value
+
+
+def _numbers(group: Any, name: str, points: Points, further: tuple[str, int] | None = None, **attrs: str) -> None:
+    """An array of doubles along the points, and whole along one further axis."""
+    dims, sizes = ((further[0],), (further[1],)) if further else ((), ())
+    group.create_array(
+        name, shape=points.shape + sizes, chunks=points.chunk + sizes, dtype="f8", fill_value=float("nan"),
+        dimension_names=points.dims + dims, attributes=attrs,
+    )  # fmt: skip
+
+
+def _words(group: Any, dim: str, columns: dict[str, list]) -> None:
+    for name, values in columns.items():
+        if name == "cl":
+            values = [np.nan if value is None else value for value in values]
+        first = values[0]
+        dtype = str if isinstance(first, str) else "bool" if isinstance(first, bool) else "f8"
+        array = group.create_array(name, shape=(len(values),), dtype=dtype, dimension_names=(dim,))
+        array[:] = np.array(values, dtype=object if dtype is str else None)
+
+
+class Store:
+    """A store to be filled.
+
+    Args:
+        path: where `create` wrote it.
+        points: the same points.
+    """
+
+    def __init__(self, path: Path, points: Points):
+        import zarr
+
+        self.path, self.points = path, points
+        for left in path.rglob("*.partial"):  # of a process that was killed
+            left.unlink()
+        for marker in (path / "done" / "c").glob("*"):  # made without content by a power cut
+            if not marker.stat().st_size:
+                marker.unlink()
+        self._group = zarr.open_group(path, mode="r+", zarr_format=3, use_consolidated=False)
+        self._arrays = {name: array for name, array in self._group.arrays()}
+
+    def missing(self) -> list[int]:
+        """Numbers of the chunks that are not done."""
+        return np.flatnonzero(~np.asarray(self._arrays["done"][:])).tolist()
+
+    def write(self, k: int, values: dict[str, np.ndarray]) -> None:
+        """Write the arrays of chunk k, make sure that they are on the disk, then mark it as done.
+
+        Raises:
+            OSError: they cannot be written; chunks that are done stay readable.
+        """
+        region = self.points.region(k)
+        shape = tuple(part.stop - part.start for part in region)
+        parameters = values["parameters"]
+        columns = {} if self.points.axes else dict(zip(self.points.names, parameters.T, strict=True))
+        columns |= {name: value for name, value in values.items() if name != "parameters"}
+        place = np.unravel_index(k, self.points.chunks)
+        try:
+            for name, value in columns.items():
+                further = value.shape[1:]
+                self._arrays[name][region + (slice(None),) * len(further)] = value.reshape(shape + further)
+                self._to_disk(name, (*place, *[0] * len(further)))
+            self._arrays["done"][k : k + 1] = True
+            self._to_disk("done", (k,))
+        except OSError as error:
+            raise OSError(
+                error.errno,
+                f"{error.strerror} while writing to {self.path}; what is done is kept and readable, so put that right "
+                "and give the same command again",
+            ) from error
+
+    def _to_disk(self, name: str, chunk: tuple[int, ...]) -> None:
+        path = self.path / name / "c" / "/".join(map(str, chunk))
+        if path.exists():  # Zarr writes no file for a chunk that is all NaN
+            with path.open("rb") as file:
+                os.fsync(file.fileno())
+
+
+def open_scan(path: str | Path) -> xr.Dataset:
+    """The result of a scan, finished or not, read as it is used; what is not done is NaN.
+
+    Raises:
+        RequestError: there is no scan.
+    """
+    require_zarr()
+    if attributes(Path(path)) is None:
+        raise RequestError(f"expected the store of a scan, got {path}, where nothing is; check the path")
+    return xr.open_zarr(path, chunks=None)

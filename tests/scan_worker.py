@@ -1,0 +1,26 @@
+"""A scan in a process of its own, for tests that kill it or give it other devices: STORE CHUNK N [grid]."""
+
+import sys
+from pathlib import Path
+
+from toy_data import TOY
+
+import jaxdark as jd
+
+jd.enable_x64()
+
+
+def toy_likelihood(folder):
+    """The likelihood of the toy data set, whose file goes into a folder."""
+    path = Path(folder) / "toy.yaml"
+    path.write_text(TOY)
+    return jd.Likelihood(jd.load_dataset(str(path)))
+
+
+OUTPUTS = ("log_likelihood", "delta_a_mu", "observables")
+
+if __name__ == "__main__":
+    store, chunk, n = sys.argv[1], *map(int, sys.argv[2:4])
+    report = lambda stage, done, total: print(stage, done, flush=True)  # noqa: E731
+    like = toy_likelihood(Path(store).parent)
+    jd.scan(like, out=store, sobol=n, chunk=chunk, outputs=OUTPUTS, report=report)

@@ -1,0 +1,184 @@
+"""Chunks over a cluster of spawned workers on this machine, some of them killed, and one program on two processes."""
+
+import itertools
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from scan_worker import OUTPUTS, toy_likelihood
+from test_scan import CHUNK, N, content
+
+import jaxdark as jd
+from jaxdark.cluster import ClusterError, map_chunks, threads
+from jaxdark.inference.importance import batched, prior_points
+from jaxdark.inference.priors import prior_of
+
+distributed = pytest.importorskip("distributed")
+TESTS = Path(__file__).parent
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(TESTS.parent), str(TESTS)])
+    with distributed.LocalCluster(
+        n_workers=1, threads_per_worker=1, processes=True, host="127.0.0.1", dashboard_address=None,
+        silence_logs=logging.CRITICAL,
+    ) as found:  # fmt: skip
+        yield found
+
+
+@pytest.fixture
+def two_workers(cluster):
+    cluster.scale(2)
+    with distributed.Client(cluster) as client:
+        client.wait_for_workers(2)
+    yield cluster
+    cluster.scale(1)
+
+
+def in_double_precision(chunk):
+    return chunk, jax.numpy.asarray(chunk / 3).dtype.name, threads()
+
+
+class FailsOnce:
+    """Ends the first attempt at each chunk, by an error or with the whole process."""
+
+    def __init__(self, folder, *, fatal):
+        self.folder, self.fatal = folder, fatal
+
+    def __call__(self, chunk):
+        try:
+            (self.folder / str(chunk)).touch(exist_ok=False)
+        except FileExistsError:
+            return chunk**2
+        if self.fatal:
+            os.kill(os.getpid(), signal.SIGKILL)
+        raise RuntimeError("not today")
+
+
+def always_fails(chunk):
+    raise RuntimeError(f"never {chunk}")
+
+
+def test_in_this_process_chunks_come_in_order():
+    taken = []
+
+    def chunks():
+        for chunk in itertools.count():
+            taken.append(chunk)
+            yield chunk
+
+    found = itertools.islice(map_chunks(lambda chunk: chunk + 1, chunks()), 3)
+    assert list(found) == [(0, 1), (1, 2), (2, 3)]
+    assert taken == [0, 1, 2]
+    assert threads() is None
+
+
+def test_workers_compute_in_double_precision_and_know_their_threads(cluster):
+    found = dict(map_chunks(in_double_precision, range(5), scheduler=cluster))
+    assert found == {chunk: (chunk, "float64", 1) for chunk in range(5)}
+
+
+def test_chunks_are_taken_as_workers_get_free(cluster):
+    taken = []
+
+    def chunks():
+        for chunk in itertools.count():
+            taken.append(chunk)
+            yield chunk
+
+    found = map_chunks(in_double_precision, chunks(), scheduler=cluster.scheduler_address)
+    assert len(list(itertools.islice(found, 5))) == 5
+    found.close()
+    assert len(taken) <= 5 + 2
+
+
+@pytest.mark.parametrize("fatal", [False, True], ids=["error", "death"])
+def test_what_fails_once_is_done_again(two_workers, tmp_path, fatal):
+    found = dict(map_chunks(FailsOnce(tmp_path, fatal=fatal), range(4), scheduler=two_workers))
+    assert found == {chunk: chunk**2 for chunk in range(4)}
+
+
+def test_what_always_fails_ends_the_job(cluster):
+    with pytest.raises(ClusterError, match="chunk 7 failed on the cluster .*RuntimeError: never 7"):
+        list(map_chunks(always_fails, [7], scheduler=cluster))
+
+
+def test_no_scheduler(monkeypatch):
+    monkeypatch.setattr("jaxdark.cluster._TIMEOUT", 1)
+    for address in ("tcp://127.0.0.1:1", "not an address"):
+        with pytest.raises(jd.RequestError, match="expected the address of a Dask scheduler"):
+            list(map_chunks(abs, [1], scheduler=address))
+
+
+def test_no_distributed(monkeypatch):
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(jd.RequestError, match=r'pip install "jaxdark\[scan\]"'):
+        list(map_chunks(abs, [1], scheduler="tcp://127.0.0.1:1"))
+
+
+def test_a_scan_with_one_and_two_workers_one_of_them_killed(cluster, tmp_path):
+    like, request = toy_likelihood(tmp_path), {"sobol": N, "chunk": CHUNK, "outputs": OUTPUTS}
+    jd.scan(like, out=tmp_path / "here", **request)
+    jd.scan(like, out=tmp_path / "one", scheduler=cluster, **request)
+    cluster.scale(2)
+    killed = []
+
+    def kill(stage, done, total):
+        if done and not killed:
+            pids = client.run(os.getpid)
+            killed.append(next(iter(pids.values())))
+            os.kill(killed[0], signal.SIGKILL)
+
+    with distributed.Client(cluster) as client:
+        client.wait_for_workers(2)
+        jd.scan(like, out=tmp_path / "two", scheduler=client, report=kill, **request)
+    assert killed
+    assert content(tmp_path / "one") == content(tmp_path / "here")
+    assert content(tmp_path / "two") == content(tmp_path / "here")
+
+
+PROCESS = """
+import sys, numpy as np, jax
+index, port, folder = int(sys.argv[1]), sys.argv[2], sys.argv[3]
+jax.config.update("jax_cpu_collectives_implementation", "gloo")
+jax.distributed.initialize(f"127.0.0.1:{port}", num_processes=2, process_id=index, local_device_ids=[0])
+import jaxdark as jd
+from jaxdark.inference.importance import prior_points
+from jaxdark.inference.priors import prior_of
+from jaxdark.inference.sharded import sharded
+from scan_worker import toy_likelihood
+assert (jax.device_count(), jax.local_device_count()) == (2, 1)
+like, prior = toy_likelihood(folder), prior_of("high")
+points = prior_points(5, 512, 0)[:500]
+values = sharded(lambda u: like(prior.model(prior.vector(u))), batch=128)(points)
+np.save(f"{folder}/values.npy", values)
+"""
+
+
+def test_one_program_on_two_processes(tmp_path):
+    """Each has half of the points and gets all values, those of one process."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    environment = os.environ | {"JAX_PLATFORMS": "cpu", "PYTHONPATH": f"{TESTS.parent}:{TESTS}"}
+    folders = [tmp_path / str(index) for index in range(2)]
+    processes = []
+    for index, folder in enumerate(folders):
+        folder.mkdir()
+        command = [sys.executable, "-c", PROCESS, str(index), str(port), str(folder)]
+        processes.append(subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True))
+    errors = [process.communicate(timeout=120)[1] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], errors
+    like, prior = toy_likelihood(tmp_path), prior_of("high")
+    points = prior_points(5, 512, 0)[:500]
+    expected = batched(lambda u: like(prior.model(prior.vector(u))), batch=128)(points)
+    for folder in folders:
+        assert np.array_equal(np.load(folder / "values.npy"), expected)

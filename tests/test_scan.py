@@ -1,0 +1,387 @@
+"""Scans: their points, what is computed there, and stores that survive whatever ends the process."""
+
+import itertools
+import json
+import math
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+import xarray as xr
+from hypothesis import given
+from hypothesis import strategies as st
+from scan_worker import OUTPUTS, toy_likelihood
+
+import jaxdark as jd
+from jaxdark.constraints.registry import all_constraints, verdicts
+from jaxdark.inference.importance import prior_points
+from jaxdark.inference.priors import prior_of
+from jaxdark.inference.sharded import sharded
+from jaxdark.scans import scan as scan_module
+from jaxdark.scans.points import Axis, grid, of_prior
+from jaxdark.scans.scan import Scan, best_point
+from jaxdark.scans.store import open_scan
+
+TESTS = Path(__file__).parent
+FIXED = {"r_AV": -0.4, "g_D": 1.0, "r": -3.0}
+GRID = {"m_V": "2:15:12", "g_mu_V": "1e-3:0.2:20:log", **FIXED}
+N, CHUNK = 700, 128
+
+
+@pytest.fixture(scope="module")
+def like(tmp_path_factory):
+    return toy_likelihood(tmp_path_factory.mktemp("toy"))
+
+
+@pytest.fixture(scope="module")
+def whole(like, tmp_path_factory):
+    """An uninterrupted scan of N Sobol points in chunks of CHUNK."""
+    path = tmp_path_factory.mktemp("whole") / "scan.zarr"
+    jd.scan(like, out=path, sobol=N, chunk=CHUNK, outputs=OUTPUTS)
+    return path
+
+
+def content(path):
+    """Every file of a store, byte for byte."""
+    return {file.relative_to(path): file.read_bytes() for file in Path(path).rglob("*") if file.is_file()}
+
+
+def worker(store, *, chunk=CHUNK, n=N, **environment):
+    environment = {"JAX_PLATFORMS": "cpu", "PYTHONPATH": f"{TESTS.parent}:{TESTS}"} | environment
+    command = [sys.executable, str(TESTS / "scan_worker.py"), str(store), str(chunk), str(n)]
+    return subprocess.Popen(command, env=os.environ | environment, stdout=subprocess.PIPE, text=True)
+
+
+# Points
+
+
+@given(st.floats(-5, 5), st.floats(0.1, 100), st.integers(2, 300), st.data())
+def test_an_axis_is_numpys(lower, width, n, data):
+    start = data.draw(st.integers(0, n - 1))
+    axis = Axis(lower, lower + width, n)
+    assert np.allclose(axis.values(), np.linspace(axis.lower, axis.upper, n), rtol=1e-14, atol=1e-14)
+    assert np.array_equal(axis.values(slice(start, n)), axis.values()[start:])
+    for ends in ((width, 7 * width), (-7 * width, -width)):
+        log = Axis(*ends, n, log=True)
+        assert np.allclose(log.values(), np.geomspace(*ends, n), rtol=1e-13)
+        assert (log.values()[0], log.values()[-1]) == ends
+
+
+@given(st.lists(st.integers(2, 9), min_size=1, max_size=4), st.integers(4, 9))
+def test_chunks_cover_a_grid_once(shape, power):
+    axes = {name: Axis(2.0, 3.0, n) for name, n in zip(("g_D", "m_V", "r", "m_Phi"), shape, strict=False)}
+    points = grid({"m_V": 1.0, "g_mu_V": 0.1, "r_AV": 0.0, "g_D": 1.0, "r": 1.0, **axes}, "split", 2**power)
+    seen = np.zeros(points.shape, int)
+    for k in range(math.prod(points.chunks)):
+        part = seen[points.region(k)]
+        assert 0 < part.size <= 2**power
+        part += 1
+        assert len(points.at(points.region(k))) == part.size
+    assert (seen == 1).all()
+
+
+def test_points_of_a_grid_are_in_the_order_of_its_axes():
+    points = grid(GRID, "split", 64)
+    axes = [points.axes[name].values() for name in ("m_V", "g_mu_V")]
+    expected = np.array(list(itertools.product(*axes))).reshape(12, 20, 2)
+    for k in range(math.prod(points.chunks)):
+        region = points.region(k)
+        assert np.array_equal(points.at(region), expected[region].reshape(-1, 2))
+
+
+@pytest.mark.parametrize("chunk", [16, 128, 4096])
+def test_points_of_a_prior_do_not_depend_on_the_chunk(chunk):
+    """Nor on the order in which chunks are asked for, as workers of a cluster do."""
+    expected = {
+        "random": np.random.Generator(np.random.Philox(key=3)).random((N, 5)),
+        "sobol": prior_points(5, 1024, 3)[:N],
+    }
+    for kind, u in expected.items():
+        points = of_prior(kind, N, prior_of("high"), {}, 3, chunk)
+        for k in np.random.default_rng(0).permutation(math.prod(points.chunks)):
+            (part,) = region = points.region(k)
+            assert np.array_equal(points.at(region), u[part])
+
+
+# Values
+
+
+def test_a_grid_has_labelled_axes_and_the_values_of_single_points(like, tmp_path):
+    names = ["log_likelihood", "delta_a_mu", "perturbativity", "observables"]
+    known = {entry.id: entry for entry in all_constraints(jd.DarkSector)}
+    names = [name for name in names if name in {"log_likelihood", "observables", *known}]
+    result = jd.scan(like, GRID, out=tmp_path / "grid", chunk=64, outputs=names)
+    assert result["log_likelihood"].dims == ("m_V", "g_mu_V")
+    assert result["prediction"].dims == ("m_V", "g_mu_V", "row")
+    assert result["constraint_value"].dims == ("m_V", "g_mu_V", "constraint")
+    assert result["m_V"].attrs["units"] == "GeV"
+    assert bool(result["done"].all())
+    assert {name: float(result[name]) for name in FIXED} == FIXED
+    chosen = [known[name] for name in result["constraint"].values]
+    for i, j in ((0, 0), (5, 11), (11, 19)):
+        here = result.isel(m_V=i, g_mu_V=j)
+        model = jd.DarkSector(m_V=float(here["m_V"]), g_mu_V=float(here["g_mu_V"]), **FIXED)
+        evaluated = like.evaluate(model)
+        assert np.allclose(here["log_likelihood"], evaluated.log_likelihood, rtol=1e-9)
+        predictions = here["prediction"].sel(row=list(like.data.ids))
+        assert np.allclose(predictions, evaluated.predictions, rtol=1e-9)
+        found = verdicts(model, like.sm, chosen)
+        assert np.allclose(here["constraint_value"], found.value, rtol=1e-12)
+        assert np.allclose(here["constraint_ratio"], found.ratio, rtol=1e-12)
+    best = best_point(result, chunk=64)
+    assert best["log_likelihood"] == float(result["log_likelihood"].max())
+    assert best["parameters"] | FIXED == best["parameters"]
+
+
+def test_points_of_a_prior_carry_their_parameters(like, tmp_path):
+    result = jd.scan(like, {"r": -2.0, "m_Phi": 800.0}, out=tmp_path / "s", random=300, chunk=128, outputs=["Toy_RK"])
+    assert result["prediction"].dims == ("point", "row")
+    assert list(result["row"].values) == ["Toy_RK"] and "log_likelihood" not in result
+    assert best_point(result) is None
+    prior = prior_of("high")
+    for name in ("m_V", "g_mu_V", "r_AV", "g_D"):
+        lower, upper, *_ = prior.ranges[name]
+        values = result[name].values
+        assert result[name].dims == ("point",) and ((values > lower) & (values < upper)).all()
+    here = {name: float(result[name][250] if result[name].dims else result[name]) for name in (*prior.names, "m_Phi")}
+    assert (here["r"], here["m_Phi"]) == (-2.0, 800.0)
+    expected = like.evaluate(jd.DarkSector(**here)).predictions[like.data.ids.index("Toy_RK")]
+    assert np.allclose(result["prediction"][250, 0], expected, rtol=1e-9)
+
+
+def test_a_model_of_ones_own(like, tmp_path):
+    result = jd.scan(
+        like, {"C9": "-2:0:5", "C10": 0.5}, model=jd.ConstantWilson, out=tmp_path / "s", outputs=["log_likelihood"]
+    )
+    expected = [like.evaluate(jd.ConstantWilson(C9=C9, C10=0.5)).log_likelihood for C9 in (-2.0, -1.5, -1.0, -0.5, 0.0)]
+    assert np.allclose(result["log_likelihood"], expected, rtol=1e-9)
+
+
+def test_the_theory_covariance_at_the_best_fit_is_stored_and_taken_again(like, tmp_path, monkeypatch):
+    def fitted(like, prior, *, seed):
+        reference = np.array([5.0, 0.02, -0.3, 1.0, -2.0])
+        return scan_module.Likelihood and type("Fit", (), {"reference": reference})
+
+    monkeypatch.setattr(scan_module, "at_best_fit", fitted)
+    request = {"out": tmp_path / "s", "sobol": 64, "outputs": ["log_likelihood"]}
+    result = jd.scan(like, reference="fit", **request)
+    at = json.loads(result.attrs["covariance_at"])
+    assert at == {"m_V": 5.0, "g_mu_V": 0.02, "r_AV": -0.3, "g_D": 1.0, "r": -2.0}
+    here = {name: float(result[name][3]) for name in at}
+    expected = like.at(jd.DarkSector(**at)).evaluate(jd.DarkSector(**here)).log_likelihood
+    assert np.allclose(result["log_likelihood"][3], expected, rtol=1e-9)
+    monkeypatch.delattr(scan_module, "at_best_fit")
+    assert Scan(like, reference="fit", **request)._store.missing() == []
+    with pytest.raises(jd.RequestError, match="other reference"):
+        jd.scan(like, **request)
+
+
+# Stores
+
+
+def test_metadata(whole, like):
+    result = open_scan(whole)
+    settings, versions = json.loads(result.attrs["settings"]), json.loads(result.attrs["versions"])
+    assert settings["data_sha256"] == like.data.sha256
+    assert (settings["kind"], settings["points"], settings["seed"], settings["region"]) == ("sobol", N, 0, "high")
+    assert settings["inputs"]["m_Bs"] == float(like.sm.m_Bs)
+    assert settings["versions"]["jax"] == versions["jax"] == jax.__version__
+    assert json.loads(result.attrs["covariance_at"]) == "standard_model"
+    assert xr.open_zarr(whole).chunks["point"] == (*[CHUNK] * (N // CHUNK), N % CHUNK)
+
+
+def test_a_stopped_scan_goes_on(whole, like, tmp_path):
+    """Only with what is missing, and to the same bytes; what was there reads as it will, the rest as NaN."""
+    path, seen = tmp_path / "scan.zarr", []
+
+    def stop(stage, done, total):
+        seen.append(done)
+        if done == 3 * CHUNK:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        jd.scan(like, out=path, sobol=N, chunk=CHUNK, outputs=OUTPUTS, report=stop)
+    half, full = open_scan(path), open_scan(whole)
+    assert np.array_equal(half["log_likelihood"][: 3 * CHUNK], full["log_likelihood"][: 3 * CHUNK])
+    assert np.isnan(half["log_likelihood"][3 * CHUNK :]).all()
+    (path / "m_V" / "c" / "0.1234.partial").write_bytes(b"cut off")
+    (path / "done" / "c" / "4").write_bytes(b"")
+    (path / "log_likelihood" / "c" / "3").write_bytes(b"half a chunk")
+    jd.scan(like, out=path, sobol=N, chunk=CHUNK, outputs=OUTPUTS, report=lambda stage, done, total: seen.append(done))
+    assert seen == [0, CHUNK, 2 * CHUNK, 3 * CHUNK, 3 * CHUNK, 4 * CHUNK, 5 * CHUNK, N]
+    assert content(path) == content(whole)
+
+
+def killed_and_resumed(path, seconds, **settings):
+    """Whether kill -9 after some seconds hit the scan at work; it is resumed to its end."""
+    with worker(path, **settings) as process:
+        time.sleep(seconds)
+        process.kill()
+        process.wait()
+    hit = process.returncode == -signal.SIGKILL and path.exists()
+    with worker(path, **settings) as process:
+        process.communicate()
+    assert process.returncode == 0
+    return hit
+
+
+def test_a_killed_scan_goes_on(whole, tmp_path):
+    path = tmp_path / "scan.zarr"
+    with worker(path) as process:
+        for line in process.stdout:
+            if line.startswith(f"scan {CHUNK}"):
+                os.kill(process.pid, signal.SIGKILL)
+    assert process.returncode == -signal.SIGKILL
+    assert not open_scan(path)["done"].all()
+    with worker(path) as process:
+        process.communicate()
+    assert content(path) == content(whole)
+
+
+@pytest.mark.slow
+def test_ten_kills_at_random_moments(tmp_path):
+    """From before the store is there to after its end: all end alike."""
+    size = {"chunk": 2**10, "n": 60_000}
+    reference, clock = tmp_path / "reference.zarr", time.perf_counter()
+    with worker(reference, **size) as process:
+        for line in process.stdout:
+            if line.startswith("scan 0"):
+                start = time.perf_counter() - clock
+    seconds, expected, hits = time.perf_counter() - clock, content(reference), 0
+    moments = random.Random(1)
+    for i in range(10):
+        path = tmp_path / f"{i}.zarr"
+        hits += killed_and_resumed(path, moments.uniform(0.9 * start, seconds), **size)
+        assert content(path) == expected
+    assert hits >= 5
+
+
+def test_another_scan_is_refused_and_force_replaces_it(whole, like, tmp_path):
+    path = tmp_path / "scan.zarr"
+    jd.scan(like, out=path, sobol=100, outputs=["log_likelihood"])
+    for change, word in (({"seed": 1}, "seed"), ({"sobol": 200}, "points"), ({"outputs": ["Toy_RK"]}, "outputs")):
+        with pytest.raises(jd.RequestError, match=rf"got one of other {word}; .* --force"):
+            jd.scan(like, **{"out": path, "sobol": 100, "outputs": ["log_likelihood"]} | change)
+    jd.scan(like, out=path, sobol=N, chunk=CHUNK, outputs=OUTPUTS, force=True)
+    assert content(path) == content(whole)
+    assert [item.name for item in tmp_path.iterdir()] == ["scan.zarr"]
+
+
+def test_what_is_no_scan_is_left_alone(like, tmp_path):
+    (tmp_path / "thesis.tex").write_text("")
+    with pytest.raises(jd.RequestError, match="expected the store of a scan or nothing"):
+        jd.scan(like, out=tmp_path, sobol=100)
+    with pytest.raises(jd.RequestError, match="where nothing is"):
+        open_scan(tmp_path / "nothing")
+    with pytest.raises(jd.RequestError, match="expected the store of a scan or nothing"):
+        jd.scan(like, out=tmp_path, sobol=100, force=True)
+    assert [item.name for item in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_a_full_disk(whole, like, tmp_path):
+    """One sentence, a readable store, and the same bytes once there is space."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(disk)]
+    try:
+        mounted = subprocess.run(mount, capture_output=True).returncode == 0
+    except OSError:
+        mounted = False
+    if not mounted:
+        pytest.skip("mounting a small disk is not permitted here")
+    path, request = disk / "scan.zarr", {"sobol": N, "chunk": CHUNK, "outputs": OUTPUTS}
+    filler = disk / "filler"
+    try:
+        task = Scan(like, out=path, **request)
+        with filler.open("wb", buffering=0) as file:
+            free = os.statvfs(disk).f_bavail * os.statvfs(disk).f_frsize
+            file.write(bytes(free - 2**16))
+        with pytest.raises(OSError, match=r"No space left on device while writing to .*kept and readable"):
+            task.run()
+        result = open_scan(path).load()
+        done = int(result["done"].sum())
+        assert 0 < done < result.sizes["chunk"]
+        expected = open_scan(whole)["log_likelihood"][: done * CHUNK]
+        assert np.array_equal(result["log_likelihood"][: done * CHUNK], expected)
+        filler.unlink()
+        jd.scan(like, out=path, **request)
+        assert content(path) == content(whole)
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+
+
+# Devices
+
+
+def test_two_devices_write_the_same_store(whole, tmp_path):
+    path = tmp_path / "scan.zarr"
+    with worker(path, XLA_FLAGS="--xla_force_host_platform_device_count=2") as process:
+        process.communicate()
+    assert process.returncode == 0
+    assert content(path) == content(whole)
+
+
+def test_a_sharded_function_is_the_mapped_one():
+    """With leading arguments, trees of results and a number of points that fills no batch."""
+    points = np.random.default_rng(0).normal(size=(37, 3))
+    found = sharded(lambda a, x: {"sum": a["b"] * x.sum(), "x": x}, batch=8)({"b": np.float64(2)}, points)
+    assert np.allclose(found["sum"], 2 * points.sum(axis=1), rtol=1e-15)
+    assert np.array_equal(found["x"], points)
+
+
+# Wrong requests
+
+
+@pytest.mark.parametrize(
+    ("parameters", "settings", "sentence"),
+    [
+        ({**GRID, "m_V": "2:15"}, {}, "expected LOWER:UPPER:COUNT .* for m_V, got '2:15'"),
+        ({**GRID, "m_V": "2:15:9:lg"}, {}, "expected LOWER:UPPER:COUNT .* for m_V"),
+        ({**GRID, "m_V": "2:15:9:log:log"}, {}, "expected LOWER:UPPER:COUNT .* for m_V"),
+        ({**GRID, "m_V": "15:2:9"}, {}, "from a smaller to a larger number, got 15 to 2"),
+        ({**GRID, "m_V": "2:inf:9"}, {}, "from a smaller to a larger number"),
+        ({**GRID, "m_V": "2:15:1"}, {}, "at least 2 values on the axis of m_V, got 1"),
+        ({**GRID, "r": "-3:3:9:log"}, {}, "ends of one sign on the logarithmic axis of r"),
+        ({**GRID, "m_V": "-2:15:9"}, {}, "m_V is .* must be positive"),
+        ({**GRID, "m_v": 2.0}, {}, "unknown parameter 'm_v' .* m_V"),
+        ({"m_V": "2:15:9"}, {}, "also needs g_mu_V, r_AV, g_D, r"),
+        ({"m_V": 2.0, "g_mu_V": 0.1, **FIXED}, {}, "expected an axis such as"),
+        (GRID, {"sobol": 10}, "leave out one of the two"),
+        ({}, {"sobol": 10, "random": 10}, "got both"),
+        ({}, {"random": 0}, "expected at least 1 points after --random, got 0"),
+        ({}, {"sobol": 2**31}, "expected 1 to 1073741824 points"),
+        ({}, {"random": 10, "region": "hihg"}, "unknown region 'hihg'.*high"),
+        ({"m_V": 2.0, "g_mu_V": 0.1, **FIXED}, {"random": 10}, "expected a parameter left to draw"),
+        ({"r_VA": 2.0}, {"random": 10}, "unknown parameter 'r_VA'"),
+        ({}, {"random": 10, "outputs": ["log_likelihod"]}, "unknown output 'log_likelihod'.*log_likelihood"),
+        ({}, {"random": 10, "outputs": ["Toy_RKst"]}, "unknown output 'Toy_RKst'.*Toy_RK"),
+        ({}, {"random": 10, "outputs": []}, "expected outputs, got none"),
+        ({}, {"random": 10, "chunk": 1000}, "power of two"),
+        ({}, {"random": 10, "reference": "best"}, "expected the reference sm or fit"),
+        ({}, {"random": 10, "model": "zprim"}, "unknown model 'zprim'"),
+        (GRID, {"model": "splt"}, "unknown model 'splt'"),
+    ],
+)
+def test_a_wrong_request_is_one_sentence(like, tmp_path, parameters, settings, sentence):
+    with pytest.raises(jd.RequestError, match=sentence):
+        jd.scan(like, parameters, **{"out": tmp_path / "s", "outputs": ["log_likelihood"], **settings})
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_full_likelihood_has_no_scan(like, tmp_path):
+    full = jd.Likelihood(like.data, theory="full")
+    with pytest.raises(jd.RequestError, match="take theory marginalised"):
+        jd.scan(full, out=tmp_path / "s", random=10)
+
+
+def test_a_missing_extra(like, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "zarr", None)
+    with pytest.raises(jd.RequestError, match=r'pip install "jaxdark\[scan\]"'):
+        jd.scan(like, out=tmp_path / "s", random=10)

@@ -1,0 +1,23 @@
+"""A data set of two rows whose programs compile in a second."""
+
+TOY = """\
+schema: jaxdark-measurements-1
+title: A toy measurement
+entries:
+- id: Toy_RK
+  experiment: Toy
+  year: 2030
+  reference: nowhere
+  source: made up
+  quality: published
+  rows:
+  - {process: B+->K+ll, observable: R_K, q2: [1.1, 6.0], value: 0.85, total: [0.06, -0.05]}
+- id: Toy_Bsmumu
+  experiment: Toy
+  year: 2030
+  reference: nowhere
+  source: made up
+  quality: recalled
+  rows:
+  - {process: Bs->mumu, observable: BR, value: 3.0e-9, stat: 0.5e-9, syst: 0.2e-9}
+"""
