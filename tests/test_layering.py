@@ -20,7 +20,7 @@ LAYERS = (
     ("nuisances", "measurement_checks", "results", "runs"),
     ("predictions", "measurements"),
     ("inference",),
-    ("point", "constrain", "plots", "report"),
+    ("point", "constrain", "plots", "profile_figure", "report"),
     ("reproduce",),
     ("cli",),
 )

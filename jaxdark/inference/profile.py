@@ -65,7 +65,9 @@ def profile(
     require_x64()
     prior = prior_of(region)
     marginalised_only(like)
-    fixed = _fixed_quantiles(prior, axes)
+    axes = checked_axes(prior, axes)
+    columns = [_quantiles(prior, name, values).clip(0.0, 1.0) for name, values in axes.items()]
+    fixed = np.stack([a.ravel() for a in np.meshgrid(*columns, indexing="ij")], axis=1)
     report = report or (lambda stage, done, total: None)
     report("best fit", 0, 1)
     fit = at_best_fit(like, prior, seed=seed)
@@ -75,28 +77,32 @@ def profile(
     return _dataset(like, fit, prior, axes, grid, fixed, found, seed)
 
 
-def _fixed_quantiles(prior: Prior, axes: Mapping[str, Float[np.ndarray, " n"]]) -> Float[np.ndarray, "points k"]:
-    """Prior quantiles of all grid points on the axes, the last axis fastest."""
+def checked_axes(prior: Prior, axes: Mapping[str, Float[np.ndarray, " n"]]) -> dict[str, Float[np.ndarray, " n"]]:
+    """The axes as arrays; raises RequestError for the number or names of parameters, or values outside the prior."""
     if len(axes) not in (1, 2):
-        raise RequestError(f"expected one or two parameters to profile in, got {len(axes)}: {', '.join(axes) or 'none'}")
-    columns = []
-    for name, values in axes.items():
+        raise RequestError(f"expected one or two parameters to profile in, got {', '.join(axes) or 'none'}")
+    for name in axes:
         if name not in prior.names:
-            raise RequestError(
-                f"unknown parameter {name!r} of the model {prior.model_name}; {nearest(name, prior.names)}"
-            )
-        column, range_ = prior.names.index(name), prior.ranges[name]
-        vector = np.tile(np.asarray(prior.vector(np.full(len(prior.names), 0.5))), (len(values), 1))
-        vector[:, column] = values
-        u = np.asarray(prior.cube(vector))[:, column]
+            advice = nearest(name, prior.names)
+            raise RequestError(f"unknown parameter {name!r} of the model {prior.model_name}; {advice}")
+    arrays = {name: np.asarray(values, float) for name, values in axes.items()}
+    for name, values in arrays.items():
+        u, range_ = _quantiles(prior, name, values), prior.ranges[name]
         if not np.all((u > -1e-9) & (u < 1 + 1e-9)):
-            ends = sorted(range_.sign * end for end in (range_.lower, range_.upper))
+            low, high = sorted(range_.sign * end for end in (range_.lower, range_.upper))
             raise RequestError(
-                f"expected values of {name} within its prior, {ends[0]:g} to {ends[1]:g}, "
-                f"got {min(values):g} to {max(values):g}"
+                f"expected values of {name} within its prior, {low:g} to {high:g}, got "
+                f"{values.min():g} to {values.max():g}"
             )
-        columns.append(u.clip(0.0, 1.0))
-    return np.stack([a.ravel() for a in np.meshgrid(*columns, indexing="ij")], axis=1)
+    return arrays
+
+
+def _quantiles(prior: Prior, name: str, values: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
+    """Prior quantiles of one parameter's values."""
+    column = prior.names.index(name)
+    vectors = np.tile(np.asarray(prior.vector(np.full(len(prior.names), 0.5))), (len(values), 1))
+    vectors[:, column] = values
+    return np.asarray(prior.cube(vectors))[:, column]
 
 
 class _Grid:
@@ -213,3 +219,8 @@ def _dataset(like, fit: RegionFit, prior: Prior, axes, grid: _Grid, fixed, found
         record["best"]["parameters"] = dict(zip(prior.names, at.tolist(), strict=True))
     ranges = {name: r._asdict() for name, r in prior.ranges.items()}
     return dataset.assign_attrs(record=json.dumps(plain(record)), prior=json.dumps(plain(ranges)))
+
+
+def record_of(dataset: xr.Dataset) -> dict[str, Any]:
+    """Best fit, `covariance_at`, share of converged points and provenance of a profile."""
+    return json.loads(dataset.attrs["record"])
