@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from jaxdark.dark.other_models import BoxModel as BoxModel
     from jaxdark.dark.other_models import SimplifiedZPrime as SimplifiedZPrime
     from jaxdark.errors import RequestError as RequestError
+    from jaxdark.inference.fit import fit as fit
     from jaxdark.inference.likelihood import Likelihood as Likelihood
+    from jaxdark.inference.profile import profile as profile
     from jaxdark.inference.sample import sample as sample
     from jaxdark.inputs import load_inputs as load_inputs
     from jaxdark.measurements import dataset_names as dataset_names
@@ -44,7 +46,9 @@ _HOME = {
     "dark.muon_g2": ("delta_a_mu",),
     "dark.other_models": ("BoxModel", "SimplifiedZPrime"),
     "errors": ("RequestError",),
+    "inference.fit": ("fit",),
     "inference.likelihood": ("Likelihood",),
+    "inference.profile": ("profile",),
     "inference.sample": ("sample",),
     "inputs": ("load_inputs",),
     "measurements": ("dataset_names", "load_dataset"),

@@ -24,7 +24,7 @@ from jaxdark.results import attributes, summary
 
 BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9"
 GREY = "#777777"
-_LABELS = {
+LABELS = {
     "m_V": r"$m_V$ [GeV]",
     "m_Zp": r"$m_{Z'}$ [GeV]",
     "g_mu_V": r"$g_\mu^V$",
@@ -53,7 +53,7 @@ def corner_figure(tree) -> Figure:
         bins=40,
         range=[_shown_range(values, ranges[name]) for name, values in draws.items()],
         axes_scale=["log" if r.log else "linear" for r in ranges.values()],
-        labels=[_LABELS.get(name, name) for name in draws],
+        labels=[LABELS.get(name, name) for name in draws],
         truths=[abs(best[name]) if ranges[name].log else best[name] for name in draws],
         truth_color=VERMILION,
         color=BLUE,
@@ -107,7 +107,7 @@ def trace_figure(tree) -> Figure:
     axes = fig.subplots(len(draws), 2, width_ratios=(2.2, 1), squeeze=False)
     for (left, right), (name, values) in zip(axes, draws.items(), strict=True):
         _trace(left, values, diverging)
-        left.set(ylabel=_LABELS.get(name, name), yscale="log" if ranges[name].log else "linear")
+        left.set(ylabel=LABELS.get(name, name), yscale="log" if ranges[name].log else "linear")
         _ranks(right, values)
     axes[-1][0].set_xlabel("draw")
     axes[-1][1].set_xlabel("rank among all draws")
@@ -149,7 +149,7 @@ def plane_figure(tree) -> Figure:
     ax = fig.subplots()
     points = ax.scatter(x[kept], y[kept], c=gain[kept], s=7, cmap="viridis", lw=0, rasterized=True)
     fig.colorbar(points, ax=ax, label=r"$\ln L - \ln L_{\mathrm{SM}}$", pad=0.02)
-    _contours(ax, x, y, ranges[across], ranges[up])
+    draw_contours(ax, x, y, ranges[across], ranges[up])
     best = record["best"]["parameters"]
     ax.plot(best[across], best[up], "*", color=VERMILION, mec="black", ms=15)
     handles = [
@@ -159,14 +159,16 @@ def plane_figure(tree) -> Figure:
         marker(VERMILION, "*", "best draw", mec="black", ms=12),
     ]
     fig.legend(handles=handles, loc="outside lower center", ncols=4, frameon=False)
-    _scale(ax.set_xscale, ax.set_xlim, ranges[across])
-    _scale(ax.set_yscale, ax.set_ylim, ranges[up])
-    ax.set(xlabel=_LABELS.get(across, across), ylabel=_LABELS.get(up, up))
+    scale_as(ax.set_xscale, ax.set_xlim, ranges[across])
+    scale_as(ax.set_yscale, ax.set_ylim, ranges[up])
+    ax.set(xlabel=LABELS.get(across, across), ylabel=LABELS.get(up, up))
     _title(fig, tree)
     return fig
 
 
-def _contours(ax: Axes, x: np.ndarray, y: np.ndarray, x_range: Range, y_range: Range, bins: int = 60) -> None:
+def draw_contours(
+    ax: Axes, x: np.ndarray, y: np.ndarray, x_range: Range, y_range: Range, bins: int = 60, colour: str = "black"
+) -> None:
     """Smallest regions of the plane that hold 68.27 and 95.45 % of the draws, from a smoothed histogram."""
     edges = [
         np.geomspace(r.lower, r.upper, bins + 1) if r.log else np.linspace(r.lower, r.upper, bins + 1)
@@ -184,7 +186,7 @@ def _contours(ax: Axes, x: np.ndarray, y: np.ndarray, x_range: Range, y_range: R
         descending = np.argsort(density.ravel())[::-1]
         held = np.cumsum(counts.ravel()[descending]) / len(x)
         level = density.ravel()[descending[np.searchsorted(held, share)]]
-        ax.contour(*centres, density.T, levels=[level], colors="black", linestyles=style, linewidths=1.2)
+        ax.contour(*centres, density.T, levels=[level], colors=colour, linestyles=style, linewidths=1.2)
 
 
 def pulls_figure(tree) -> Figure:
@@ -250,7 +252,8 @@ def _ranges(tree) -> dict[str, Range]:
     return {name: Range(**fields) for name, fields in attributes(tree)["prior"].items()}
 
 
-def _scale(set_scale: Callable, set_limits: Callable, r: Range) -> None:
+def scale_as(set_scale: Callable, set_limits: Callable, r: Range) -> None:
+    """Scale and limits of an axis as in the prior."""
     set_scale("log" if r.log else "linear")
     set_limits(r.lower, r.upper)
 

@@ -99,6 +99,36 @@ def summary_tables(summary: Mapping[str, Any]) -> list[Table | str]:
     return [pulls, posterior_table(summary), best, verdict_sentence(summary)]
 
 
+def fit_tables(record: Mapping[str, Any]) -> list[Table | str]:
+    """What `jaxdark fit` shows: pulls, parameters with errors, minima, goodness of fit, status."""
+    pulls = _table("Pulls", "measurement", "Standard Model", "best fit")
+    for row in record["pulls"]:
+        pulls.add_row(row["id"], _coloured(row["sm"]), _coloured(row["best"]))
+    values = _table(f"Best fit, {record['region']} region", "parameter", "value", "Hessian error", "Fisher error", "")
+    for name, entry in record["parameters"].items():
+        errors = (_shown(entry[f"{kind}_error"]) for kind in ("hessian", "fisher"))
+        values.add_row(name, _shown(entry["value"]), *errors, entry.get("hessian_reason", ""))
+    minima = _table("Minima", "chi2", "starts", *record["parameters"])
+    for entry in record["minima"]:
+        minima.add_row(f"{entry['chi2']:.6g}", str(entry["starts"]), *map(_shown, entry["parameters"].values()))
+    p_value, sets = record["p_value"], record["pseudo_data"]["sets"]
+    fraction = "" if p_value is None else f", p-value {p_value:.3g} from {sets} sets of pseudo-data"
+    goodness = (
+        f"chi2 {record['chi2']:.6g} for {record['dof']} degrees of freedom{fraction}; "
+        f"Standard Model {record['delta_chi2_sm']:.4g} higher"
+    )
+    return [pulls, values, minima, goodness, record["status"]]
+
+
+def profile_lines(record: Mapping[str, Any]) -> list[str]:
+    """What `jaxdark profile` shows: the best fit, and how many grid points converged."""
+    best = ", ".join(f"{name} {value:.4g}" for name, value in record["best"]["parameters"].items())
+    return [
+        f"smallest chi2 {record['best']['chi2']:.6g} at {best}",
+        f"{100 * record['converged']:.4g} % of the grid converged",
+    ]
+
+
 def _coloured(pull: float) -> str:
     style = "red" if abs(pull) > 3 else "yellow" if abs(pull) > 2 else ""
     return f"[{style}]{pull:+.2f}[/]" if style else f"{pull:+.2f}"

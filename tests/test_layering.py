@@ -21,7 +21,7 @@ LAYERS = (
     ("cluster",),
     ("predictions", "measurements"),
     ("inference",),
-    ("point", "constrain", "plots", "report"),
+    ("point", "constrain", "plots", "profile_figure", "report"),
     ("scans",),
     ("reproduce",),
     ("cli",),

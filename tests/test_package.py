@@ -48,7 +48,9 @@ def test_unknown_name():
 
 def test_the_paper_in_public_names():
     """About twenty names; those that the documents promise are among them."""
-    promised = "DarkSector ConstantWilson NewPhysics Contact Resonance Likelihood sample load_inputs load_dataset"
+    promised = (
+        "DarkSector ConstantWilson NewPhysics Contact Resonance Likelihood fit profile sample load_inputs load_dataset"
+    )
     assert set(promised.split()) <= set(jaxdark.__all__)
     assert len(jaxdark.__all__) <= 30
 

@@ -53,7 +53,7 @@ def test_contours_hold_their_share_of_the_draws():
     x, y = rng.normal(8.5, 1.0, 200_000), np.exp(rng.normal(np.log(0.014), 0.4, 200_000))
     fig = plots.blank_figure(5, 5)
     ax = fig.subplots()
-    plots._contours(ax, x, y, PRIORS["split"]["high"].ranges["m_V"], PRIORS["split"]["high"].ranges["g_mu_V"])
+    plots.draw_contours(ax, x, y, PRIORS["split"]["high"].ranges["m_V"], PRIORS["split"]["high"].ranges["g_mu_V"])
     radius2 = ((x - 8.5) / 1.0) ** 2 + ((np.log(y) - np.log(0.014)) / 0.4) ** 2
     for lines, share in zip(ax.collections, (0.9545, 0.6827), strict=True):
         (vertices,) = lines.get_paths()[0].to_polygons()
@@ -66,7 +66,7 @@ def test_the_corner_has_a_panel_for_each_pair_and_logarithmic_axes_where_the_pri
     scales = [ax.get_xscale() for ax in axes[-1]]
     assert scales == ["linear", "log", "linear", "linear", "log"]
     names = ("m_V", "g_mu_V", "r_AV", "g_D", "r")
-    assert [ax.get_xlabel() for ax in axes[-1]] == [plots._LABELS[name] for name in names]
+    assert [ax.get_xlabel() for ax in axes[-1]] == [plots.LABELS[name] for name in names]
 
 
 def test_the_trace_marks_divergences(tree):

@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from jaxdark import __version__
-from jaxdark.cli import constrain, data, plot, point, reproduce, sample, scan
+from jaxdark.cli import constrain, data, fit, plot, point, profile, reproduce, sample, scan
 from jaxdark.errors import RequestError
 
 app = typer.Typer(
@@ -24,6 +24,10 @@ app = typer.Typer(
 app.command(epilog="Example: jaxdark point m_V=5.5 g_mu_V=0.03 r_AV=-0.4 g_D=1 r=-3 --q2 0.5,3.5,17 --json")(
     point.point
 )
+app.command(epilog="Example: jaxdark fit --region high --data paper2020 --out results/fit")(fit.fit)
+app.command(
+    epilog="Example: jaxdark profile m_V=2:15:200 g_mu_V=1e-3:0.2:200:log --region high --posterior results/high"
+)(profile.profile)
 app.command(epilog="Example: jaxdark sample --region high --data paper2020 --out results/high")(sample.sample)
 app.command(epilog="Example: jaxdark constrain results/high-paper2020")(constrain.constrain)
 app.command(epilog="Example: jaxdark scan m_V=2:15:200 g_mu_V=1e-3:0.2:200:log r_AV=-0.4 g_D=1 r=-3")(scan.scan)

@@ -17,7 +17,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from jaxdark.errors import RequestError
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from jaxdark.inference.likelihood import Likelihood
+    from jaxdark.inference.priors import Prior
 
 Config = Annotated[Path | None, typer.Option("--config", metavar="FILE.toml", help="Settings; flags win over them.")]
 Data = Annotated[
@@ -49,6 +52,12 @@ GMinus2 = Annotated[
 ]
 ModelName = Annotated[
     str | None, typer.Option("--model", metavar="split|zprime|constant|box", help="Model.", show_default="split")
+]
+Region = Annotated[
+    str | None,
+    typer.Option(
+        metavar="high|low|all", help="m_V above or below the bins, Table 1.", show_default="the model's first"
+    ),
 ]
 Inputs = Annotated[
     Path | None,
@@ -142,6 +151,35 @@ def parse_parameters(words: list[str]) -> dict[str, Any]:
         values = [_number(part) for part in text.split(",")]
         parameters[name] = values[0] if len(values) == 1 else values
     return parameters
+
+
+def parse_axes(words: list[str]) -> "dict[str, np.ndarray]":
+    """Grid points by parameter from NAME=FROM:TO:POINTS[:log] arguments."""
+    import numpy as np
+
+    axes: dict[str, np.ndarray] = {}
+    for word in words:
+        name, _, text = word.partition("=")
+        low, high, count, *spacing = text.split(":") + [""] * (2 - text.count(":"))
+        try:
+            values = np.array([float(low), float(high)])
+            points = int(count)
+        except ValueError:
+            values, points = np.full(2, np.nan), 0
+        if not (name and np.all(np.isfinite(values)) and points > 1 and spacing in ([], ["log"])):
+            raise RequestError(f"expected NAME=FROM:TO:POINTS[:log] such as m_V=2:15:200, got {word!r}")
+        if name in axes:
+            raise RequestError(f"expected each parameter once, got {name} twice; leave one out")
+        if spacing and np.prod(values) <= 0:
+            raise RequestError(f"a logarithmic axis cannot hold or cross zero, got {word!r}; leave :log out")
+        axes[name] = np.geomspace(*values, points) if spacing else np.linspace(*values, points)
+    return axes
+
+
+def result_name(prefix: str, prior: "Prior", data: str) -> str:
+    """Default folder of a result: prefix, model if it is not the paper's, region and data set."""
+    parts = (prefix, "" if prior.model_name == "split" else prior.model_name, prior.region, Path(data).stem)
+    return "results/" + "-".join(filter(None, parts))
 
 
 def _number(text: str) -> float | str:

@@ -26,12 +26,7 @@ class SampleSettings(options.Settings):
 
 def sample(
     context: typer.Context,
-    region: Annotated[
-        str | None,
-        typer.Option(
-            metavar="high|low|all", help="m_V above or below the bins, Table 1.", show_default="the model's first"
-        ),
-    ] = None,
+    region: options.Region = None,
     out: Annotated[
         str | None,
         typer.Option(
@@ -62,8 +57,7 @@ def sample(
 
     prior = prior_of(settings.region, settings.model)
     settings = settings.model_copy(update={"region": prior.region})
-    kind = "" if settings.model == "split" else f"{settings.model}-"
-    out_folder = Path(settings.out or f"results/{kind}{prior.region}-{Path(settings.data).stem}")
+    out_folder = Path(settings.out or options.result_name("", prior, settings.data))
 
     with runs.result_folder(out_folder, force=force) as folder:
         options.prepare()

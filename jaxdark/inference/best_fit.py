@@ -1,72 +1,97 @@
 """Best fit in a region by many starts at once, and the likelihood with its theory covariance taken there.
 
-Enters: a likelihood and a prior. Leaves: the best parameter vector, or the likelihood at it. Section 4.
+Enters: a likelihood and a prior. Leaves: minima of chi2 = -2 ln L, or the likelihood at the best. Section 4.
 """
 
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
-from jax.scipy.special import ndtr
 from jaxtyping import Array, Float
-from scipy.special import ndtri
 
 from jaxdark.inference.importance import HostFunction, batched, prior_points
+from jaxdark.inference.least_squares import LeastSquares, Minima
 from jaxdark.inference.likelihood import Likelihood
 from jaxdark.inference.priors import Prior
 
-_SLICES = 24
-_STEPS = 400
+STARTS = 64
+_POINTS = 2**16
+# Of a fit to one set of pseudo-data: starts beside the fit to the data, from so many slices, and steps.
+_PSEUDO_STARTS, _PSEUDO_SLICES, _PSEUDO_STEPS = 3, 12, 60
 
 
 class BestFit:
-    """Best fits of one likelihood at varying theory covariances: compiled once, for all references.
+    """Best fits of one likelihood at varying theory covariances or pseudo-data: compiled once for all of them.
 
-    Starts are the best of many quasi-random prior points in each of 24 slices of the first parameter (m_V): the local
-    optima differ in m_V, and a search that drops a slice while the covariance still moves can freeze in the wrong one.
+    Starts are the best of many quasi-random prior points in each slice of the first parameter (m_V): the local optima
+    differ in m_V, and a search that drops a slice while the covariance still moves can freeze in the wrong one.
 
     Args:
         like: the likelihood; mode "marginalised" is used whatever its mode.
         prior: parameters and their ranges.
         seed: of the prior points.
         points: number of prior points, a power of two.
+        starts: number of slices, each of which gives a start.
     """
 
-    def __init__(self, like: Likelihood, prior: Prior, *, seed: int = 0, points: int = 2**16):
-        self._like, self._prior = like, prior
+    def __init__(self, like: Likelihood, prior: Prior, *, seed: int = 0, points: int = _POINTS, starts: int = STARTS):
+        self._like, self._prior, self._starts = like, prior, starts
         self._u = prior_points(len(prior.names), points, seed)
-        self.values = batched(self._log_likelihood, batch=256)
-        self._descend = jax.jit(jax.vmap(self._descent, in_axes=(0, None)))
+        self._deviations = batched(lambda whitening, u: self._deviations_at(whitening, None, u), batch=256)
+        self._descend = LeastSquares(self._deviations_at)
 
-    def _log_likelihood(self, whitening, u: Float[Array, " d"]) -> Float[Array, ""]:
-        terms = self._like.terms(self._prior.model(self._prior.vector(u)), whitening=whitening)
-        return sum(terms.values(), jnp.zeros(()))
+    def _deviations_at(self, whitening, offset, u: Float[Array, " d"]) -> Float[Array, " rows+1"]:
+        model = self._prior.model(self._prior.vector(u))
+        return jnp.concatenate(list(self._like.deviations(model, None, whitening, offset).values()))
 
-    def _descent(self, start: Float[Array, " d"], whitening):
-        """Adam with a falling step in normal quantiles of u, where the prior's edges are at infinity."""
-        loss = jax.value_and_grad(lambda x: -self._log_likelihood(whitening, ndtr(x)))
-        optimiser = optax.chain(optax.clip_by_global_norm(10.0), optax.adam(optax.cosine_decay_schedule(0.1, _STEPS)))
+    def deviations(self, whitening: Float[np.ndarray, "rows rows"], u: Float[np.ndarray, "n d"]):
+        """Whitened residuals and the (g-2) pull at prior quantiles, (n, rows + 1)."""
+        return self._deviations(whitening, u)
 
-        def step(carry, _):
-            x, state, best = carry
-            value, gradient = loss(x)
-            best = jax.tree.map(lambda new, old: jnp.where(value < best[0], new, old), (value, x), best)
-            update, state = optimiser.update(gradient, state)
-            return (jnp.clip(x + update, -4.0, 4.0), state, best), None
+    def values(self, whitening: Float[np.ndarray, "rows rows"], u: Float[np.ndarray, "n d"]) -> Float[np.ndarray, " n"]:
+        """Log-likelihood at prior quantiles."""
+        return -0.5 * (self._deviations(whitening, u) ** 2).sum(axis=1)
 
-        (_, _, best), _ = jax.lax.scan(step, (start, optimiser.init(start), (jnp.inf, start)), None, length=_STEPS)
-        return best
+    def __call__(self, whitening: Float[np.ndarray, "rows rows"]) -> Minima:
+        """Where the descents from all starts end."""
+        chosen = self._best_of_slices(self.values(whitening, self._u), self._starts)
+        return self._descend(whitening, self._u[chosen], np.zeros((len(chosen), len(self._like.data) + 1)))
 
-    def __call__(self, whitening: Float[np.ndarray, "rows rows"]) -> tuple[Float[np.ndarray, " d"], float]:
-        """Parameter vector and log-likelihood of the best fit."""
-        values = self.values(whitening, self._u)
-        slices = np.minimum((self._u[:, 0] * _SLICES).astype(int), _SLICES - 1)
-        chosen = [np.argmax(np.where(slices == k, values, -np.inf)) for k in range(_SLICES)]
-        loss, x = jax.device_get(self._descend(ndtri(self._u[chosen]), whitening))
-        best = int(np.argmin(loss))
-        return np.asarray(self._prior.vector(ndtr(x[best]))), -float(loss[best])
+    def pseudo(
+        self, whitening: Float[np.ndarray, "rows rows"], best: Float[np.ndarray, " d"], sets: int, seed: int
+    ) -> tuple[Float[np.ndarray, " sets"], Float[np.ndarray, " sets"]]:
+        """Smallest chi2 of pseudo-data drawn from the covariance at the best fit, and its gradient norm.
+
+        The search is that of the data: the best fit and the best prior points of several slices are starts.
+
+        Args:
+            whitening: of the likelihood.
+            best: prior quantiles of the best fit.
+            sets: how many sets of pseudo-data.
+            seed: of the noise.
+        """
+        noise = np.random.default_rng(seed).normal(size=(sets, len(self._like.data) + 1))
+        offset = noise - self._deviations(whitening, best[None])
+        scan = self._deviations(whitening, self._u)
+        own = (scan**2).sum(axis=1)
+        starts = np.empty((sets, _PSEUDO_STARTS + 1, len(best)))
+        starts[:, 0] = best
+        for k, shift in enumerate(offset):
+            chi2 = own + 2 * scan @ shift
+            candidates = self._best_of_slices(-chi2, _PSEUDO_SLICES)
+            starts[k, 1:] = self._u[candidates[np.argsort(chi2[candidates])[:_PSEUDO_STARTS]]]
+        per_start = np.repeat(offset, starts.shape[1], axis=0)
+        found = self._descend(whitening, starts.reshape(-1, len(best)), per_start, steps=_PSEUDO_STEPS)
+        chi2, norm = (a.reshape(sets, -1) for a in (found.chi2, found.gradient_norm))
+        smallest = np.argmin(chi2, axis=1)[:, None]
+        return np.take_along_axis(chi2, smallest, 1)[:, 0], np.take_along_axis(norm, smallest, 1)[:, 0]
+
+    def _best_of_slices(self, values: Float[np.ndarray, " n"], slices: int) -> np.ndarray:
+        """Index of the largest value in each slice of the first parameter that holds a point."""
+        of_point = np.minimum((self._u[:, 0] * slices).astype(int), slices - 1)
+        order = np.lexsort((values, of_point))
+        last = np.flatnonzero(np.diff(of_point[order], append=slices))
+        return order[last]
 
 
 class RegionFit(NamedTuple):
@@ -78,6 +103,8 @@ class RegionFit(NamedTuple):
         vector: best fit of `like` itself.
         log_likelihood: there.
         values: log-likelihood at (n, d) prior quantiles, compiled already.
+        minima: of `like`, one per start.
+        search: what found them, compiled already.
     """
 
     like: Likelihood
@@ -85,18 +112,24 @@ class RegionFit(NamedTuple):
     vector: Float[np.ndarray, " d"]
     log_likelihood: float
     values: HostFunction
+    minima: Minima
+    search: BestFit
 
 
-def at_best_fit(like: Likelihood, prior: Prior, *, seed: int = 0) -> RegionFit:
+def at_best_fit(like: Likelihood, prior: Prior, *, seed: int = 0, starts: int = STARTS) -> RegionFit:
     """The marginalised likelihood with its theory covariance at the region's best fit, iterated once.
 
     The first fit takes the covariance at the Standard Model, the second at the first's result; the likelihood returned
     has it at the second's.
     """
     marginalised = like.marginalised()
-    fit = BestFit(marginalised, prior, seed=seed)
+    search = BestFit(marginalised, prior, seed=seed, starts=starts)
     for _ in range(2):
-        reference, _ = fit(marginalised.whitening)
+        reference = np.asarray(prior.vector(search(marginalised.whitening).best))
         marginalised = marginalised.at(prior.model(reference))
     whitening = marginalised.whitening
-    return RegionFit(marginalised, reference, *fit(whitening), lambda u: fit.values(whitening, u))
+    minima = search(whitening)
+    vector, log_likelihood = np.asarray(prior.vector(minima.best)), -0.5 * float(minima.chi2.min())
+    return RegionFit(
+        marginalised, reference, vector, log_likelihood, lambda u: search.values(whitening, u), minima, search
+    )

@@ -81,7 +81,8 @@ def batched(function: Callable, batch: int | None = None, workers: int | None = 
     on the number of threads.
 
     Args:
-        function: (*leading, point) -> pytree of arrays; the leading arguments are shared by all points.
+        function: (*leading, point) -> pytree of arrays; the leading arguments are shared by all points, and a point is
+            an array or a pytree of such.
         batch: points per call; by default what fits a core's cache, 1024, or on an accelerator 65536.
         workers: threads, by default one per core.
     """
@@ -90,11 +91,15 @@ def batched(function: Callable, batch: int | None = None, workers: int | None = 
     def apply(*args):
         *leading, points = args
         size = batch or (1024 if jax.default_backend() == "cpu" else 2**16)
-        padded = np.concatenate([points, np.repeat(points[-1:], -len(points) % size, axis=0)])
-        chunks = np.split(padded, len(padded) // size)
+        n = len(jax.tree.leaves(points)[0])
+
+        def chunk(start: int):
+            # The last points are repeated to fill the last batch.
+            return jax.tree.map(lambda a: a[np.minimum(np.arange(start, start + size), n - 1)], points)
+
         with ThreadPoolExecutor(workers or os.cpu_count()) as pool:
-            parts = pool.map(lambda chunk: jax.device_get(compiled(*leading, chunk)), chunks)
-            return jax.tree.map(lambda *a: np.concatenate(a)[: len(points)], *parts)
+            parts = pool.map(lambda start: jax.device_get(compiled(*leading, chunk(start))), range(0, n, size))
+            return jax.tree.map(lambda *a: np.concatenate(a)[:n], *parts)
 
     return apply
 

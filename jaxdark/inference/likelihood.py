@@ -104,7 +104,10 @@ class Likelihood:
             predictions, jacobian = self.predictor.linearised(physics, slopes)
             return _Linear(predictions, jacobian, self.residuals(predictions), self.residuals.slopes(predictions))
 
-        return Ahead(lambda model: (*self.predictor.new_physics(model), self._log_g_minus_2(model))), Ahead(linear)
+        def of_model(model: Model | NewPhysics):
+            return *self.predictor.new_physics(model), -0.5 * self._pull_g_minus_2(model) ** 2
+
+        return Ahead(of_model), Ahead(linear)
 
     def _linear(self, model: Model | NewPhysics) -> tuple["_Linear", float]:
         """Linearised predictions and the (g-2) term of a model that is not traced; one program serves all models."""
@@ -163,10 +166,26 @@ class Likelihood:
 
         A whitening passed in place of the likelihood's own lets one compiled program serve several references.
         """
-        z = self.residuals(self.predictions(model, xi))
-        whitened = (self.whitening if whitening is None else whitening) @ z
-        terms = {"flavour": -0.5 * jnp.sum(whitened**2), "g_minus_2": self._log_g_minus_2(model)}
-        return terms if xi is None else terms | {"nuisances": -0.5 * jnp.sum(xi**2)}
+        parts = self.deviations(model, xi, whitening)
+        return {name: -0.5 * jnp.sum(part**2) for name, part in parts.items()}
+
+    def deviations(
+        self,
+        model: Model | NewPhysics,
+        xi: Float[Array, " nuisances"] | None = None,
+        whitening: Float[Array, "rows rows"] | None = None,
+        offset: Float[Array, " rows+1"] | None = None,
+    ) -> dict[str, Float[Array, " n"]]:
+        """Standard-normal deviations by term: minus half the sum of their squares is the log-likelihood.
+
+        Arguments as for `terms`; the offset is added to the whitened residuals and to the pull of (g-2), which makes
+        pseudo-data.
+        """
+        flavour = (self.whitening if whitening is None else whitening) @ self.residuals(self.predictions(model, xi))
+        if offset is None:
+            offset = np.zeros(len(self.data) + 1)
+        parts = {"flavour": flavour + offset[:-1], "g_minus_2": self._pull_g_minus_2(model, offset[-1])[None]}
+        return parts if xi is None else parts | {"nuisances": xi}
 
     def __call__(self, model: Model | NewPhysics, xi: Float[Array, " nuisances"] | None = None) -> Float[Array, ""]:
         """Sum of the terms: the log-likelihood, in mode "full" times the nuisances' prior."""
@@ -181,15 +200,14 @@ class Likelihood:
         d = len(prior.names)
         return self(prior.model(vector[:d]), vector[d:] if self.theory == "full" else None)
 
-    def _log_g_minus_2(self, model) -> Float[Array, ""]:
+    def _pull_g_minus_2(self, model, offset=0.0) -> Float[Array, ""]:
         if not isinstance(model, Model):
             return jnp.zeros(())
         data, shift = read_data("muon_g2.yaml"), delta_a_mu(model, self.sm)
         if self.g_minus_2 == "measurement":
-            pull = (shift - data["measurement"]["value"]) / data["measurement"]["error"]
-        else:
-            pull = shift / (data["limit"]["delta_a_mu"] / 2)
-        return -0.5 * (jnp.maximum(pull, 0.0) if self.g_minus_2 == "upper" else pull) ** 2
+            return (shift - data["measurement"]["value"]) / data["measurement"]["error"] + offset
+        pull = shift / (data["limit"]["delta_a_mu"] / 2) + offset
+        return jnp.maximum(pull, 0.0) if self.g_minus_2 == "upper" else pull
 
     def evaluate(self, model: Model | NewPhysics) -> "Evaluation":
         """Everything about a model that is not traced, at central nuisances; needs no tables."""

@@ -135,6 +135,11 @@ def prior_of(region: str | Prior | None = None, model: str = "split") -> Prior:
     return regions[_known("region", region, regions)] if region is not None else next(iter(regions.values()))
 
 
+def unit(name: str) -> str:
+    """Unit of a parameter: GeV for masses and widths, else 1."""
+    return "GeV" if name.startswith("m_") or name == "width" else "1"
+
+
 def _known(kind: str, name: str, names: Collection[str]) -> str:
     if name not in names:
         near = difflib.get_close_matches(name, names, cutoff=0.0)

@@ -1,0 +1,76 @@
+"""`jaxdark fit`: the best fit with its errors, the other minima and the goodness of fit."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from pydantic import Field
+
+from jaxdark.cli import options
+from jaxdark.cli.sample import progress_bars
+
+
+class FitSettings(options.Settings):
+    """Settings of `jaxdark fit`."""
+
+    region: str | None = None
+    starts: int = Field(256, gt=0)
+    pseudo: int = Field(500, ge=0)
+    out: str | None = None
+
+
+def fit(
+    context: typer.Context,
+    region: options.Region = None,
+    out: Annotated[
+        str | None,
+        typer.Option(metavar="DIR", help="New folder.", show_default="results/fit-REGION-DATA, led by the model"),
+    ] = None,
+    starts: Annotated[int | None, typer.Option(help="Descents from different places.", show_default="256")] = None,
+    pseudo: Annotated[
+        int | None, typer.Option(help="Sets of pseudo-data for the p-value; 0 for none.", show_default="500")
+    ] = None,
+    model: options.ModelName = None,
+    data: options.Data = None,
+    theory: options.Theory = None,
+    g_minus_2: options.GMinus2 = None,
+    inputs: options.Inputs = None,
+    seed: options.Seed = None,
+    config: options.Config = None,
+    force: options.Force = False,
+    quiet: options.Quiet = False,
+    as_json: options.Json = False,
+) -> int:
+    """Best fit from many starts: fit.json and config.toml in a new folder, and a table of pulls.
+
+    Errors from the Hessian and the Fisher matrix, distinct minima, p-value from pseudo-data. Exit code 1 if the fit has
+    not converged; the result is written all the same and says so.
+    """
+    settings = options.resolve(FitSettings, context)
+    from jaxdark import report, runs
+    from jaxdark.inference.priors import prior_of
+
+    prior = prior_of(settings.region, settings.model)
+    settings = settings.model_copy(update={"region": prior.region})
+    out_folder = Path(settings.out or options.result_name("fit", prior, settings.data))
+
+    with runs.result_folder(out_folder, force=force) as folder:
+        options.prepare()
+        from jaxdark.inference.fit import fit as best_fit
+
+        like = options.build_likelihood(settings)
+        with progress_bars(shown=sys.stderr.isatty() and not quiet) as show:
+            found = best_fit(
+                like, prior, starts=settings.starts, pseudo=settings.pseudo, seed=settings.seed, report=show
+            )
+        runs.write_text(folder / "fit.json", report.to_json(found.record) + "\n")
+        runs.write_text(folder / "config.toml", runs.config_toml("fit", options.resolved(settings, like)))
+    if as_json:
+        print(report.to_json(found.record))
+    tables = report.fit_tables(found.record)
+    options.console(quiet=quiet or as_json).print(*tables, f"written to {out_folder}", sep="\n")
+    if not found.record["converged"]:
+        print(f"jaxdark: {found.record['status']}; do not use the result in {out_folder}", file=sys.stderr)
+        return 1
+    return 0

@@ -1,0 +1,88 @@
+"""`jaxdark profile`: the profile likelihood on a grid of one or two parameters."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from jaxdark.cli import options
+from jaxdark.cli.sample import progress_bars
+
+ENOUGH = 0.99
+"""Share of the grid points that must have converged."""
+
+
+class ProfileSettings(options.Settings):
+    """Settings of `jaxdark profile`; axes as on the command line."""
+
+    axes: list[str] = []
+    region: str | None = None
+    posterior: str | None = None
+    out: str | None = None
+
+
+def profile(
+    context: typer.Context,
+    axes: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="NAME=FROM:TO:POINTS[:log] ...", help="One or two parameters and their grid points."),
+    ] = None,
+    region: options.Region = None,
+    posterior: Annotated[
+        str | None, typer.Option(metavar="DIR", help="Result of jaxdark sample whose posterior is drawn beside.")
+    ] = None,
+    out: Annotated[
+        str | None,
+        typer.Option(metavar="DIR", help="New folder.", show_default="results/profile-REGION-DATA, led by the model"),
+    ] = None,
+    model: options.ModelName = None,
+    data: options.Data = None,
+    theory: options.Theory = None,
+    g_minus_2: options.GMinus2 = None,
+    inputs: options.Inputs = None,
+    seed: options.Seed = None,
+    config: options.Config = None,
+    force: options.Force = False,
+    quiet: options.Quiet = False,
+    as_json: options.Json = False,
+) -> int:
+    """Profile likelihood in one or two parameters: profile.nc, config.toml and a figure in a new folder.
+
+    At every grid point chi2 is minimised over all other parameters. Exit code 1 if more than one point in a hundred has
+    not converged; the result is written all the same and says so.
+    """
+    settings = options.resolve(ProfileSettings, context, **({"axes": list(axes)} if axes else {}))
+    from jaxdark import profile_figure, report, runs
+    from jaxdark.inference.priors import prior_of
+    from jaxdark.inference.profile import checked_axes, record_of
+
+    prior = prior_of(settings.region, settings.model)
+    settings = settings.model_copy(update={"region": prior.region})
+    out_folder = Path(settings.out or options.result_name("profile", prior, settings.data))
+    tree = None if settings.posterior is None else profile_figure.posterior(Path(settings.posterior), prior)
+    grid = checked_axes(prior, options.parse_axes(settings.axes))
+
+    with runs.result_folder(out_folder, force=force) as folder:
+        options.prepare()
+        from jaxdark.inference.profile import profile as profiled
+
+        like = options.build_likelihood(settings)
+        with progress_bars(shown=sys.stderr.isatty() and not quiet) as show:
+            dataset = profiled(like, prior, axes=grid, seed=settings.seed, report=show)
+        dataset.to_netcdf(folder / "profile.nc", engine="h5netcdf")
+        runs.write_text(folder / "config.toml", runs.config_toml("profile", options.resolved(settings, like)))
+    # After the numbers are safe: nothing that goes wrong in drawing may cost them.
+    profile_figure.save(dataset, out_folder, tree)
+    record = record_of(dataset)
+    if as_json:
+        print(report.to_json(record))
+    options.console(quiet=quiet or as_json).print(*report.profile_lines(record), f"written to {out_folder}", sep="\n")
+    if record["converged"] < ENOUGH:
+        print(
+            f"jaxdark: only {100 * record['converged']:.3g} % of the grid points converged; "
+            f"do not use the result in {out_folder}",
+            file=sys.stderr,
+        )
+        return 1
+    return 0

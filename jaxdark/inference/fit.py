@@ -1,0 +1,284 @@
+"""Best fit with its errors, the other minima, and how well the data are described, Section 4.
+
+Enters: a likelihood and a region. Leaves: the record of `fit.json`.
+"""
+
+from collections.abc import Callable
+from importlib.metadata import version
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from jaxdark import __version__
+from jaxdark.ahead import Ahead
+from jaxdark.dark.model import Model
+from jaxdark.errors import RequestError
+from jaxdark.inference.best_fit import RegionFit, at_best_fit
+from jaxdark.inference.least_squares import TOLERANCE
+from jaxdark.inference.likelihood import Likelihood
+from jaxdark.inference.priors import Prior, prior_of, unit
+from jaxdark.precision import require_x64
+from jaxdark.wilson import SM_ONLY
+
+Report = Callable[[str, int, int], None]
+
+_SAME_CHI2, _SAME_PREDICTIONS = 1e-2, 0.1
+"""Two minima are one if chi2 agrees to this and the predictions agree to this many standard deviations in all."""
+_EDGE = 1e-6
+_LISTED = 20
+
+
+class Fit(NamedTuple):
+    """Best fit of a model in a region.
+
+    Attributes:
+        model: at the best fit.
+        like: the likelihood that was maximised, with its theory covariance at `record["covariance_at"]`.
+        record: the content of fit.json.
+    """
+
+    model: Model
+    like: Likelihood
+    record: dict[str, Any]
+
+
+def fit(
+    like: Likelihood,
+    region: str | Prior = "high",
+    *,
+    starts: int = 256,
+    pseudo: int = 500,
+    seed: int = 0,
+    report: Report | None = None,
+) -> Fit:
+    """Best fit of a model in one region by many starts at once, with errors and goodness of fit.
+
+    chi2 is -2 ln L: all rows with experimental and theory covariance, and (g-2). The theory covariance is taken at the
+    region's best fit, iterated once, as for `sample`. Errors are those of chi2 = minimum + 1 for a parabola, from the
+    Hessian and from J^T J of the whitened residuals (Fisher); parameters on an edge of the prior are held there.
+
+    Args:
+        like: the likelihood, in mode "marginalised".
+        region: "high" or "low", or any other `Prior`.
+        starts: descents, one in each slice of the first parameter.
+        pseudo: sets of pseudo-data for the p-value, each fitted by the same search; 0 leaves it out.
+        seed: of scan and pseudo-data.
+        report: called with (stage, done, all) as work proceeds.
+
+    Raises:
+        RequestError: single precision, mode "full", an unknown region, or impossible numbers of starts or pseudo-data.
+    """
+    require_x64()
+    prior = prior_of(region)
+    marginalised_only(like)
+    if starts < 1 or pseudo < 0:
+        raise RequestError(f"expected at least 1 start and 0 sets of pseudo-data, got {starts} and {pseudo}")
+    report = report or (lambda stage, done, total: None)
+    report("best fit", 0, 1)
+    found = at_best_fit(like, prior, seed=seed, starts=starts)
+    report("best fit", 1, 1)
+    errors = _errors(found, prior)
+    minima = _distinct(found, prior)
+    report("pseudo-data", 0, 1)
+    goodness = _goodness(found, prior, pseudo, seed)
+    report("pseudo-data", 1, 1)
+    model = prior.model(found.vector)
+    record = provenance(like, prior, found, seed) | _status(found, minima, errors, goodness, starts)
+    record |= {"parameters": errors, "minima": minima[:_LISTED], "minima_found": len(minima)}
+    record |= _against_data(found, model) | goodness
+    return Fit(model, found.like, record)
+
+
+def marginalised_only(like: Likelihood) -> None:
+    """Raise RequestError for a likelihood in mode "full"."""
+    if like.theory != "marginalised":
+        raise RequestError(
+            "fits and profiles need theory='marginalised', which minimises over the nuisances to first order, got "
+            f"theory={like.theory!r}; `jaxdark sample --theory full` has the nuisances as parameters"
+        )
+
+
+def provenance(like: Likelihood, prior: Prior, found: RegionFit, seed: int) -> dict[str, Any]:
+    """What a result was made of: model, region, data, modes, point of the theory covariance, versions, seed."""
+    return {
+        "model": prior.model_name,
+        "region": prior.region,
+        "theory": like.theory,
+        "data": like.data.name,
+        "data_sha256": like.data.sha256,
+        "g_minus_2": like.g_minus_2,
+        "covariance_at": dict(zip(prior.names, found.reference.tolist(), strict=True)),
+        "versions": {"jaxdark": __version__} | {name: version(name) for name in ("jax", "optax", "numpy")},
+        "seed": seed,
+    }
+
+
+def curvature(
+    like: Likelihood, prior: Prior, u: Float[np.ndarray, " d"]
+) -> tuple[Float[np.ndarray, "d d"], Float[np.ndarray, "d d"]]:
+    """Second derivatives of chi2/2 in the prior quantiles: the exact ones and J^T J of the deviations (Fisher)."""
+
+    def deviations(u: Float[Array, " d"]) -> Float[Array, " n"]:
+        return jnp.concatenate(list(like.deviations(prior.model(prior.vector(u))).values()))
+
+    def both(u: Float[Array, " d"]):
+        slope = jax.grad(lambda v: 0.5 * jnp.sum(deviations(v) ** 2))
+
+        def column(direction: Float[Array, " d"]):
+            return jax.jvp(slope, (u,), (direction,))[1], jax.jvp(deviations, (u,), (direction,))[1]
+
+        hessian, J = jax.lax.map(column, jnp.eye(len(u)))
+        return hessian, J @ J.T
+
+    return Ahead(both)(u)
+
+
+def _errors(found: RegionFit, prior: Prior) -> dict[str, dict[str, Any]]:
+    """Value and errors of each parameter, null with a reason where there is none."""
+    u = found.minima.best
+    edge = (u < _EDGE) | (u > 1 - _EDGE)
+    slope = np.abs(np.asarray(jax.jvp(prior.vector, (u,), (np.ones_like(u),))[1]))
+    of_kind = {
+        kind: _standard_errors(matrix, ~edge)
+        for kind, matrix in zip(("hessian", "fisher"), curvature(found.like, prior, u), strict=True)
+    }
+    record = {}
+    for i, name in enumerate(prior.names):
+        entry: dict[str, Any] = {"value": float(found.vector[i]), "unit": unit(name), "on_edge": bool(edge[i])}
+        for kind, (errors, singular) in of_kind.items():
+            reason = (
+                "on an edge of the prior"
+                if edge[i]
+                else "the matrix is singular: a direction is not determined"
+                if singular
+                else "not determined: the error exceeds the prior's range"
+                if not errors[i] < 1
+                else None
+            )
+            entry[f"{kind}_error"] = None if reason else float(errors[i] * slope[i])
+            if reason:
+                entry[f"{kind}_reason"] = reason
+        record[name] = entry
+    return record
+
+
+def _standard_errors(matrix: Float[np.ndarray, "d d"], free: np.ndarray) -> tuple[np.ndarray, bool]:
+    """Errors in prior quantiles with the other parameters held, and whether the free block is singular."""
+    errors = np.full(len(matrix), np.nan)
+    if not free.any():
+        return errors, False
+    values, vectors = np.linalg.eigh(matrix[np.ix_(free, free)])
+    if values[0] <= 1e-10 * max(values[-1], 1.0):
+        return errors, True
+    errors[free] = np.sqrt((vectors**2 / values).sum(axis=1))
+    return errors, False
+
+
+def _distinct(found: RegionFit, prior: Prior) -> list[dict[str, Any]]:
+    """Minima that differ in chi2 or predictions, best first, each with the number of starts that reached it."""
+    minima = found.minima
+    deviations = found.search.deviations(found.like.whitening, minima.u)
+    order = [i for i in np.argsort(minima.chi2) if minima.converged[i]]
+    members: list[list[int]] = []
+    for i in order:
+        for group in members:
+            first = group[0]
+            distance = np.linalg.norm(deviations[i] - deviations[first])
+            if minima.chi2[i] - minima.chi2[first] < _SAME_CHI2 and distance < _SAME_PREDICTIONS:
+                group.append(i)
+                break
+        else:
+            members.append([i])
+    vectors = np.asarray(prior.vector(minima.u))
+    return [
+        {
+            "chi2": float(minima.chi2[group[0]]),
+            "starts": len(group),
+            "gradient_norm": float(minima.gradient_norm[group[0]]),
+            "parameters": dict(zip(prior.names, vectors[group[0]].tolist(), strict=True)),
+            # Parameters far apart with the same predictions are one valley.
+            "spread": dict(zip(prior.names, np.ptp(minima.u[group], axis=0).tolist(), strict=True)),
+        }
+        for group in members
+    ]
+
+
+def _status(found: RegionFit, minima, errors, goodness, starts: int) -> dict[str, Any]:
+    """Whether the fit converged, and a sentence that says what a user should know of it."""
+    norm = float(found.minima.gradient_norm[np.argmin(found.minima.chi2)])
+    ran, stopped = len(found.minima.chi2), int((~found.minima.converged).sum())
+    converged = norm < TOLERANCE and bool(minima)
+    remarks = []
+    if converged:
+        remarks.append(f"converged: {minima[0]['starts']} of {ran} starts reached the best of {len(minima)} minima")
+    else:
+        remarks.append(
+            f"not converged: the gradient norm at the lowest chi2 is {norm:.2g}, above {TOLERANCE:g}; "
+            f"try more than {starts} starts or another seed"
+        )
+    if stopped:
+        remarks.append(f"{stopped} starts were given up before they converged")
+    wide = [name for name, spread in (minima[0]["spread"] if minima else {}).items() if spread > 0.05]
+    if wide:
+        remarks.append(f"degenerate: points with different {', '.join(wide)} predict the same")
+    edges = [name for name, entry in errors.items() if entry["on_edge"]]
+    if edges:
+        remarks.append(f"{', '.join(edges)} on an edge of the prior")
+    free = {n: e for n, e in errors.items() if not e["on_edge"] and e["hessian_error"] is None}
+    if free:
+        remarks.append(f"no error for {', '.join(free)}: {next(iter(free.values()))['hessian_reason']}")
+    if goodness["pseudo_data"]["not_converged"]:
+        remarks.append(
+            f"{goodness['pseudo_data']['not_converged']} of {goodness['pseudo_data']['sets']} fits to pseudo-data "
+            "were given up before they converged"
+        )
+    reached = minima[0]["starts"] if minima else 0
+    return {
+        "converged": converged,
+        "status": "; ".join(remarks),
+        "gradient_norm": norm,
+        "tolerance": TOLERANCE,
+        "starts": {"run": ran, "converged": ran - stopped, "at_best": reached},
+    }
+
+
+def _goodness(found: RegionFit, prior: Prior, pseudo: int, seed: int) -> dict[str, Any]:
+    """chi2, degrees of freedom, and the share of fits to pseudo-data that are worse."""
+    u, chi2 = found.minima.best, float(found.minima.chi2.min())
+    like = found.like
+    # A one-sided limit on (g-2) is no measurement, nor is any for a model without a vector.
+    g_minus_2 = like.g_minus_2 != "upper" and prior.model(found.vector).muon_couplings() is not None
+    record: dict[str, Any] = {"chi2": chi2, "dof": len(like.data) + int(g_minus_2) - len(u), "p_value": None}
+    sets: dict[str, Any] = {"sets": pseudo, "not_converged": 0}
+    if pseudo:
+        drawn, norm = found.search.pseudo(like.whitening, u, pseudo, seed)
+        worse = int((drawn >= chi2).sum())
+        p = worse / pseudo
+        record["p_value"] = p
+        sets |= {
+            "worse": worse,
+            "p_value_error": float(np.sqrt(max(p * (1 - p), 1 / pseudo) / pseudo)),
+            "mean_chi2": float(drawn.mean()),
+            "not_converged": int((norm > TOLERANCE).sum()),
+        }
+    else:
+        record["missing"] = {"p_value": "no pseudo-data were asked for"}
+    return record | {"pseudo_data": sets}
+
+
+def _against_data(found: RegionFit, model: Model) -> dict[str, Any]:
+    """Pulls, and the distance to the Standard Model."""
+    at_sm, at_best = found.like.evaluate(SM_ONLY), found.like.evaluate(model)
+    return {
+        "log_likelihood": found.log_likelihood,
+        "sm_log_likelihood": at_sm.log_likelihood,
+        "delta_chi2_sm": -2 * (at_sm.log_likelihood - found.log_likelihood),
+        "terms": at_best.terms,
+        "pulls": [
+            {"id": row.id, "sm": float(sm), "best": float(best)}
+            for row, sm, best in zip(found.like.data.rows, at_sm.pulls, at_best.pulls, strict=True)
+        ],
+    }

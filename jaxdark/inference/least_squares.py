@@ -1,0 +1,162 @@
+"""Many small least-squares problems at once: damped Gauss-Newton steps on the unit cube of prior quantiles.
+
+Enters: standard-normal deviations as a function of u, and starts. Leaves: minima with the gradient norm that judges
+them. The search runs in angles y with u = sin^2 y: they are unconstrained, and a minimum on an edge of the cube is an
+ordinary one in y, at a finite place.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Array, Float
+
+from jaxdark.inference.importance import batched
+
+TOLERANCE = 1e-4
+"""Gradient norm, see `Minima`, up to which a descent has converged."""
+_BLOCK, _BATCH = 5, 64
+_LARGEST_STEP = 0.3
+_ROUNDING = 1e-10
+_INSIDE, _TINY = 1e-4, 1e-300
+
+
+class Minima(NamedTuple):
+    """Where descents ended, one entry per start.
+
+    Attributes:
+        u: prior quantiles, (n, d).
+        chi2: sum of squared deviations there, (n,).
+        gradient_norm: the largest |d(chi2/2)/du_i| times the room that is left in the direction of descent: what
+            chi2/2 could gain at first order by taking one parameter to the end of its range, (n,).
+        steps: evaluations of deviations and Jacobian until it converged or was given up, (n,).
+    """
+
+    u: Float[np.ndarray, "n d"]
+    chi2: Float[np.ndarray, " n"]
+    gradient_norm: Float[np.ndarray, " n"]
+    steps: Float[np.ndarray, " n"]
+
+    @property
+    def converged(self) -> Float[np.ndarray, " n"]:
+        """Whether the gradient norm is below the tolerance."""
+        return self.gradient_norm < TOLERANCE
+
+    @property
+    def best(self) -> Float[np.ndarray, " d"]:
+        """Prior quantiles of the smallest chi2."""
+        return self.u[np.argmin(self.chi2)]
+
+
+class _State(NamedTuple):
+    """Best point so far with value, gradient and curvature there; what the last step was expected to gain."""
+
+    params: Float[Array, " d"]
+    value: Float[Array, ""]
+    gradient: Float[Array, " d"]
+    curvature: Float[Array, "d d"]
+    damping: Float[Array, ""]
+    expected: Float[Array, ""]
+
+
+def levenberg_marquardt(initial_damping: float = 1e-2) -> optax.GradientTransformationExtraArgs:
+    """Damped Newton steps as a transformation of gradients; `update` also wants `value` and `curvature`.
+
+    A step that does not lower the value is taken back and tried again, shorter.
+
+    Args:
+        initial_damping: relative to the diagonal of the curvature.
+    """
+
+    def init(params: Float[Array, " d"]) -> _State:
+        zero, d = jnp.zeros_like(params), len(params)
+        return _State(params, jnp.array(jnp.inf), zero, jnp.eye(d), jnp.array(initial_damping), jnp.array(1.0))
+
+    def update(gradient, state: _State, params, *, value, curvature, **_):
+        better = value < state.value + _ROUNDING
+        gain = (state.value - value) / state.expected
+        factor = jnp.where(better, jnp.where(gain > 0.75, 0.2, jnp.where(gain < 0.25, 3.0, 1.0)), 4.0)
+        here = jax.tree.map(
+            lambda new, old: jnp.where(better, new, old), (params, value, gradient, curvature), state[:4]
+        )
+        damping = jnp.clip(state.damping * factor, 1e-9, 1e6)
+        best, _, slope, curved = here
+        damped = curved + jnp.diag(damping * (jnp.diag(curved) + 1e-3) + 1e-9)
+        step = -jax.scipy.linalg.solve(damped, slope, assume_a="pos")
+        step *= jnp.minimum(1.0, _LARGEST_STEP / (jnp.max(jnp.abs(step)) + _TINY))
+        expected = jnp.maximum(-step @ (slope + 0.5 * curved @ step), _TINY)
+        return best + step - params, _State(*here, damping, expected)
+
+    return optax.GradientTransformationExtraArgs(init, update)
+
+
+class LeastSquares:
+    """Descents of one family of problems, compiled once for all starts and all problems.
+
+    Args:
+        deviations: (shared, own, u) -> vector; `shared` is the same for all descents, `own` belongs to each.
+    """
+
+    def __init__(self, deviations: Callable[[Any, Any, Float[Array, " d"]], Float[Array, " n"]]):
+        self._deviations = deviations
+        self._optimiser = levenberg_marquardt()
+        self._advance = batched(self._block, batch=_BATCH)
+
+    def _model(self, shared, own, y: Float[Array, " d"]):
+        """Half of chi2 with gradient and curvature in y, its gradient in u."""
+
+        def twice(u):
+            value = self._deviations(shared, own, u)
+            return value, value
+
+        u, slope = jnp.sin(y) ** 2, jnp.sin(2 * y)
+        J, values = jax.jacfwd(twice, has_aux=True)(u)
+        in_u = J.T @ values
+        # The curvature of the map itself is known; where it is negative Newton steps would climb.
+        bend = jnp.maximum(in_u * 2 * jnp.cos(2 * y), 0.0)
+        curvature = slope[:, None] * (J.T @ J) * slope + jnp.diag(bend)
+        return 0.5 * values @ values, slope * in_u, curvature, in_u
+
+    def _block(self, shared, point):
+        """Some steps of one descent; point is (y, state, gradient in u of the best, own)."""
+        own = point[-1]
+
+        def step(carry, _):
+            y, state, best_in_u = carry
+            value, gradient, curvature, in_u = self._model(shared, own, y)
+            best_in_u = jnp.where(value < state.value + _ROUNDING, in_u, best_in_u)
+            change, state = self._optimiser.update(gradient, state, y, value=value, curvature=curvature)
+            return (optax.apply_updates(y, change), state, best_in_u), None
+
+        (y, state, in_u), _ = jax.lax.scan(step, point[:-1], None, length=_BLOCK)
+        u = jnp.sin(state.params) ** 2
+        norm = jnp.max(jnp.abs(in_u) * jnp.where(in_u > 0, u, 1 - u))
+        return (y, state, in_u), {"u": u, "chi2": 2 * state.value, "gradient_norm": norm}
+
+    def __call__(self, shared, starts: Float[np.ndarray, "n d"], own, *, steps: int = 100) -> Minima:
+        """Descend from starts on the unit cube.
+
+        Args:
+            shared: what all descents have in common.
+            starts: prior quantiles.
+            own: what belongs to each, a pytree of arrays (n, ...).
+            steps: evaluations after which a descent is given up.
+        """
+        n = len(starts)
+        y = np.arcsin(np.sqrt(np.clip(starts, _INSIDE, 1 - _INSIDE)))
+        carry = (y, jax.device_get(jax.vmap(self._optimiser.init)(y)), np.zeros_like(y))
+        found = Minima(np.array(starts, float), np.full(n, np.inf), np.full(n, np.inf), np.zeros(n, int))
+        left = np.arange(n)
+        for _ in range(-(-steps // _BLOCK)):
+            carry, reached = self._advance(shared, (*carry, own))
+            for name, values in reached.items():
+                getattr(found, name)[left] = values
+            found.steps[left] += _BLOCK
+            on = ~(reached["gradient_norm"] < TOLERANCE)
+            left, carry, own = left[on], *jax.tree.map(lambda a, on=on: a[on], (carry, own))
+            if len(left) == 0:
+                break
+        return found

@@ -1,0 +1,90 @@
+"""`jaxdark fit` and `jaxdark profile` from start to end on the toy data with two parameters."""
+
+import json
+import tomllib
+
+import numpy as np
+import pytest
+import xarray as xr
+from synthetic_result import synthetic_result
+
+import jaxdark.inference.fit as module
+from jaxdark.results import save
+
+CONSTANT = ("--model", "constant")
+QUICK = (*CONSTANT, "--starts", 8, "--pseudo", 20)
+
+
+def test_fit_writes_its_record_and_the_written_config_repeats_it(jaxdark, toy, tmp_path):
+    out = tmp_path / "one"
+    code, shown, err = jaxdark("fit", *QUICK, "--data", toy, "--out", out, "--seed", 3)
+    assert (code, err) == (0, "")
+    assert {path.name for path in out.iterdir()} == {"fit.json", "config.toml"}
+    record = json.loads((out / "fit.json").read_text())
+    assert record["converged"] and record["seed"] == 3 and record["starts"]["run"] == 8
+    assert record["pseudo_data"]["sets"] == 20
+    for text in ("Toy_RK", "Hessian error", "converged: ", "p-value", "degrees of freedom", str(out)):
+        assert text in shown.replace("\n", "")
+    config = tomllib.loads((out / "config.toml").read_text())
+    assert (config["model"], config["region"], config["starts"]) == ("constant", "all", 8)
+    code, shown, _ = jaxdark("fit", "--config", out / "config.toml", "--out", tmp_path / "two", "--json")
+    assert code == 0 and json.loads(shown) == record
+    assert (tmp_path / "two" / "config.toml").read_text() == (out / "config.toml").read_text()
+
+
+def test_fit_that_has_not_converged_fails_and_writes(jaxdark, toy, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "TOLERANCE", 0.0)
+    code, _, err = jaxdark("fit", *QUICK, "--data", toy, "--out", tmp_path / "one", "--quiet")
+    assert code == 1
+    assert err.startswith("jaxdark: not converged") and err.count("\n") == 1
+    assert not json.loads((tmp_path / "one" / "fit.json").read_text())["converged"]
+
+
+def test_profile_writes_dataset_and_figure(jaxdark, toy, tmp_path):
+    out = tmp_path / "one"
+    code, shown, err = jaxdark("profile", "C9=-2:1:16", *CONSTANT, "--data", toy, "--out", out)
+    assert (code, err) == (0, "")
+    assert {path.name for path in out.iterdir()} == {"profile.nc", "profile.png", "profile.pdf", "config.toml"}
+    assert "100 % of the grid converged" in shown
+    with xr.open_dataset(out / "profile.nc", engine="h5netcdf") as dataset:
+        np.testing.assert_allclose(dataset["C9"], np.linspace(-2, 1, 16))
+        assert dataset["delta_chi2"].dims == ("C9",) and float(dataset["delta_chi2"].min()) >= 0
+        stored = dataset["chi2"].values
+    code, shown, _ = jaxdark("profile", "--config", out / "config.toml", "--out", tmp_path / "two", "--json")
+    assert code == 0 and json.loads(shown)["converged"] == 1.0
+    with xr.open_dataset(tmp_path / "two" / "profile.nc", engine="h5netcdf") as dataset:
+        assert np.array_equal(dataset["chi2"], stored)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (("fit", "--starts", 0), ["starts", "greater than 0"]),
+        (("fit", "--theory", "full", *CONSTANT), ["theory='marginalised'", "'full'"]),
+        (("fit", "--region", "middle"), ["'middle'", "high or low"]),
+        (("profile",), ["one or two parameters", "none"]),
+        (("profile", "m_v=2:15:20"), ["'m_v'", "nearest right name is m_V"]),
+        (("profile", "C9=-1:0:5", "C99=1:2:5", *CONSTANT), ["'C99'", "nearest right name is C9"]),
+        (("profile", "m_V=1:15:20"), ["m_V within its prior, 2 to 15", "1 to 15"]),
+        (("profile", "m_V=2:15"), ["FROM:TO:POINTS", "'m_V=2:15'"]),
+        (("profile", "m_V=2:15:twenty"), ["FROM:TO:POINTS", "'m_V=2:15:twenty'"]),
+        (("profile", "m_V=2:15:1"), ["FROM:TO:POINTS", "'m_V=2:15:1'"]),
+        (("profile", "m_V=2:15:9:lin"), ["FROM:TO:POINTS", "'m_V=2:15:9:lin'"]),
+        (("profile", "m_V=nan:15:9"), ["FROM:TO:POINTS", "'m_V=nan:15:9'"]),
+        (("profile", "m_V=2:15:9", "m_V=2:15:9"), ["m_V twice"]),
+        (("profile", "g_D=0:4:9:log"), ["logarithmic", "'g_D=0:4:9:log'"]),
+        (("profile", "m_V=2:15:9", "--posterior", "nowhere"), ["no result", "nowhere"]),
+    ],
+)
+def test_wrong_requests_are_refused(refused, tmp_path, toy, arguments, expected):
+    sentence = refused(*arguments, "--data", toy, "--out", tmp_path / "result")
+    for part in expected:
+        assert part in sentence
+    assert not (tmp_path / "result").exists()
+
+
+def test_a_posterior_of_another_region_is_refused(refused, tmp_path):
+    (tmp_path / "low").mkdir()
+    save(synthetic_result("low"), tmp_path / "low" / "posterior.nc")
+    sentence = refused("profile", "m_V=2:15:9", "--posterior", tmp_path / "low", "--out", tmp_path / "result")
+    assert "region low" in sentence and "split, high" in sentence

@@ -1,0 +1,76 @@
+"""Descents against SciPy on problems with known minima: curved, on edges of the cube, degenerate."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy.optimize import lsq_linear
+
+from jaxdark.inference.least_squares import TOLERANCE, LeastSquares
+
+RNG = np.random.default_rng(0)
+
+
+def linear(A, b, u):
+    """A u - b with A shared by all problems and b their own."""
+    return A @ u - b
+
+
+def rosenbrock(_, scale, u):
+    """A curved ridge with its minimum, 0, at (0.6, 0.64) of the cube."""
+    x = 4 * u - 2
+    return scale * jnp.stack([10 * (x[1] - x[0] ** 2 - 0.4), x[0] - 0.4])
+
+
+@pytest.fixture(scope="module")
+def linear_problem():
+    A = RNG.normal(size=(6, 3)) * [1.0, 10.0, 0.3]
+    b = RNG.normal(size=(40, 6)) * 4
+    return A, b, LeastSquares(linear)(A, RNG.random((40, 3)), b)
+
+
+def test_bounded_linear_problems_agree_with_scipy(linear_problem):
+    A, b, found = linear_problem
+    expected = [lsq_linear(A, target, (0, 1), tol=1e-14) for target in b]
+    np.testing.assert_allclose(found.chi2, [2 * e.cost for e in expected], rtol=1e-7)
+    np.testing.assert_allclose(found.u, [e.x for e in expected], atol=2e-4)
+    assert found.converged.all()
+    edges = np.array([e.active_mask for e in expected])
+    assert (edges == 0).any() and (edges == 1).any() and (edges == -1).any()
+
+
+def test_the_gradient_norm_is_what_a_parameter_could_gain_to_first_order(linear_problem):
+    A, b, found = linear_problem
+    gradient = (found.u @ A.T - b) @ A
+    expected = np.max(np.abs(gradient) * np.where(gradient > 0, found.u, 1 - found.u), axis=1)
+    np.testing.assert_allclose(found.gradient_norm, expected, atol=1e-9)
+
+
+def test_a_curved_ridge_is_followed_to_its_end():
+    found = LeastSquares(rosenbrock)(None, RNG.random((50, 2)), np.ones(50))
+    assert found.converged.all()
+    np.testing.assert_allclose(found.u, np.tile([0.6, 0.64], (50, 1)), atol=1e-4)
+    assert found.steps.mean() < 50
+
+
+def test_a_descent_that_is_cut_short_says_so():
+    found = LeastSquares(rosenbrock)(None, np.full((3, 2), 0.05), np.ones(3), steps=5)
+    assert not found.converged.any() and np.all(found.gradient_norm > TOLERANCE)
+    assert found.steps.tolist() == [5, 5, 5]
+
+
+def test_a_start_on_the_wrong_edge_leaves_it():
+    found = LeastSquares(linear)(np.eye(2), np.array([[0.0, 1.0]]), np.array([[0.3, 0.6]]))
+    np.testing.assert_allclose(found.u, [[0.3, 0.6]], atol=1e-5)
+
+
+def test_a_direction_without_effect_stays_put_and_does_no_harm():
+    found = LeastSquares(linear)(np.array([[1.0, 1.0, 0.0]]), np.array([[0.2, 0.2, 0.4]]), np.array([[1.0]]))
+    assert found.converged.all() and found.chi2[0] == pytest.approx(0.0, abs=1e-12)
+    assert found.u[0, 2] == pytest.approx(0.4)
+
+
+def test_a_value_that_is_no_number_is_never_taken():
+    found = LeastSquares(lambda _, own, u: jnp.where(u > own, jnp.nan, u - 0.5))(
+        None, np.full((1, 1), 0.1), np.full((1, 1), 0.52)
+    )
+    assert found.converged.all() and found.u[0, 0] == pytest.approx(0.5, abs=1e-5)
