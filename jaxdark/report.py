@@ -154,7 +154,7 @@ def posterior_table(summary: Mapping[str, Any]) -> Table:
             name,
             *(_shown(values[key]) for key in ("mean", "sd")),
             f"{low:.4g} to {high:.4g}",
-            f"{values['r_hat']:.4f}",
+            "-" if values["r_hat"] is None else f"{values['r_hat']:.4f}",
             *(f"{values[key]:.0f}" for key in ("ess_bulk", "ess_tail")),
             _shown(best),
         )
@@ -162,10 +162,12 @@ def posterior_table(summary: Mapping[str, Any]) -> Table:
 
 
 def verdict_sentence(summary: Mapping[str, Any]) -> str:
-    """One sentence on whether the chains can be trusted."""
+    """One sentence on whether the draws can be trusted."""
     reasons = "; ".join(summary["reasons"])
     seconds = ", ".join(f"{name} {value:.1f} s" for name, value in summary["seconds"].items())
-    return (
-        f"{summary['chains']} chains of {summary['draws']} draws, {summary['divergences']} divergences ({seconds}): "
-        f"verdict {summary['verdict']}{': ' + reasons if reasons else ''}"
-    )
+    if (weights := summary.get("importance")) is not None:
+        kind = "nested sampling" if summary["method"] == "nested" else "importance sampling"
+        work = f"{summary['draws']} draws of {kind}, effective size {weights['ess']:.0f} of {weights['points']} points"
+    else:
+        work = f"{summary['chains']} chains of {summary['draws']} draws, {summary['divergences']} divergences"
+    return f"{work} ({seconds}): verdict {summary['verdict']}{': ' + reasons if reasons else ''}"

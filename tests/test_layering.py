@@ -17,7 +17,7 @@ LAYERS = (
     ("wilson",),
     ("dark", "semileptonic"),
     ("constraints",),
-    ("nuisances", "measurement_checks", "results", "runs"),
+    ("nuisances", "measurement_checks", "results", "checkpoints", "runs"),
     ("predictions", "measurements"),
     ("inference",),
     ("point", "constrain", "plots", "report"),

@@ -63,21 +63,26 @@ def _run(arguments: list[str]) -> int:
         return stop.exit_code
     except RequestError as error:
         return _refuse(str(error))
-    except KeyboardInterrupt:
-        print("jaxdark: stopped, nothing unfinished is kept; give the same command to start again", file=sys.stderr)
+    except KeyboardInterrupt as stop:
+        kept = _notes(stop) or "nothing unfinished is kept; give the same command to start again"
+        print(f"jaxdark: stopped, {kept}", file=sys.stderr)
         return 130
     except BrokenPipeError:
         # Whoever read the output has seen enough; Python would complain again when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except OSError as error:
-        print(f"jaxdark: the job failed: {error}", file=sys.stderr)
+        print("; ".join(filter(None, [f"jaxdark: the job failed: {error}", _notes(error)])), file=sys.stderr)
         return 1
     except Exception as error:
         # Typer carries its own copy of click in some versions, so its usage errors have no importable common class.
         if not hasattr(error, "format_message"):
             raise
         return _refuse(f"{error.format_message().rstrip('.')}; see jaxdark --help")
+
+
+def _notes(error: BaseException) -> str:
+    return "; ".join(getattr(error, "__notes__", []))
 
 
 def _refuse(sentence: str) -> int:

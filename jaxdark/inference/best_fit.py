@@ -86,6 +86,15 @@ class RegionFit(NamedTuple):
     log_likelihood: float
     values: HostFunction
 
+    @property
+    def arrays(self) -> dict[str, np.ndarray]:
+        """What `restored_fit` takes."""
+        return {
+            "reference": self.reference,
+            "vector": self.vector,
+            "log_likelihood": np.array(self.log_likelihood),
+        }
+
 
 def at_best_fit(like: Likelihood, prior: Prior, *, seed: int = 0) -> RegionFit:
     """The marginalised likelihood with its theory covariance at the region's best fit, iterated once.
@@ -98,5 +107,24 @@ def at_best_fit(like: Likelihood, prior: Prior, *, seed: int = 0) -> RegionFit:
     for _ in range(2):
         reference, _ = fit(marginalised.whitening)
         marginalised = marginalised.at(prior.model(reference))
-    whitening = marginalised.whitening
-    return RegionFit(marginalised, reference, *fit(whitening), lambda u: fit.values(whitening, u))
+    return _region_fit(fit, marginalised, reference, *fit(marginalised.whitening))
+
+
+def restored_fit(
+    like: Likelihood,
+    prior: Prior,
+    *,
+    reference: Float[np.ndarray, " d"],
+    vector: Float[np.ndarray, " d"],
+    log_likelihood: float,
+    seed: int = 0,
+) -> RegionFit:
+    """The fit that `at_best_fit` returned, from its `arrays`."""
+    marginalised = like.marginalised()
+    fit = BestFit(marginalised, prior, seed=seed)
+    return _region_fit(fit, marginalised.at(prior.model(reference)), reference, vector, float(log_likelihood))
+
+
+def _region_fit(fit: BestFit, like: Likelihood, reference, vector, log_likelihood: float) -> RegionFit:
+    whitening = like.whitening
+    return RegionFit(like, reference, vector, log_likelihood, lambda u: fit.values(whitening, u))

@@ -125,7 +125,7 @@ class NutsRun(NamedTuple):
     Attributes:
         draws: after warm-up.
         warmup: the same record of the warm-up.
-        seconds: wall time of "compile", "warmup" and "sample"; of a resumed run, of its own part.
+        seconds: wall time of "compile", "warmup" and "sample"; a resumed run adds to the last two.
     """
 
     draws: Draws
@@ -173,7 +173,8 @@ def run_nuts(
         state = jax.tree.unflatten(structure, [jnp.asarray(resume[f"state_{k}"]) for k in range(len(leaves))])
         parts = [Draws(*(np.asarray(resume[name]) for name in Draws._fields))]
     done = parts[0].z.shape[1] if parts else 0
-    seconds = {"compile": time.perf_counter() - clock, "warmup": 0.0, "sample": 0.0}
+    warmup, sample = (0.0, 0.0) if resume is None else resume["seconds"].tolist()
+    seconds = {"compile": time.perf_counter() - clock, "warmup": warmup, "sample": sample}
     while done < total:
         clock = time.perf_counter()
         state, part = advance(state)
@@ -182,7 +183,8 @@ def run_nuts(
         done += settings.segment
         if on_segment is not None:
             leaves = {f"state_{k}": np.asarray(leaf) for k, leaf in enumerate(jax.tree.leaves(state))}
-            on_segment(leaves | parts[0]._asdict())
+            spent = np.array([seconds["warmup"], seconds["sample"]])
+            on_segment(leaves | parts[0]._asdict() | {"seconds": spent})
         if progress is not None:
             progress(done, total)
     return NutsRun(parts[0].between(settings.warmup, None), parts[0].between(0, settings.warmup), seconds)
