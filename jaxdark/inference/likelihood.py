@@ -17,6 +17,7 @@ from jaxdark.ahead import Ahead
 from jaxdark.dark.checks import one_of
 from jaxdark.dark.model import Model
 from jaxdark.dark.muon_g2 import delta_a_mu
+from jaxdark.errors import RequestError
 from jaxdark.inference.priors import Prior, prior_of
 from jaxdark.inference.residuals import Residuals
 from jaxdark.inputs import StandardModel, load_inputs, read_data
@@ -177,14 +178,34 @@ class Likelihood:
         d = len(prior.names)
         return self(prior.model(vector[:d]), vector[d:] if self.theory == "full" else None)
 
-    def _log_g_minus_2(self, model) -> Float[Array, ""]:
+    def standardised(self, model: Model | NewPhysics) -> Float[Array, " k"]:
+        """Whitened residuals of the rows and the (g-2) pull last; -1/2 of their square is the log-likelihood.
+
+        If the model is true they are independent standard normals around its own, so that pseudo-data are shifts of
+        this vector; asymmetric errors keep the shape they have around the measurement.
+
+        Raises:
+            RequestError: the likelihood has nuisances as parameters, or takes (g-2) as an upper limit, which is no
+                measurement that could have come out otherwise.
+        """
+        if self.theory == "full" or self.g_minus_2 == "upper":
+            raise RequestError(
+                "pseudo-data need the theory marginalised and (g-2) as limit or measurement, got "
+                f"{self.theory} and {self.g_minus_2}"
+            )
+        whitened = self.whitening @ self.residuals(self.predictions(model))
+        return jnp.append(whitened, self._g_minus_2_pull(model))
+
+    def _g_minus_2_pull(self, model) -> Float[Array, ""]:
         if not isinstance(model, Model):
             return jnp.zeros(())
         data, shift = read_data("muon_g2.yaml"), delta_a_mu(model, self.sm)
         if self.g_minus_2 == "measurement":
-            pull = (shift - data["measurement"]["value"]) / data["measurement"]["error"]
-        else:
-            pull = shift / (data["limit"]["delta_a_mu"] / 2)
+            return (shift - data["measurement"]["value"]) / data["measurement"]["error"]
+        return shift / (data["limit"]["delta_a_mu"] / 2)
+
+    def _log_g_minus_2(self, model) -> Float[Array, ""]:
+        pull = self._g_minus_2_pull(model)
         return -0.5 * (jnp.maximum(pull, 0.0) if self.g_minus_2 == "upper" else pull) ** 2
 
     def evaluate(self, model: Model | NewPhysics) -> "Evaluation":
