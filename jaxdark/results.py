@@ -8,6 +8,7 @@ import errno
 import json
 import math
 import os
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -21,12 +22,19 @@ _OVERHEAD = 2**20
 """Bytes that HDF5 adds to the arrays."""
 
 
+def arviz():
+    """ArviZ, of either API."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # 0.23 announces 1.0 on import
+        import arviz  # takes a second or more
+    return arviz
+
+
 def make_tree(groups: Mapping[str, xr.Dataset], attributes: Mapping[str, Any]):
     """ArviZ object of the installed version from datasets by group name; attributes go to the posterior as JSON."""
     encoded = {name: json.dumps(plain(value)) for name, value in attributes.items()}
     groups = {name: dataset.assign_attrs(encoded if name == "posterior" else {}) for name, dataset in groups.items()}
-    import arviz as az  # imports for a second or more
-
+    az = arviz()
     if int(az.__version__.split(".")[0]) == 0:  # asking 1.x for InferenceData warns
         return az.InferenceData(**groups)
     return xr.DataTree.from_dict(dict(groups))
@@ -90,10 +98,8 @@ def load(path: str | Path):
     path = Path(path)
     if not path.is_file():
         raise RequestError(f"no result at {path}: give the folder or posterior.nc of a `jaxdark sample` run")
-    import arviz as az
-
     try:
-        tree = az.from_netcdf(str(path), engine="h5netcdf")
+        tree = arviz().from_netcdf(str(path), engine="h5netcdf")
         attributes(tree)["summary"]
     except (OSError, KeyError, ValueError) as error:
         raise RequestError(f"{path} is not a result of `jaxdark sample` ({error}); run it again") from None
