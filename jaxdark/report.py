@@ -166,6 +166,14 @@ def evidence_table(found: Mapping[str, Any]) -> Table:
     return table
 
 
+def distances_table(found: Mapping[str, Any]) -> Table:
+    """Distances between the marginals of two results."""
+    table = _table("Kolmogorov-Smirnov distances", "parameter", "distance", "p-value")
+    for name, row in found.items():
+        table.add_row(name, f"{row['distance']:.4f}", f"{row['p_value']:.3f}")
+    return table
+
+
 def claims_table(records: Sequence[Any]) -> Table:
     """Claims of the paper and printed numbers with their verdicts."""
     table = _table("The paper's claims and numbers", "claim", "statement", "paper", "found", "verdict")

@@ -20,7 +20,7 @@ LAYERS = (
     ("nuisances", "measurement_checks", "results", "checkpoints", "runs"),
     ("predictions", "measurements"),
     ("inference",),
-    ("point", "constrain", "plots", "report"),
+    ("point", "constrain", "projection", "plots", "report"),
     ("reproduce",),
     ("cli",),
 )

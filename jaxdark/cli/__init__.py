@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from jaxdark import __version__
-from jaxdark.cli import check, constrain, data, evidence, plot, point, reproduce, sample
+from jaxdark.cli import check, compare, constrain, data, evidence, plot, point, project, reproduce, sample
 from jaxdark.errors import RequestError
 
 app = typer.Typer(
@@ -27,6 +27,8 @@ app.command(epilog="Example: jaxdark point m_V=5.5 g_mu_V=0.03 r_AV=-0.4 g_D=1 r
 app.command(epilog="Example: jaxdark sample --region high --data paper2020 --out results/high")(sample.sample)
 app.command(epilog="Example: jaxdark constrain results/high-paper2020")(constrain.constrain)
 app.command(epilog="Example: jaxdark check results/high-paper2020")(check.check)
+app.command(epilog="Example: jaxdark compare results/high-paper2020 results/nested")(compare.compare)
+app.command(epilog="Example: jaxdark project results/high-paper2020 --truth best --out future.yaml")(project.project)
 app.command(epilog="Example: jaxdark evidence --region high --data paper2020 --json")(evidence.evidence)
 app.command(epilog="Example: jaxdark reproduce --quick --out results/paper")(reproduce.reproduce)
 app.command(epilog="Example: jaxdark plot results/high")(plot.plot)

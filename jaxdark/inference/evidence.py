@@ -51,7 +51,7 @@ def evidence(
     if not models:
         raise RequestError(f"expected at least one model, got none; take some of {', '.join(PRIORS)}")
     report = report or (lambda stage, done, total: None)
-    priors = {name: prior_of(region if region in PRIORS.get(name, (region,)) else None, name) for name in models}
+    priors = {name: prior_of(None if [*PRIORS.get(name, ())] == ["all"] else region, name) for name in models}
     first = priors[models[0]]
     report("best fit", 0, 1)
     fit = at_best_fit(like, first, seed=seed)
