@@ -3,10 +3,11 @@
 Figures are made without pyplot, so none stays open and no display is needed; colours are safe for colour-blind readers.
 """
 
+import math
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import corner
 import numpy as np
@@ -214,6 +215,27 @@ def _pulls(ax: Axes, rows: list[dict], limit: float) -> None:
     ax.plot(best, height, "o", color=BLUE, ms=4.5, label="best draw")
     ax.set_yticks(height, [row["id"] for row in rows], fontsize=6.5)
     ax.set(xlim=(-limit, limit), ylim=(len(rows) - 0.5, -0.5), xlabel="(prediction − measurement)/error")
+
+
+def overlay_figure(trees: Mapping[str, Any]) -> Figure:
+    """Distribution functions of each parameter in several results, by label, on the axes of the first one's prior."""
+    ranges = _ranges(next(iter(trees.values())))
+    fig = blank_figure(10.5, 2.3 * math.ceil(len(ranges) / 3) + 0.6)
+    axes = fig.subplots(math.ceil(len(ranges) / 3), 3, squeeze=False).ravel()
+    for ax, (name, r) in zip(axes, ranges.items(), strict=False):
+        for tree, colour in zip(trees.values(), (BLUE, VERMILION, GREEN, ORANGE), strict=False):
+            values = np.sort(_draws(tree)[name].ravel())
+            ax.plot(values, np.arange(1, len(values) + 1) / len(values), color=colour, lw=1.2, alpha=0.8)
+        ax.set(xlabel=LABELS.get(name, name), xscale="log" if r.log else "linear", ylim=(0, 1))
+    for ax in axes[len(ranges) :]:
+        ax.axis("off")
+    axes[0].set_ylabel("posterior probability below")
+    handles = [
+        Line2D([], [], color=colour, label=label)
+        for label, colour in zip(trees, (BLUE, VERMILION, GREEN, ORANGE), strict=False)
+    ]
+    fig.legend(handles=handles, loc="outside upper right", ncols=len(trees), frameon=False)
+    return fig
 
 
 FIGURES: dict[str, Callable[..., Figure]] = {

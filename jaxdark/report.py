@@ -166,6 +166,45 @@ def cuts_table(summary: Mapping[str, Any]) -> Table:
     return table
 
 
+def check_tables(checks: Mapping[str, Any], shown: int) -> list[Table | str]:
+    """What `jaxdark check` shows: the most influential measurements, the sensitivities and the p-value of the fit."""
+    names = list(checks["power_scaling"])
+    rows = _table("Mean of a parameter without the measurement, shift in standard deviations", "measurement", *names)
+    rows.add_column("Pareto k")
+    rows.add_column("p-value")
+    for row in checks["rows"][:shown]:
+        values = (*row["shift"].values(), row["pareto_k"])
+        rows.add_row(row["id"], *(f"{value:+.2f}" for value in values), f"{row['p_value']:.3f}")
+    scaling = _table("Power-scaling sensitivity (above 0.05: sensitive)", "to", *names)
+    for part in ("prior", "likelihood"):
+        scaling.add_row(part, *(f"{checks['power_scaling'][name][part]:.3f}" for name in names))
+    variants = _table("Other priors, shift in standard deviations", "prior", *names, "ESS")
+    for name, variant in checks["prior_variants"].items():
+        variants.add_row(name, *(f"{value:+.2f}" for value in variant["shift"].values()), f"{variant['ess']:.0f}")
+    doubtful = checks["unreliable_rows"]
+    fit = f"posterior predictive p-value of chi2 {checks['p_value']:.3f}, elpd_loo {checks['elpd_loo']:.2f}" + (
+        f"; reweighting is unreliable (Pareto k above 0.7) without {', '.join(doubtful)}" if doubtful else ""
+    )
+    return [rows, scaling, variants, fit]
+
+
+def evidence_table(found: Mapping[str, Any]) -> Table:
+    """Log-evidences of models, one column per theory covariance that they share."""
+    table = _table(f"Log-evidence, data {found['data']}, theory covariance at", "model", *found["covariances"])
+    for model, entries in found["models"].items():
+        cells = (f"{e['log_evidence']:.3f} ± {e['error']:.3f} ({e['log_bayes_factor']:+.2f})" for e in entries.values())
+        table.add_row(model, *cells)
+    return table
+
+
+def distances_table(found: Mapping[str, Any]) -> Table:
+    """Distances between the marginals of two results."""
+    table = _table("Kolmogorov-Smirnov distances", "parameter", "distance", "p-value")
+    for name, row in found.items():
+        table.add_row(name, f"{row['distance']:.4f}", f"{row['p_value']:.3f}")
+    return table
+
+
 def claims_table(records: Sequence[Any]) -> Table:
     """Claims of the paper and printed numbers with their verdicts."""
     table = _table("The paper's claims and numbers", "claim", "statement", "paper", "found", "verdict")
@@ -186,7 +225,7 @@ def posterior_table(summary: Mapping[str, Any]) -> Table:
             name,
             *(_shown(values[key]) for key in ("mean", "sd")),
             f"{low:.4g} to {high:.4g}",
-            f"{values['r_hat']:.4f}",
+            "-" if values["r_hat"] is None else f"{values['r_hat']:.4f}",
             *(f"{values[key]:.0f}" for key in ("ess_bulk", "ess_tail")),
             _shown(best),
         )
@@ -194,10 +233,12 @@ def posterior_table(summary: Mapping[str, Any]) -> Table:
 
 
 def verdict_sentence(summary: Mapping[str, Any]) -> str:
-    """One sentence on whether the chains can be trusted."""
+    """One sentence on whether the draws can be trusted."""
     reasons = "; ".join(summary["reasons"])
     seconds = ", ".join(f"{name} {value:.1f} s" for name, value in summary["seconds"].items())
-    return (
-        f"{summary['chains']} chains of {summary['draws']} draws, {summary['divergences']} divergences ({seconds}): "
-        f"verdict {summary['verdict']}{': ' + reasons if reasons else ''}"
-    )
+    if (weights := summary.get("importance")) is not None:
+        kind = "nested sampling" if summary["method"] == "nested" else "importance sampling"
+        work = f"{summary['draws']} draws of {kind}, effective size {weights['ess']:.0f} of {weights['points']} points"
+    else:
+        work = f"{summary['chains']} chains of {summary['draws']} draws, {summary['divergences']} divergences"
+    return f"{work} ({seconds}): verdict {summary['verdict']}{': ' + reasons if reasons else ''}"

@@ -4,9 +4,11 @@ Enters: draws with what was recorded beside them. Leaves: netCDF files and the d
 module that knows both ArviZ APIs (InferenceData of 0.23 and DataTree from 1.0); access is by `tree[group][variable]`.
 """
 
+import errno
 import json
 import math
 import os
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,13 +18,23 @@ import xarray as xr
 
 from jaxdark.errors import RequestError
 
+_OVERHEAD = 2**20
+"""Bytes that HDF5 adds to the arrays."""
+
+
+def arviz():
+    """ArviZ, of either API."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # 0.23 announces 1.0 on import
+        import arviz  # takes a second or more
+    return arviz
+
 
 def make_tree(groups: Mapping[str, xr.Dataset], attributes: Mapping[str, Any]):
     """ArviZ object of the installed version from datasets by group name; attributes go to the posterior as JSON."""
     encoded = {name: json.dumps(plain(value)) for name, value in attributes.items()}
     groups = {name: dataset.assign_attrs(encoded if name == "posterior" else {}) for name, dataset in groups.items()}
-    import arviz as az  # imports for a second or more
-
+    az = arviz()
     if int(az.__version__.split(".")[0]) == 0:  # asking 1.x for InferenceData warns
         return az.InferenceData(**groups)
     return xr.DataTree.from_dict(dict(groups))
@@ -40,22 +52,45 @@ def summary(tree) -> dict[str, Any]:
 
 def with_group(tree, name: str, dataset: xr.Dataset, **changed: Any):
     """The result with a group added or replaced and some attributes changed."""
+    return make_tree(datasets(tree) | {name: dataset}, attributes(tree) | changed)
+
+
+def datasets(tree) -> dict[str, xr.Dataset]:
+    """The groups of a result by name."""
     kept: list[str] = list(tree.groups() if callable(tree.groups) else tree.children)
-    groups = {key: tree[key] if isinstance(tree[key], xr.Dataset) else tree[key].to_dataset() for key in kept}
-    return make_tree(groups | {name: dataset}, attributes(tree) | changed)
+    return {key: tree[key] if isinstance(tree[key], xr.Dataset) else tree[key].to_dataset() for key in kept}
 
 
 def save(tree, path: str | Path) -> None:
-    """Write netCDF under a temporary name, then rename; raises RequestError where the folder cannot be written."""
+    """Write netCDF under a temporary name, then rename.
+
+    Raises:
+        RequestError: the folder cannot be written.
+        OSError: the disk is full.
+    """
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
+        _reserve(temporary, sum(dataset.nbytes for dataset in datasets(tree).values()) + _OVERHEAD)
         tree.to_netcdf(str(temporary), engine="h5netcdf")
         temporary.replace(path)
     except OSError as error:
+        if error.errno == errno.ENOSPC:
+            raise
         raise RequestError(f"cannot write {path}: {error}; choose a folder that can be written") from None
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _reserve(path: Path, size: int) -> None:
+    """Raise OSError unless the disk has room: HDF5 does not survive a disk that fills up while it writes."""
+    if not hasattr(os, "posix_fallocate"):
+        return
+    with path.open("wb") as file:
+        try:
+            os.posix_fallocate(file.fileno(), 0, size)
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(path)) from None
 
 
 def load(path: str | Path):
@@ -63,10 +98,8 @@ def load(path: str | Path):
     path = Path(path)
     if not path.is_file():
         raise RequestError(f"no result at {path}: give the folder or posterior.nc of a `jaxdark sample` run")
-    import arviz as az
-
     try:
-        tree = az.from_netcdf(str(path), engine="h5netcdf")
+        tree = arviz().from_netcdf(str(path), engine="h5netcdf")
         attributes(tree)["summary"]
     except (OSError, KeyError, ValueError) as error:
         raise RequestError(f"{path} is not a result of `jaxdark sample` ({error}); run it again") from None

@@ -8,11 +8,12 @@ import os
 import secrets
 import shutil
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from jaxdark.checkpoints import Checkpoints, is_worth_keeping, only_one
 from jaxdark.errors import RequestError
 
 CACHE_SWITCH = "JAXDARK_COMPILE_CACHE"
@@ -43,26 +44,68 @@ def result_folder(path: Path, *, force: bool = False) -> Iterator[Path]:
     Raises:
         RequestError: the folder exists and force is not set, it is a file, or it cannot be written.
     """
-    if path.exists() and not (force and path.is_dir()):
-        advice = "name another folder with --out" + (", or replace its files with --force" if path.is_dir() else "")
-        raise RequestError(f"expected a new folder for the result, got {path}, which exists; {advice}")
-    parents = [parent for parent in path.absolute().parents if not parent.exists()]
     stage = path.absolute().with_name(f".{path.name}.{secrets.token_hex(4)}")
-    try:
-        stage.mkdir(parents=True)
-        if path.exists() and not os.access(path, os.W_OK):
-            raise PermissionError(None, "Permission denied")
-    except OSError as error:
-        _remove(stage, parents)
-        raise RequestError(
-            f"expected a folder that can be written, got {path} ({error.strerror}); name another one with --out"
-        ) from None
+    parents = _make(stage, path, force)
     try:
         yield stage
         _publish(stage, path)
     except BaseException:
         _remove(stage, parents)
         raise
+
+
+@contextmanager
+def resumable_folder(
+    path: Path, *, force: bool = False, say: Callable[[str], None] | None = None
+) -> Iterator[tuple[Path, Checkpoints]]:
+    """A folder to write into, as `result_folder`, and checkpoints beside it that outlive an interruption.
+
+    Both lie in a hidden folder `.NAME.partial` beside `path`, which is removed once the result is in place. If the
+    work fails or is killed its checkpoints stay, and the next call with the same path finds them.
+
+    Args:
+        path: the folder of the result.
+        force: if it exists, replace the files of the same names in it; drop checkpoints of a run with other settings.
+        say: told in one sentence when an earlier run is taken up again.
+
+    Raises:
+        RequestError: as `result_folder`; or another process is at work on the same folder.
+    """
+    partial = path.absolute().with_name(f".{path.name}.partial")
+    parents, stage = _make(partial, path, force), partial / "result"
+    with only_one(partial):
+        try:
+            shutil.rmtree(stage, ignore_errors=True)
+            stage.mkdir()
+            yield stage, Checkpoints(partial, restart=force, say=say)
+            _publish(stage, path)
+            shutil.rmtree(partial, ignore_errors=True)
+        except BaseException as error:
+            shutil.rmtree(stage, ignore_errors=True)
+            if is_worth_keeping(partial):
+                error.add_note(f"what was done is kept in {partial}; give the same command to resume there")
+            else:
+                _remove(partial, parents)
+            raise
+
+
+def _make(stage: Path, path: Path, force: bool) -> list[Path]:
+    """Make the folder `stage` beside `path`; returns those of its parents that were not there before."""
+    if path.exists() and not (force and path.is_dir()):
+        advice = "name another folder with --out" + (", or replace its files with --force" if path.is_dir() else "")
+        raise RequestError(f"expected a new folder for the result, got {path}, which exists; {advice}")
+    parents = [parent for parent in path.absolute().parents if not parent.exists()]
+    try:
+        stage.mkdir(parents=True, exist_ok=True)
+        if path.exists() and not os.access(path, os.W_OK):
+            raise PermissionError(None, "Permission denied")
+    except OSError as error:
+        if not is_worth_keeping(stage):
+            _remove(stage, parents)
+        raise RequestError(
+            f"expected a folder that can be written, got {path} ({error.strerror}); name another one with --out"
+        ) from None
+    return parents
 
 
 def _publish(stage: Path, path: Path) -> None:

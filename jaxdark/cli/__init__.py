@@ -12,7 +12,21 @@ from typing import Annotated
 import typer
 
 from jaxdark import __version__
-from jaxdark.cli import constrain, data, fit, plot, point, profile, reproduce, sample, scan
+from jaxdark.cli import (
+    check,
+    compare,
+    constrain,
+    data,
+    evidence,
+    fit,
+    plot,
+    point,
+    profile,
+    project,
+    reproduce,
+    sample,
+    scan,
+)
 from jaxdark.errors import RequestError
 
 app = typer.Typer(
@@ -30,6 +44,10 @@ app.command(
 )(profile.profile)
 app.command(epilog="Example: jaxdark sample --region high --data paper2020 --out results/high")(sample.sample)
 app.command(epilog="Example: jaxdark constrain results/high-paper2020")(constrain.constrain)
+app.command(epilog="Example: jaxdark check results/high-paper2020")(check.check)
+app.command(epilog="Example: jaxdark compare results/high-paper2020 results/nested")(compare.compare)
+app.command(epilog="Example: jaxdark project results/high-paper2020 --truth best --out future.yaml")(project.project)
+app.command(epilog="Example: jaxdark evidence --region high --data paper2020 --json")(evidence.evidence)
 app.command(epilog="Example: jaxdark scan m_V=2:15:200 g_mu_V=1e-3:0.2:200:log r_AV=-0.4 g_D=1 r=-3")(scan.scan)
 app.command(epilog="Example: jaxdark reproduce --quick --out results/paper")(reproduce.reproduce)
 app.command(epilog="Example: jaxdark plot results/high")(plot.plot)
@@ -68,21 +86,26 @@ def _run(arguments: list[str]) -> int:
         return stop.exit_code
     except RequestError as error:
         return _refuse(str(error))
-    except KeyboardInterrupt:
-        print("jaxdark: stopped, nothing unfinished is kept; give the same command to start again", file=sys.stderr)
+    except KeyboardInterrupt as stop:
+        kept = _notes(stop) or "nothing unfinished is kept; give the same command to start again"
+        print(f"jaxdark: stopped, {kept}", file=sys.stderr)
         return 130
     except BrokenPipeError:
         # Whoever read the output has seen enough; Python would complain again when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except OSError as error:
-        print(f"jaxdark: the job failed: {error}", file=sys.stderr)
+        print("; ".join(filter(None, [f"jaxdark: the job failed: {error}", _notes(error)])), file=sys.stderr)
         return 1
     except Exception as error:
         # Typer carries its own copy of click in some versions, so its usage errors have no importable common class.
         if not hasattr(error, "format_message"):
             raise
         return _refuse(f"{error.format_message().rstrip('.')}; see jaxdark --help")
+
+
+def _notes(error: BaseException) -> str:
+    return "; ".join(getattr(error, "__notes__", []))
 
 
 def _refuse(sentence: str) -> int:

@@ -15,12 +15,14 @@ Count = Annotated[int, Field(gt=0)]
 
 
 class SampleSettings(options.Settings):
-    """Settings of `jaxdark sample`; draws and warmup are the sampler's own where they are None."""
+    """Settings of `jaxdark sample`; draws, warmup and points are the sampler's own where they are None."""
 
     region: str | None = None
+    method: str = "nuts"
     chains: Count = 4
     draws: Count | None = None
     warmup: Count | None = None
+    points: Count | None = None
     out: str | None = None
 
 
@@ -36,6 +38,14 @@ def sample(
     chains: Annotated[int | None, typer.Option(help="Chains.", show_default="4")] = None,
     draws: Annotated[int | None, typer.Option(help="Draws per chain.", show_default="enough for good chains")] = None,
     warmup: Annotated[int | None, typer.Option(help="Steps of adaptation per chain, not kept.")] = None,
+    method: Annotated[
+        str | None,
+        typer.Option(metavar="nuts|nested|importance", help="Chains, or a route without.", show_default="nuts"),
+    ] = None,
+    points: Annotated[
+        int | None,
+        typer.Option(help="Of the prior (importance) or live ones (nested).", show_default="enough for good draws"),
+    ] = None,
     model: options.ModelName = None,
     data: options.Data = None,
     theory: options.Theory = None,
@@ -47,9 +57,10 @@ def sample(
     quiet: options.Quiet = False,
     as_json: options.Json = False,
 ) -> int:
-    """Draws of the posterior by NUTS: posterior.nc, summary.json, config.toml and figures in a new folder.
+    """Draws of the posterior: posterior.nc, summary.json, config.toml and figures in a new folder.
 
-    Exit code 1 if the chains cannot be trusted; the result is written all the same and says so.
+    A run that was stopped or killed is taken up again by the same command, and ends as if it had not been. Exit code 1
+    if the draws cannot be trusted; the result is written all the same and says so.
     """
     settings = options.resolve(SampleSettings, context)
     from jaxdark import plots, report, results, runs
@@ -59,7 +70,11 @@ def sample(
     settings = settings.model_copy(update={"region": prior.region})
     out_folder = Path(settings.out or options.result_name("", prior, settings.data))
 
-    with runs.result_folder(out_folder, force=force) as folder:
+    def say(sentence: str) -> None:
+        if not quiet:
+            print(f"jaxdark: {sentence}", file=sys.stderr)
+
+    with runs.resumable_folder(out_folder, force=force, say=say) as (folder, checkpoints):
         options.prepare()
         from jaxdark.inference.sample import sample as draw_posterior
 
@@ -68,11 +83,14 @@ def sample(
             tree = draw_posterior(
                 like,
                 prior,
+                method=settings.method,
                 chains=settings.chains,
                 draws=settings.draws,
                 warmup=settings.warmup,
+                points=settings.points,
                 seed=settings.seed,
                 report=show,
+                checkpoints=checkpoints,
             )
         summary = results.summary(tree)
         results.save(tree, folder / "posterior.nc")

@@ -3,6 +3,7 @@
 Enters: a likelihood and a prior. Leaves: minima of chi2 = -2 ln L, or the likelihood at the best. Section 4.
 """
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -35,13 +36,13 @@ class BestFit:
     """
 
     def __init__(self, like: Likelihood, prior: Prior, *, seed: int = 0, points: int = _POINTS, starts: int = STARTS):
-        self._like, self._prior, self._starts = like, prior, starts
+        self._like, self.prior, self._starts = like, prior, starts
         self._u = prior_points(len(prior.names), points, seed)
         self._deviations = batched(lambda whitening, u: self._deviations_at(whitening, None, u), batch=256)
         self._descend = LeastSquares(self._deviations_at)
 
     def _deviations_at(self, whitening, offset, u: Float[Array, " d"]) -> Float[Array, " rows+1"]:
-        model = self._prior.model(self._prior.vector(u))
+        model = self.prior.model(self.prior.vector(u))
         return jnp.concatenate(list(self._like.deviations(model, None, whitening, offset).values()))
 
     def deviations(self, whitening: Float[np.ndarray, "rows rows"], u: Float[np.ndarray, "n d"]):
@@ -115,6 +116,11 @@ class RegionFit(NamedTuple):
     minima: Minima
     search: BestFit
 
+    @property
+    def arrays(self) -> dict[str, np.ndarray]:
+        """What `restored_fit` takes."""
+        return {"reference": self.reference, **self.minima._asdict()}
+
 
 def at_best_fit(like: Likelihood, prior: Prior, *, seed: int = 0, starts: int = STARTS) -> RegionFit:
     """The marginalised likelihood with its theory covariance at the region's best fit, iterated once.
@@ -127,9 +133,19 @@ def at_best_fit(like: Likelihood, prior: Prior, *, seed: int = 0, starts: int = 
     for _ in range(2):
         reference = np.asarray(prior.vector(search(marginalised.whitening).best))
         marginalised = marginalised.at(prior.model(reference))
-    whitening = marginalised.whitening
-    minima = search(whitening)
-    vector, log_likelihood = np.asarray(prior.vector(minima.best)), -0.5 * float(minima.chi2.min())
-    return RegionFit(
-        marginalised, reference, vector, log_likelihood, lambda u: search.values(whitening, u), minima, search
+    return _region_fit(search, marginalised, reference, search(marginalised.whitening))
+
+
+def restored_fit(like: Likelihood, prior: Prior, arrays: Mapping[str, np.ndarray], *, seed: int = 0) -> RegionFit:
+    """The fit that `at_best_fit` returned, from its `arrays`."""
+    marginalised, reference = like.marginalised(), arrays["reference"]
+    minima = Minima(*(arrays[name] for name in Minima._fields))
+    return _region_fit(
+        BestFit(marginalised, prior, seed=seed), marginalised.at(prior.model(reference)), reference, minima
     )
+
+
+def _region_fit(search: BestFit, like: Likelihood, reference: Float[np.ndarray, " d"], minima: Minima) -> RegionFit:
+    whitening = like.whitening
+    vector, log_likelihood = np.asarray(search.prior.vector(minima.best)), -0.5 * float(minima.chi2.min())
+    return RegionFit(like, reference, vector, log_likelihood, lambda u: search.values(whitening, u), minima, search)

@@ -4,13 +4,14 @@ In: draws (chains, draws) of named quantities, and optionally an importance samp
 intervals, R-hat and effective sizes, and a verdict with its reasons in plain sentences.
 """
 
-import warnings
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float
 from scipy.stats import norm
+
+from jaxdark.results import arviz
 
 MAX_R_HAT = 1.01
 MIN_ESS = 400
@@ -100,16 +101,8 @@ def shortest_interval(values: Float[np.ndarray, " n"], probability: float) -> tu
     return float(ordered[start]), float(ordered[start + inside - 1])
 
 
-def _arviz():
-    """ArviZ, of either API: what is used here has the same form in 0.23 and from 1.2 on."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # 0.23 announces 1.0 on import
-        import arviz  # takes a second or more
-    return arviz
-
-
 def _r_hat(quantities: Named) -> dict[str, float]:
-    az = _arviz()
+    az = arviz()
     with np.errstate(invalid="ignore", divide="ignore"):  # a quantity that never changes has no R-hat
         result = az.rhat(az.convert_to_dataset(dict(quantities)), method="rank")
     return {name: float(result[name]) for name in quantities}
@@ -117,7 +110,7 @@ def _r_hat(quantities: Named) -> dict[str, float]:
 
 def _ess(quantities: Mapping[str, np.ndarray], method: str) -> dict[str, np.ndarray]:
     """Effective sizes; axes of a quantity after (chains, draws) remain."""
-    az = _arviz()
+    az = arviz()
     options = {"prob": (0.05, 0.95)} if method == "tail" else {}
     with np.errstate(invalid="ignore", divide="ignore"):
         result = az.ess(az.convert_to_dataset(dict(quantities)), method=method, **options)

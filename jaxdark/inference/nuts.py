@@ -9,6 +9,7 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 
 import jax
@@ -125,7 +126,7 @@ class NutsRun(NamedTuple):
     Attributes:
         draws: after warm-up.
         warmup: the same record of the warm-up.
-        seconds: wall time of "compile", "warmup" and "sample"; of a resumed run, of its own part.
+        seconds: wall time of "compile", "warmup" and "sample"; a resumed run adds to the last two.
     """
 
     draws: Draws
@@ -173,7 +174,8 @@ def run_nuts(
         state = jax.tree.unflatten(structure, [jnp.asarray(resume[f"state_{k}"]) for k in range(len(leaves))])
         parts = [Draws(*(np.asarray(resume[name]) for name in Draws._fields))]
     done = parts[0].z.shape[1] if parts else 0
-    seconds = {"compile": time.perf_counter() - clock, "warmup": 0.0, "sample": 0.0}
+    warmup, sample = (0.0, 0.0) if resume is None else resume["seconds"].tolist()
+    seconds = {"compile": time.perf_counter() - clock, "warmup": warmup, "sample": sample}
     while done < total:
         clock = time.perf_counter()
         state, part = advance(state)
@@ -182,7 +184,8 @@ def run_nuts(
         done += settings.segment
         if on_segment is not None:
             leaves = {f"state_{k}": np.asarray(leaf) for k, leaf in enumerate(jax.tree.leaves(state))}
-            on_segment(leaves | parts[0]._asdict())
+            spent = np.array([seconds["warmup"], seconds["sample"]])
+            on_segment(leaves | parts[0]._asdict() | {"seconds": spent})
         if progress is not None:
             progress(done, total)
     return NutsRun(parts[0].between(settings.warmup, None), parts[0].between(0, settings.warmup), seconds)
@@ -190,18 +193,49 @@ def run_nuts(
 
 def _compiled_chains(log_density: LogDensity, starts, args, seed: int, settings: NutsSettings):
     """State of all chains at their starts, and the compiled function state -> (state, steps) of one segment."""
-
-    def energy(*args):
-        return potential(lambda z: log_density(z, *args), settings.force_limit)
-
-    initial, transition = hmc(potential_fn_gen=energy, algo="NUTS")
+    limit = tuple(np.atleast_1d(np.asarray(settings.force_limit, float)).tolist())
+    programs = _programs(log_density, settings._replace(force_limit=limit))
     # one chain at a time: a batched program of its own would take longer to compile than it saves
-    slopes = jax.jit(lambda z, args: jax.value_and_grad(energy(*args))(z))
-    values, gradients = (np.stack(a) for a in zip(*(slopes(z, args) for z in starts), strict=True))
+    values, gradients = (np.stack(a) for a in zip(*(programs.slopes(z, args) for z in starts), strict=True))
     if not np.isfinite(values).all():
         raise RequestError(f"every chain must start at a point of finite density; the potentials are {values.tolist()}")
+    # raw keys, so that a checkpoint is made of plain arrays
+    keys = jax.vmap(jax.random.fold_in, (None, 0))(jax.random.PRNGKey(seed), np.arange(len(starts)))
+    state = programs.start(keys, starts, values, gradients, args)
+    method = settings.chain_method or ("vectorized" if jax.default_backend() == "gpu" else "parallel")
+    if method == "vectorized":
+        compiled = programs.segment(jax.vmap, state, args)
+        return state, lambda state: _on_host(compiled(state, args))
+    compiled = programs.segment(lambda function, axes: function, _chain(state, 0), args)
+    workers = 1 if method == "sequential" else min(len(starts), os.cpu_count() or 1)
 
-    def start(key, z, value, gradient):
+    def advance(state):
+        with ThreadPoolExecutor(workers) as pool:
+            chains = [_chain(state, c) for c in range(len(starts))]
+            results = list(pool.map(lambda chain: jax.block_until_ready(compiled(chain, args)), chains))
+        return _on_host(jax.tree.map(lambda *a: jnp.stack(a), *results))
+
+    return state, advance
+
+
+class _Programs(NamedTuple):
+    """Functions of one density: its slopes, the states of all chains at their starts, a compiled segment."""
+
+    slopes: Callable
+    start: Callable
+    segment: Callable
+
+
+@lru_cache(maxsize=1)
+def _programs(log_density: LogDensity, settings: NutsSettings) -> _Programs:
+    """Kept for the next run of the same density, which then compiles nothing."""
+
+    def energy(*args):
+        return potential(lambda z: log_density(z, *args), np.squeeze(settings.force_limit))
+
+    initial, transition = hmc(potential_fn_gen=energy, algo="NUTS")
+
+    def start(key, z, value, gradient, args):
         return initial(
             ParamInfo(z, value, gradient),
             settings.warmup,
@@ -215,26 +249,23 @@ def _compiled_chains(log_density: LogDensity, starts, args, seed: int, settings:
             rng_key=key,
         )
 
-    def segment(state, args):
+    def one_segment(state, args):
         return jax.lax.scan(lambda s, _: _recorded(transition(s, args)), state, None, length=settings.segment)
 
-    # raw keys, so that a checkpoint is made of plain arrays
-    keys = jax.vmap(jax.random.fold_in, (None, 0))(jax.random.PRNGKey(seed), np.arange(len(starts)))
-    state = jax.jit(jax.vmap(start))(keys, starts, values, gradients)
-    method = settings.chain_method or ("vectorized" if jax.default_backend() == "gpu" else "parallel")
-    if method == "vectorized":
-        compiled = jax.jit(jax.vmap(segment, (0, None))).lower(state, args).compile()
-        return state, lambda state: _on_host(compiled(state, args))
-    compiled = jax.jit(segment).lower(_chain(state, 0), args).compile()
-    workers = 1 if method == "sequential" else min(len(starts), os.cpu_count() or 1)
+    compiled: dict[Any, Callable] = {}
 
-    def advance(state):
-        with ThreadPoolExecutor(workers) as pool:
-            chains = [_chain(state, c) for c in range(len(starts))]
-            results = list(pool.map(lambda chain: jax.block_until_ready(compiled(chain, args)), chains))
-        return _on_host(jax.tree.map(lambda *a: jnp.stack(a), *results))
+    def segment(mapped, state, args):
+        leaves, structure = jax.tree.flatten((state, args))
+        key = structure, tuple((np.shape(leaf), str(jnp.result_type(leaf))) for leaf in leaves)
+        if key not in compiled:
+            compiled[key] = jax.jit(mapped(one_segment, (0, None))).lower(state, args).compile()
+        return compiled[key]
 
-    return state, advance
+    return _Programs(
+        jax.jit(lambda z, args: jax.value_and_grad(energy(*args))(z)),
+        jax.jit(jax.vmap(start, (0, 0, 0, 0, None))),
+        segment,
+    )
 
 
 def _chain(state: Any, c: int) -> Any:

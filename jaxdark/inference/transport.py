@@ -7,6 +7,8 @@ samples of its own image. The untrained map is the prior, z = x.
 """
 
 import math
+from collections.abc import Mapping
+from dataclasses import fields
 from functools import partial
 from typing import NamedTuple
 
@@ -225,6 +227,19 @@ class Learned(NamedTuple):
     transport: TransportMap
     sample: ImportanceSample
     efficiencies: tuple[float, ...]
+
+    @property
+    def arrays(self) -> dict[str, np.ndarray]:
+        """What `from_arrays` takes, by name."""
+        weights = {name: np.asarray(value) for name, value in vars(self.transport).items()}
+        return {**weights, **self.sample._asdict(), "efficiencies": np.array(self.efficiencies)}
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> "Learned":
+        """The same from its arrays."""
+        weights = {field.name: jnp.asarray(arrays[field.name]) for field in fields(TransportMap)}
+        sample = ImportanceSample(*(arrays[name] for name in ImportanceSample._fields))
+        return cls(TransportMap(**weights), sample, tuple(arrays["efficiencies"].tolist()))
 
 
 class Round(NamedTuple):

@@ -9,8 +9,10 @@ from synthetic_result import synthetic_result
 
 import jaxdark.inference.sample
 from jaxdark import plots, results
+from jaxdark.checkpoints import Checkpoints
 from jaxdark.inference.priors import prior_of
 
+NOT_SETTINGS = ("report", "checkpoints")
 FILES = {"posterior.nc", "summary.json", "config.toml", "plane.png", "plane.pdf"}
 
 
@@ -67,7 +69,8 @@ def test_the_written_config_repeats_the_run(jaxdark, sampler, toy, tmp_path):
     assert (tmp_path / "two" / "config.toml").read_text() == config.read_text()
     (one, *first), (two, *second) = sampler.calls
     assert first[0] == second[0] == prior_of("low")
-    assert {n: v for n, v in first[1].items() if n != "report"} == {n: v for n, v in second[1].items() if n != "report"}
+    one_asked, two_asked = ({n: v for n, v in call[1].items() if n not in NOT_SETTINGS} for call in (first, second))
+    assert one_asked == two_asked
     assert (one.theory, one.g_minus_2, one.data.sha256) == (two.theory, two.g_minus_2, two.data.sha256)
     assert float(one.sm.lambda_t) == float(two.sm.lambda_t) == -0.04
     toy.write_text(toy.read_text().replace("0.85", "0.95"))
@@ -126,6 +129,56 @@ def test_a_run_that_stops_leaves_nothing(jaxdark, sampler, toy, tmp_path, error,
     got, out, err = jaxdark("sample", "--data", toy, "--out", tmp_path / "new" / "result")
     assert (got, out) == (code, "") and err.startswith(sentence) and err.count("\n") == 1
     assert [path.name for path in tmp_path.iterdir()] == ["toy.yaml"]
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "sentence"),
+    [
+        (KeyboardInterrupt(), 130, "jaxdark: stopped, what was done is kept in"),
+        (
+            OSError(28, "No space left on device"),
+            1,
+            "jaxdark: the job failed: [Errno 28] No space left on device; what",
+        ),
+    ],
+)
+def test_a_run_that_stops_on_its_way_says_how_to_resume(
+    jaxdark, refused, sampler, toy, tmp_path, error, code, sentence
+):
+    def stopping(like, region, *, seed, checkpoints, **keywords):
+        checkpoints.begin({"seed": seed})
+        if checkpoints.load("map") is None:
+            checkpoints.save("map", {"a": np.zeros(3)})
+            raise error
+        return sampler.answer
+
+    sampler.__class__.__call__ = lambda self, *args, **keywords: stopping(*args, **keywords)
+    out, partial = tmp_path / "result", tmp_path / ".result.partial"
+    got, _, err = jaxdark("sample", "--data", toy, "--out", out)
+    assert got == code and err.startswith(sentence) and err.count("\n") == 1
+    assert "give the same command to resume" in err and partial.is_dir() and not out.exists()
+    assert "(seed: 0, now 1)" in refused("sample", "--data", toy, "--out", out, "--seed", 1) and partial.is_dir()
+    got, _, err = jaxdark("sample", "--data", toy, "--out", out)
+    assert (got, err) == (0, f"jaxdark: resuming the unfinished run kept in {partial}\n")
+    assert {path.name for path in out.iterdir()} == FILES and not partial.exists()
+
+
+def test_force_starts_a_run_with_other_settings_anew(jaxdark, sampler, toy, tmp_path):
+    checkpoints = Checkpoints(tmp_path / ".result.partial")
+    checkpoints.begin({"seed": 5})
+    checkpoints.save("map", {"a": np.zeros(3)})
+    sampler.__class__.__call__ = lambda self, *_, checkpoints, **__: (checkpoints.begin({"seed": 6}), self.answer)[1]
+    assert jaxdark("sample", "--data", toy, "--out", tmp_path / "result", "--force")[0] == 0
+    assert {path.name for path in tmp_path.iterdir()} == {"result", "toy.yaml"}
+
+
+def test_the_method_reaches_the_sampler(jaxdark, refused, sampler, toy, tmp_path):
+    flags = ["--method", "importance", "--points", 4096]
+    assert jaxdark("sample", "--data", toy, "--out", tmp_path / "one", *flags)[0] == 0
+    assert {name: sampler.calls[0][2][name] for name in ("method", "points")} == {
+        "method": "importance",
+        "points": 4096,
+    }
 
 
 def test_a_programming_error_is_not_hidden(jaxdark, sampler, toy, tmp_path):

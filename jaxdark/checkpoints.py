@@ -1,0 +1,132 @@
+"""What an unfinished run has done so far, on disk: named arrays in a folder, each file whole or not there at all.
+
+Enters: arrays. Leaves: the same arrays in a later process, once its settings are found to be those of the first.
+"""
+
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jaxdark.errors import RequestError
+
+Arrays = Mapping[str, np.ndarray]
+_SETTINGS = "settings.json"
+
+
+class Checkpoints:
+    """Named sets of arrays, kept in a folder.
+
+    Args:
+        folder: where they are kept, made on first use; None keeps nothing.
+        restart: where the folder holds a run with other settings, drop that instead of refusing.
+        say: called with one sentence when an earlier run is taken up again.
+    """
+
+    def __init__(self, folder: str | Path | None, *, restart: bool = False, say: Callable[[str], None] | None = None):
+        self.folder = None if folder is None else Path(folder)
+        self._restart, self._say = restart, say or (lambda sentence: None)
+
+    def begin(self, settings: Mapping[str, Any]) -> None:
+        """Take up the run in the folder, or start one there.
+
+        Args:
+            settings: everything that fixes the result, in JSON's types.
+
+        Raises:
+            RequestError: the folder holds a run with other settings.
+        """
+        if self.folder is None:
+            return
+        self.folder.mkdir(parents=True, exist_ok=True)
+        path, settings = self.folder / _SETTINGS, json.loads(json.dumps(settings))
+        former = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+        if former == settings and is_worth_keeping(self.folder):
+            self._say(f"resuming the unfinished run kept in {self.folder}")
+            return
+        if former is not None and is_worth_keeping(self.folder):
+            if not self._restart:
+                raise RequestError(_difference(self.folder, former, settings))
+            for part in self.folder.glob("*.npz"):
+                part.unlink()
+        written_whole(path, lambda file: file.write(json.dumps(settings, indent=2).encode()))
+
+    def save(self, name: str, arrays: Arrays) -> None:
+        """Keep arrays under a name; they survive whatever stops the process after this call."""
+        if self.folder is not None:
+            written_whole(self.folder / f"{name}.npz", lambda file: np.savez(file, **arrays))
+
+    def load(self, name: str) -> dict[str, np.ndarray] | None:
+        """The arrays of a name, None where there are none; raises RequestError where the file was damaged."""
+        if self.folder is None or not (path := self.folder / f"{name}.npz").is_file():
+            return None
+        try:
+            with np.load(path) as stored:
+                return dict(stored)
+        except Exception as error:  # zipfile, zlib and NumPy each have their own
+            raise RequestError(f"cannot read {path} ({error}); remove {self.folder} to start the run anew") from None
+
+    def series(self, name: str) -> list[dict[str, np.ndarray]]:
+        """What was saved as name-00001, name-00002 and so on."""
+        found = []
+        while (arrays := self.load(numbered(name, len(found) + 1))) is not None:
+            found.append(arrays)
+        return found
+
+
+def numbered(name: str, k: int) -> str:
+    """Name of the k-th set of a series."""
+    return f"{name}-{k:05d}"
+
+
+def written_whole(path: Path, write: Callable[[Any], Any]) -> None:
+    """Write a file under a temporary name, wait until the disk has it, and rename it."""
+    part = path.with_name(f".{path.name}.part")
+    try:
+        with part.open("wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _difference(folder: Path, former: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
+    name = next(key for key in {**former, **settings} if former.get(key) != settings.get(key))
+    then, now = (str(s.get(name)) if len(str(s.get(name))) < 80 else "another" for s in (former, settings))
+    return (
+        f"the unfinished run kept in {folder} has other settings ({name}: {then}, now {now}); give the same ones to "
+        "resume it, start anew with --force, or name another folder with --out"
+    )
+
+
+@contextmanager
+def only_one(folder: Path) -> Iterator[None]:
+    """Hold the folder for this process, as long as it lives and no longer; where the system has no such locks, not.
+
+    Raises:
+        RequestError: another process holds it.
+    """
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        yield
+        return
+    with (folder / "lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise RequestError(
+                f"another process works on the run kept in {folder}; wait for it, or name another folder with --out"
+            ) from None
+        yield
+
+
+def is_worth_keeping(folder: Path) -> bool:
+    """Whether a run left anything there that saves time."""
+    return any(folder.glob("*.npz"))

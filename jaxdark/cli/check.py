@@ -1,0 +1,31 @@
+"""`jaxdark check`: what a posterior rests on, and whether it describes the data."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from jaxdark.cli import options
+
+
+def check(
+    result: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a result of `jaxdark sample`.")],
+    rows: Annotated[int, typer.Option(min=1, help="Measurements shown, the most influential first.")] = 10,
+    quiet: options.Quiet = False,
+    as_json: options.Json = False,
+) -> None:
+    """Posterior predictive p-values, leave-one-out influence of every measurement, sensitivity to the prior.
+
+    Added to posterior.nc as the group `leave_one_out` and to summary.json as `checks`.
+    """
+    from jaxdark import report, results, runs
+    from jaxdark.inference.sensitivity import check as checked
+
+    path = result / "posterior.nc" if result.is_dir() else result
+    tree = checked(results.load(path))
+    summary = results.summary(tree)
+    results.save(tree, path)
+    runs.write_text(path.with_name("summary.json"), report.to_json(summary) + "\n")
+    if as_json:
+        print(report.to_json(summary["checks"]))
+    options.console(quiet=quiet or as_json).print(*report.check_tables(summary["checks"], rows), sep="\n")

@@ -1,0 +1,61 @@
+"""`jaxdark project`: pseudo-data of a future data set and what it would exclude."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from jaxdark.cli import options
+
+
+def project(
+    result: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a result of `jaxdark sample`.")],
+    out: Annotated[Path, typer.Option(metavar="FILE.yaml", help="New file for the pseudo-data.")] = Path("future.yaml"),
+    truth: Annotated[str, typer.Option(metavar="sm|best", help="What is true: SM or the result's best draw.")] = "sm",
+    scenario: Annotated[str, typer.Option(help="Of jaxdark/data/projections.yaml.")] = "lhcb50_belle50",
+    seed: Annotated[int | None, typer.Option(min=0, help="Fluctuations.", show_default="none")] = None,
+    quiet: options.Quiet = False,
+    as_json: options.Json = False,
+) -> None:
+    """Pseudo-data, which every command takes as --data, and the share of the posterior's draws they would exclude."""
+    options.prepare()
+    import numpy as np
+
+    from jaxdark import projection, report, results, runs
+    from jaxdark.dark.checks import one_of
+    from jaxdark.errors import RequestError
+    from jaxdark.inference.likelihood import Likelihood
+    from jaxdark.inference.priors import prior_of
+    from jaxdark.inputs import load_inputs
+    from jaxdark.measurements import load_dataset
+    from jaxdark.wilson import SM_ONLY
+
+    one_of("truth", truth, ("sm", "best"))
+    if out.exists():
+        raise RequestError(f"expected a new file for the pseudo-data, got {out}, which exists; name another with --out")
+    tree = results.load(result / "posterior.nc" if result.is_dir() else result)
+    summary, sm = results.summary(tree), load_inputs(results.attributes(tree)["inputs"])
+    prior = prior_of(summary["region"], summary["model"])
+    model = SM_ONLY if truth == "sm" else prior.build(**summary["best"]["parameters"])
+    present = Likelihood(load_dataset(summary["data"]), inputs=sm)
+    content = projection.pseudo_data(present, model, scenario, seed)
+    runs.write_text(out, projection.file_text(content))
+    future = Likelihood(load_dataset(out), inputs=sm, reference=model)
+    vectors = np.stack([np.asarray(tree["posterior"][name]).ravel() for name in prior.names], axis=1)
+    loss = {
+        "truth": truth,
+        "scenario": scenario,
+        "excluded": float(projection.excluded(future, prior, vectors, model).mean()),
+        "sm_chi2": -2 * future.evaluate(SM_ONLY).terms["flavour"],
+        "scaled_rows": sum(e.luminosity is not None for e in projection.future_errors(present.data, scenario)),
+        "rows": len(present.data),
+    }
+    if as_json:
+        print(report.to_json(loss))
+    options.console(quiet=quiet or as_json).print(
+        f"{scenario}, truth {truth}: {loss['scaled_rows']} of {loss['rows']} rows scaled; "
+        f"{100 * loss['excluded']:.3g} % of the draws would be excluded at 95 %; "
+        f"chi2 of the Standard Model {loss['sm_chi2']:.4g}",
+        f"written to {out}",
+        sep="\n",
+    )

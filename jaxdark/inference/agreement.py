@@ -1,0 +1,41 @@
+"""Whether two routes give the same posterior: distances between marginal distributions and their Monte Carlo error.
+
+Enters: two results of `jaxdark sample`. Leaves: Kolmogorov-Smirnov distances with the probability of larger ones.
+"""
+
+import numpy as np
+from scipy.stats import ks_2samp, kstwobign
+
+from jaxdark import results
+from jaxdark.errors import RequestError
+
+
+def marginal_distances(one, other) -> dict[str, dict[str, float]]:
+    """For each parameter the largest difference of the two distribution functions, and its p-value.
+
+    The p-value is for as many independent draws as the smaller of the bulk and tail effective sizes of each result.
+
+    Raises:
+        RequestError: the results have different parameters.
+    """
+    summaries = [results.summary(tree) for tree in (one, other)]
+    names = [list(summary["parameters"]) for summary in summaries]
+    if names[0] != names[1]:
+        raise RequestError(f"expected results of the same model, got parameters {names[0]} and {names[1]}")
+    found = {}
+    for name in names[0]:
+        draws = [np.asarray(tree["posterior"][name]).ravel() for tree in (one, other)]
+        sizes = [_independent(summary, name) for summary in summaries]
+        distance = float(ks_2samp(*draws, method="asymp").statistic)
+        size = sizes[0] * sizes[1] / (sizes[0] + sizes[1])
+        found[name] = {"distance": distance, "p_value": float(kstwobign.sf(np.sqrt(size) * distance))}
+    return found
+
+
+def _independent(summary, name: str) -> float:
+    row = summary["parameters"][name]
+    size = min(row["ess_bulk"], row["ess_tail"])
+    # draws made of weighted points add an error of their own
+    return (
+        size if summary.get("method", "nuts") == "nuts" else 1 / (1 / size + 1 / (summary["chains"] * summary["draws"]))
+    )

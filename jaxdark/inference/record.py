@@ -1,0 +1,162 @@
+"""The result of a run as one ArviZ object, whatever the method that drew from the posterior.
+
+Enters: draws of the parameters with the likelihood they were drawn from. Leaves: predictions, derived quantities and
+row-by-row log-likelihoods of every draw, and the summary.
+"""
+
+from collections.abc import Callable
+from importlib.metadata import version
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import xarray as xr
+from jaxtyping import Array, Float
+
+from jaxdark import __version__
+from jaxdark.dark.couplings import g_tilde
+from jaxdark.dark.model import SplitDarkSector
+from jaxdark.inference.best_fit import RegionFit
+from jaxdark.inference.diagnostics import Diagnosis
+from jaxdark.inference.importance import ImportanceSample, batched
+from jaxdark.inference.likelihood import Likelihood
+from jaxdark.inference.priors import Prior
+from jaxdark.results import make_tree
+from jaxdark.wilson import SM_ONLY
+
+PER_DRAW = ("chain", "draw")
+Judge = Callable[[dict[str, np.ndarray], Float[np.ndarray, "chains draws"]], Diagnosis]
+
+
+class Sampled(NamedTuple):
+    """What a method hands over.
+
+    Attributes:
+        vectors: parameters, then xi in mode "full".
+        stats: of the sampler, by name, (chains, draws).
+        judge: verdict on the draws, from the parameters by name and the log-likelihood.
+        evidence: weighted points whose mean weight is the evidence of the marginalised likelihood.
+        summary: entries of summary.json that the method knows.
+        attributes: further ones of the ArviZ object.
+    """
+
+    vectors: Float[np.ndarray, "chains draws n"]
+    stats: dict[str, np.ndarray]
+    judge: Judge
+    evidence: tuple[float, float]
+    summary: dict[str, Any]
+    attributes: dict[str, Any]
+
+
+def evidence_of(sample: ImportanceSample) -> tuple[float, float]:
+    """Log-evidence and its error."""
+    return sample.log_evidence, sample.log_evidence_error
+
+
+def posterior_tree(like: Likelihood, prior: Prior, fit: RegionFit, sampled: Sampled, *, seed: int):
+    """The ArviZ object of a run."""
+    chains, draws, n = sampled.vectors.shape
+    at_draw = batched(lambda vector: _at_draw(like, prior, vector), batch=64)
+    recorded = jax.tree.map(lambda a: a.reshape(chains, draws, *a.shape[1:]), at_draw(sampled.vectors.reshape(-1, n)))
+    d = len(prior.names)
+    axes = {"chain": np.arange(chains), "draw": np.arange(draws)}
+    row_axis = {"row": [row.id for row in like.data.rows]}
+
+    def draws_of(values: dict[str, np.ndarray], **extra) -> xr.Dataset:
+        dims = (*PER_DRAW, *extra)
+        return xr.Dataset({name: (dims[: value.ndim], value) for name, value in values.items()}, axes | extra)
+
+    posterior = {name: sampled.vectors[..., i] for i, name in enumerate(prior.names)}
+    names = {"nuisance": list(like.nuisance_names)} if n > d else {}
+    noise = np.random.default_rng(seed).normal(size=recorded["predictions"].shape)
+    replicated = recorded["predictions"] + like.data.sigma * (noise @ np.linalg.cholesky(like.covariance).T)
+    groups = {
+        "posterior": draws_of(posterior | ({"nuisances": sampled.vectors[..., d:]} if n > d else {}), **names),
+        "derived": draws_of(recorded["derived"]),
+        "sample_stats": draws_of(sampled.stats),
+        "log_likelihood": draws_of({"rows": recorded["pointwise"]}, **row_axis),
+        "posterior_predictive": draws_of({"rows": replicated}, **row_axis),
+        "observed_data": xr.Dataset({"rows": ("row", [row.value for row in like.data.rows])}, row_axis),
+        "prior": _prior_draws(prior, seed, draws),
+    }
+    log_likelihood = recorded["derived"]["log_likelihood"]
+    attributes = {
+        "summary": _summary(like, prior, fit, sampled, (posterior, log_likelihood), seed),
+        "prior": {name: r._asdict() for name, r in prior.ranges.items()},
+        "best_fit": {
+            "parameters": dict(zip(prior.names, fit.vector.tolist(), strict=True)),
+            "log_likelihood": fit.log_likelihood,
+        },
+        "data_sha256": like.data.sha256,
+        "inputs": like.sm.scalars,
+    }
+    return make_tree(groups, attributes | sampled.attributes)
+
+
+def _at_draw(like: Likelihood, prior: Prior, vector: Float[Array, " n"]) -> dict[str, Any]:
+    """What is recorded of one draw beside its vector."""
+    d = len(prior.names)
+    model, xi = prior.model(vector[:d]), (vector[d:] if like.theory == "full" else None)
+    predictions = like.predictions(model, xi)
+    whitening = jnp.asarray(like.whitening)
+    # log p(row | other rows) of a Gaussian: the row's entry of K^-1 z over the diagonal of K^-1.
+    weighted, diagonal = whitening.T @ (whitening @ like.residuals(predictions)), jnp.sum(whitening**2, axis=0)
+    derived = {"log_likelihood": like(model, xi)}
+    resonance = model.new_physics(like.sm).resonance
+    if resonance is not None:
+        derived |= {"kappa9": resonance.kappa9, "kappa10": resonance.kappa10, "width_V": resonance.width}
+    if isinstance(model, SplitDarkSector):
+        derived["g_tilde"] = g_tilde(model)
+    pointwise = -0.5 * weighted**2 / diagonal + 0.5 * jnp.log(diagonal / (2 * jnp.pi))
+    return {"predictions": predictions, "pointwise": pointwise, "derived": derived}
+
+
+def _prior_draws(prior: Prior, seed: int, draws: int) -> xr.Dataset:
+    values = np.asarray(prior.vector(np.random.default_rng(seed).random((1, draws, len(prior.names)))))
+    axes = {"chain": [0], "draw": np.arange(draws)}
+    return xr.Dataset({name: (PER_DRAW, values[..., i]) for i, name in enumerate(prior.names)}, axes)
+
+
+def _summary(
+    like: Likelihood,
+    prior: Prior,
+    fit: RegionFit,
+    sampled: Sampled,
+    draws: tuple[dict[str, np.ndarray], Float[np.ndarray, "chains draws"]],
+    seed: int,
+) -> dict[str, Any]:
+    """The dictionary of summary.json; pulls with the theory errors at the region's best fit."""
+    posterior, log_likelihood = draws
+    diagnosis = sampled.judge(posterior, log_likelihood)
+    chain, draw = np.unravel_index(np.argmax(log_likelihood), log_likelihood.shape)
+    best = {name: float(values[chain, draw]) for name, values in posterior.items()}
+    at_sm, at_best = fit.like.evaluate(SM_ONLY), fit.like.evaluate(prior.build(**best))
+    return {
+        "model": prior.model_name,
+        "region": prior.region,
+        "theory": like.theory,
+        "data": like.data.name,
+        "g_minus_2": like.g_minus_2,
+        "covariance_at": dict(zip(best, fit.reference.tolist(), strict=True)),
+        "chains": log_likelihood.shape[0],
+        "draws": log_likelihood.shape[1],
+        **sampled.summary,
+        "parameters": diagnosis.parameters,
+        "verdict": diagnosis.verdict,
+        "reasons": list(diagnosis.reasons),
+        "log_evidence": {"value": sampled.evidence[0], "error": sampled.evidence[1]},
+        "best": {"log_likelihood": float(log_likelihood[chain, draw]), "parameters": best},
+        "sm_log_likelihood": at_sm.log_likelihood,
+        "pulls": [
+            {"id": row.id, "sm": float(sm), "best": float(best_draw)}
+            for row, sm, best_draw in zip(like.data.rows, at_sm.pulls, at_best.pulls, strict=True)
+        ],
+        "versions": versions(),
+        "seed": seed,
+    }
+
+
+def versions() -> dict[str, str]:
+    """Of everything that the numbers depend on."""
+    return {"jaxdark": __version__} | {name: version(name) for name in ("jax", "numpyro", "arviz", "numpy")}

@@ -1,0 +1,78 @@
+"""What a run of the sampler keeps on disk, so that an interrupted one goes on from there and ends with the same bits.
+
+Enters: checkpoints. Leaves: the best fit, the transport map and the chains as far as they had come.
+"""
+
+import hashlib
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxdark.checkpoints import Checkpoints, numbered
+from jaxdark.inference.best_fit import RegionFit, at_best_fit, restored_fit
+from jaxdark.inference.likelihood import Likelihood
+from jaxdark.inference.nuts import Checkpoint, Draws
+from jaxdark.inference.priors import Prior
+from jaxdark.inference.record import versions
+from jaxdark.inference.transport import Learned
+
+_CHAINS = "chains"
+
+
+def run_settings(like: Likelihood, prior: Prior, **further: Any) -> dict[str, Any]:
+    """Everything that fixes the result of a run, in JSON's types, versions of the libraries and the device included."""
+    inputs = hashlib.sha256()
+    for leaf in jax.tree.leaves(like.sm):
+        inputs.update(np.asarray(leaf).tobytes())
+    return {
+        "model": prior.model_name,
+        "region": prior.region,
+        "prior": {name: list(r) for name, r in prior.ranges.items()},
+        "data": like.data.name,
+        "theory": like.theory,
+        "g_minus_2": like.g_minus_2,
+        **further,
+        "inputs": inputs.hexdigest(),
+        "data_sha256": like.data.sha256,
+        "device": jax.default_backend(),
+        **versions(),
+    }
+
+
+def kept_fit(store: Checkpoints, like: Likelihood, prior: Prior, seed: int) -> RegionFit:
+    """The region's fit, made once."""
+    saved = store.load("fit")
+    if saved is not None:
+        return restored_fit(like, prior, saved, seed=seed)
+    fit = at_best_fit(like, prior, seed=seed)
+    store.save("fit", fit.arrays)
+    return fit
+
+
+def kept_map(store: Checkpoints, learn: Callable[[], Learned]) -> Learned:
+    """The learned map, made once."""
+    saved = store.load("map")
+    if saved is not None:
+        return Learned.from_arrays(saved)
+    learned = learn()
+    store.save("map", learned.arrays)
+    return learned
+
+
+def kept_chains(store: Checkpoints) -> tuple[Callable[[Checkpoint], None], Checkpoint | None]:
+    """What `run_nuts` calls after each segment, and what it resumes from; a file holds one segment's draws."""
+    parts = store.series(_CHAINS)
+    steps, count = (sum(part["z"].shape[1] for part in parts), len(parts))
+
+    def on_segment(checkpoint: Checkpoint) -> None:
+        nonlocal steps, count
+        new = {name: checkpoint[name][:, steps:] for name in Draws._fields}
+        store.save(numbered(_CHAINS, count + 1), {**checkpoint, **new})
+        steps, count = checkpoint["z"].shape[1], count + 1
+
+    if not parts:
+        return on_segment, None
+    draws = {name: np.concatenate([part[name] for part in parts], axis=1) for name in Draws._fields}
+    return on_segment, {**parts[-1], **draws}

@@ -1,0 +1,132 @@
+"""Future data: present measurements with the errors of larger samples, and what they would exclude.
+
+Enters: a data set, a scenario of data/projections.yaml, a true model. Leaves: pseudo-data as a file of the
+measurements' schema, and the points that it would exclude.
+"""
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+import yaml
+from jaxtyping import Float
+from scipy.stats import chi2
+
+from jaxdark.dark.checks import one_of
+from jaxdark.dark.model import Model
+from jaxdark.inference.importance import batched
+from jaxdark.inference.likelihood import Likelihood
+from jaxdark.inference.priors import Prior
+from jaxdark.inputs import read_data
+from jaxdark.measurement_checks import SCHEMA, EntryRow
+from jaxdark.measurements import DataSet, load_entries
+from jaxdark.wilson import NewPhysics
+
+CONFIDENCE = 0.95
+
+
+class Scaled(NamedTuple):
+    """Future errors of a row: statistical and systematic, in its own units, and the luminosity they came from."""
+
+    stat: float
+    syst: float
+    luminosity: float | None
+
+
+def future_errors(data: DataSet, scenario: str = "lhcb50_belle50") -> tuple[Scaled, ...]:
+    """Errors of each row in a scenario; rows of other experiments keep theirs.
+
+    Raises:
+        RequestError: an unknown scenario.
+    """
+    content = read_data("projections.yaml")
+    one_of("scenario", scenario, tuple(content["scenarios"]))
+    plan, entries = content["scenarios"][scenario], load_entries()
+    scaled = []
+    for row in data.rows:
+        present = content["luminosities"].get(row.reference)
+        future = plan["luminosity"].get(row.experiment)
+        source = _entry_row(row, entries)
+        if present is None or future is None or source is None:
+            scaled.append(Scaled(0.5 * (row.error_plus + row.error_minus), 0.0, None))
+            continue
+        ratio = math.sqrt(present["luminosity"] / future)
+        stat = ratio * math.hypot(*(_mean(part) for part in (source.stat, source.total)))
+        syst = plan["systematic_factor"] * math.hypot(*(_mean(part) for part in (source.syst, source.norm)))
+        scaled.append(Scaled(stat, syst, present["luminosity"]))
+    return tuple(scaled)
+
+
+def _entry_row(row, entries) -> EntryRow | None:
+    candidates = entries[row.entry].rows if row.entry in entries else ()
+    return next(
+        (c for c in candidates if (c.process, c.observable, c.q2) == (row.process, row.observable, row.q2)), None
+    )
+
+
+def _mean(errors: tuple[float, float] | None) -> float:
+    return 0.5 * sum(errors) if errors else 0.0
+
+
+def pseudo_data(
+    like: Likelihood, truth: Model | NewPhysics, scenario: str = "lhcb50_belle50", seed: int | None = None
+) -> dict[str, Any]:
+    """A measurements file of future data at a true model.
+
+    Args:
+        like: the present likelihood; its data set, inputs and predictions are used.
+        truth: what is true.
+        scenario: of data/projections.yaml.
+        seed: of the fluctuations within the experimental errors; None puts every measurement on its prediction.
+    """
+    data, errors = like.data, future_errors(like.data, scenario)
+    values = like.evaluate(truth).predictions
+    if seed is not None:
+        noise = np.linalg.cholesky(data.correlation) @ np.random.default_rng(seed).normal(size=len(data))
+        values = values + noise * np.array([math.hypot(e.stat, e.syst) for e in errors])
+    entries = []
+    for name in dict.fromkeys(row.entry for row in data.rows):
+        chosen = [i for i, row in enumerate(data.rows) if row.entry == name]
+        first = data.rows[chosen[0]]
+        rows = [_future_row(data.rows[i], float(values[i]), errors[i]) for i in chosen]
+        entry = {
+            "id": f"future_{name}",
+            "experiment": first.experiment,
+            "year": 2035,
+            "reference": f"projection of {first.reference}",
+            "source": f"pseudo-data, scenario {scenario}; jaxdark/data/projections.yaml",
+            "quality": "recast",
+            "rows": rows,
+        }
+        if len(chosen) > 1:
+            entry["correlation"] = data.correlation[np.ix_(chosen, chosen)].tolist()
+        entries.append(entry)
+    return {"schema": SCHEMA, "title": f"Projection of {data.name}, {scenario}", "errors": "mean", "entries": entries}
+
+
+def _future_row(row, value: float, errors: Scaled) -> dict[str, Any]:
+    bin_of = {} if row.q2 is None else {"q2": list(row.q2)}
+    parts = {"stat": errors.stat, "syst": errors.syst} if errors.syst else {"total": errors.stat}
+    return {"process": row.process, "observable": row.observable, **bin_of, "value": value, **parts}
+
+
+def file_text(content: dict[str, Any]) -> str:
+    """The measurements file as YAML with every digit."""
+    return yaml.safe_dump(content, sort_keys=False, default_flow_style=None, width=200)
+
+
+def excluded(
+    future: Likelihood, prior: Prior, vectors: Float[np.ndarray, "n d"], truth: Model | NewPhysics
+) -> Float[np.ndarray, " n"]:
+    """Whether each parameter point lies outside the 95 % region around the truth that future data would draw.
+
+    That is twice the loss of log-likelihood against the truth above the quantile of chi2 with d degrees of freedom; the
+    theory covariance is that of `future`, (g-2) is left out, being no part of the projection.
+    """
+
+    def flavour(vector):
+        return future.terms(prior.model(vector))["flavour"]
+
+    of_truth = future.evaluate(truth).terms["flavour"]
+    loss = 2 * (of_truth - batched(flavour, batch=256)(vectors))
+    return loss > chi2.isf(1 - CONFIDENCE, len(prior.names))

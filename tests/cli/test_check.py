@@ -1,0 +1,87 @@
+"""`jaxdark check`, `compare`, `evidence` and `project` as a user calls them, on a result made in a moment."""
+
+import json
+
+import numpy as np
+import pytest
+import xarray as xr
+from synthetic_result import synthetic_result
+
+from jaxdark import results
+from jaxdark.inference.agreement import marginal_distances
+from jaxdark.inference.priors import prior_of
+
+ROWS = ["a", "b"]
+
+
+def complete(seed=0, **keywords):
+    """A synthetic result with the groups that the checks read."""
+    tree, generator = synthetic_result(**keywords), np.random.default_rng(seed)
+    shape, axes = (4, 300, 2), (("chain", "draw", "row"), {"row": ROWS})
+    for name, values in {
+        "log_likelihood": -generator.exponential(1.0, shape),
+        "posterior_predictive": generator.normal(size=shape),
+    }.items():
+        tree = results.with_group(tree, name, xr.Dataset({"rows": (axes[0], values)}, axes[1]))
+    return results.with_group(tree, "observed_data", xr.Dataset({"rows": ("row", [0.0, 1.0])}, axes[1]))
+
+
+@pytest.fixture
+def result(tmp_path):
+    folder = tmp_path / "result"
+    folder.mkdir()
+    results.save(complete(), folder / "posterior.nc")
+    return folder
+
+
+def test_check_adds_to_the_result_and_shows_it(jaxdark, result):
+    code, out, err = jaxdark("check", result)
+    assert (code, err) == (0, "") and "Pareto k" in out and "m_V log-uniform" in out and "p-value of chi2" in out
+    checks = json.loads((result / "summary.json").read_text())["checks"]
+    assert {row["id"] for row in checks["rows"]} == set(ROWS)
+    tree = results.load(result / "posterior.nc")
+    assert set(tree["leave_one_out"]["row"].values) == set(ROWS) and "m_V" in tree["posterior"]
+    code, out, _ = jaxdark("check", result, "--json")
+    assert code == 0 and json.loads(out) == checks  # checking twice changes nothing
+
+
+def test_compare_draws_both_and_tells_equal_from_different(jaxdark, refused, result, tmp_path):
+    other = tmp_path / "other"
+    other.mkdir()
+    tree = complete()
+    shifted = results.datasets(tree)["posterior"]
+    tree = results.with_group(tree, "posterior", shifted.assign(m_V=shifted["m_V"] + 3).assign_attrs(shifted.attrs))
+    results.save(tree, other / "posterior.nc")
+    code, out, err = jaxdark("compare", result, other, "--out", tmp_path / "figures", "--json")
+    found = json.loads(out)
+    assert (code, err) == (0, "") and found["m_V"]["p_value"] < 1e-6 and found["g_D"] == {"distance": 0, "p_value": 1}
+    assert {path.name for path in (tmp_path / "figures").iterdir()} == {"overlay.png", "overlay.pdf"}
+    assert "exists" in refused("compare", result, other, "--out", tmp_path / "figures")
+
+
+def test_distances_of_the_same_distribution_are_those_of_noise():
+    one, values = complete(), []
+    names, generator = prior_of("high").names, np.random.default_rng(3)
+    for _ in range(60):
+        sets = []
+        for _ in range(2):
+            draws = {name: (("chain", "draw"), generator.random((4, 175))) for name in names}  # 700 draws, the ESS
+            posterior = xr.Dataset(draws).assign_attrs(results.datasets(one)["posterior"].attrs)
+            sets.append(results.make_tree({"posterior": posterior}, results.attributes(one)))
+        values += [row["p_value"] for row in marginal_distances(*sets).values()]
+    assert 0.02 < np.mean(np.array(values) < 0.1) < 0.2
+
+
+def test_project_writes_a_data_file(jaxdark, refused, result, tmp_path):
+    out = tmp_path / "future.yaml"
+    assert "one of sm, best" in refused("project", result, "--out", out, "--truth", "SM")
+    code, shown, err = jaxdark("project", result, "--out", out, "--json")
+    found = json.loads(shown)
+    assert (code, err) == (0, "") and 0 <= found["excluded"] <= 1 and found["sm_chi2"] == pytest.approx(0, abs=1e-9)
+    assert 0 < found["scaled_rows"] < found["rows"] == 120
+    assert jaxdark("data", "check", out)[0] == 0
+    assert "exists" in refused("project", result, "--out", out)
+
+
+def test_evidence_refuses_what_it_does_not_know(refused, toy):
+    assert "region" in refused("evidence", "--region", "hgih", "--data", toy)

@@ -1,0 +1,34 @@
+"""Evidence of two Wilson coefficients against their integral on a grid, with the covariances that are stated."""
+
+import numpy as np
+import pytest
+
+import jaxdark as jd
+from jaxdark.inference.evidence import evidence
+from jaxdark.inference.importance import batched
+from jaxdark.inference.priors import prior_of
+
+
+@pytest.mark.slow
+def test_evidence_is_the_mean_of_the_likelihood_over_the_prior():
+    like = jd.Likelihood(jd.load_dataset("lhcb_core"))
+    found = evidence(like, models=["constant"])
+    names = list(found["covariances"])
+    assert found["covariances"][names[0]] is None and set(found["covariances"][names[1]]) == {"C9", "C10"}
+    prior = prior_of(model="constant")
+    middles = (np.arange(400) + 0.5) / 400
+    grid = np.stack(np.meshgrid(middles, middles), axis=-1).reshape(-1, 2)
+    for name, reference in found["covariances"].items():
+        at = like.at(None if reference is None else jd.ConstantWilson(**reference))
+        values = batched(lambda u, at=at: at(prior.model(prior.vector(u))))(grid)
+        entry = found["models"]["constant"][name]
+        assert entry["log_evidence"] == pytest.approx(np.log(np.exp(values).mean()), abs=5 * entry["error"])
+        of_sm = at.evaluate(jd.NewPhysics()).log_likelihood
+        assert found["models"]["SM"][name]["log_evidence"] == pytest.approx(of_sm, rel=1e-9)
+        assert entry["log_bayes_factor"] == pytest.approx(entry["log_evidence"] - of_sm)
+
+
+def test_no_model_and_unknown_ones_are_refused(paper2020):
+    for models, sentence in (([], "at least one model"), (["splitt"], "nearest: split")):
+        with pytest.raises(jd.RequestError, match=sentence):
+            evidence(paper2020, models=models)

@@ -1,0 +1,104 @@
+"""A run that is killed resumes, and ends with the bits of one that was not."""
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from killed_chain import SETTINGS, chains
+
+from jaxdark import results
+from jaxdark.inference.importance import ImportanceSample
+from jaxdark.inference.transport import Learned, prior_map
+
+HERE = Path(__file__).parent
+
+
+def in_a_process_of_its_own(*command, **options):
+    paths = [str(HERE), str(HERE.parent.parent), os.environ.get("PYTHONPATH", "")]
+    return subprocess.Popen(
+        [sys.executable, *map(str, command)], env=os.environ | {"PYTHONPATH": ":".join(paths)}, **options
+    )
+
+
+def test_chains_killed_while_they_write_go_on_to_the_same_bits(tmp_path):
+    whole = chains(None)
+    killed = in_a_process_of_its_own(HERE / "killed_chain.py", tmp_path, 4)
+    assert killed.wait(120) == -signal.SIGKILL
+    # three whole files, and a fourth that was never renamed
+    assert len(list(tmp_path.glob("*.npz"))) == 3 and len(list(tmp_path.glob(".*.part"))) == 1
+    resumed = chains(tmp_path)
+    assert len(list(tmp_path.glob("*.npz"))) == (SETTINGS.warmup + SETTINGS.draws) // SETTINGS.segment
+    assert not list(tmp_path.glob(".*.part"))
+    for name, a, b in zip(whole.draws._fields, whole.draws, resumed.draws, strict=True):
+        np.testing.assert_array_equal(a, b, err_msg=name)
+
+
+def test_a_learned_map_survives_its_arrays():
+    sample = ImportanceSample(np.random.default_rng(0).random((5, 3)), np.arange(5.0), -np.arange(5.0))
+    learned = Learned(prior_map(3, seed=4), sample, (0.25, 0.5))
+    again = Learned.from_arrays({name: np.asarray(value) for name, value in learned.arrays.items()})
+    assert jax.tree.structure(again) == jax.tree.structure(learned) and again.efficiencies == learned.efficiencies
+    for a, b in zip(jax.tree.leaves(again), jax.tree.leaves(learned), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def command(out, *flags):
+    program = "import sys; from jaxdark.cli import main; sys.exit(main())"
+    flags = ["--data", "lhcb_core", "--draws", "4000", "--seed", "5", *flags]
+    return in_a_process_of_its_own("-c", program, "sample", *flags, "--out", out, stderr=subprocess.PIPE, text=True)
+
+
+def contents(folder):
+    tree = results.load(folder / "posterior.nc")
+    kept = results.summary(tree)
+    del kept["seconds"]
+    groups = ("posterior", "derived", "sample_stats", "log_likelihood", "posterior_predictive", "prior")
+    return kept, {f"{g}/{name}": np.asarray(tree[g][name]) for g in groups for name in tree[g].data_vars}
+
+
+@pytest.mark.slow
+def test_kill_9_at_ten_random_moments(tmp_path):
+    """Two of the ten fall into the preparation, the others into the chains, wherever they are."""
+    generator = random.Random(7)
+    partial, prepared = tmp_path / ".whole.partial", tmp_path / "prepared"
+    whole = command(tmp_path / "whole")
+    while whole.poll() is None:
+        if not prepared.exists() and (partial / "map.npz").exists():
+            shutil.copytree(partial, prepared, ignore=shutil.ignore_patterns("chains*", ".*", "result", "lock"))
+        if not list(partial.glob("chains-00001.npz")):
+            first = time.monotonic()
+        if not list(partial.glob("chains-00041.npz")):
+            last = time.monotonic()
+        time.sleep(0.01)
+    assert whole.returncode == 0 and last - first > 1
+    summary, arrays = contents(tmp_path / "whole")
+    for k in range(10):
+        out = tmp_path / f"killed{k}"
+        partial = tmp_path / f".killed{k}.partial"
+        wait = generator.uniform(5, 40) if k < 2 else generator.uniform(0, last - first)
+        if k >= 2:
+            shutil.copytree(prepared, partial)
+        run = command(out)
+        while k >= 2 and not (partial / "chains-00001.npz").exists():
+            time.sleep(0.01)
+        time.sleep(wait)
+        os.kill(run.pid, signal.SIGKILL)
+        assert run.wait() == -signal.SIGKILL and not out.exists()
+        done = len(list(partial.glob("chains-*.npz")))
+        run = command(out)
+        _, said = run.communicate()
+        assert run.returncode == 0, said
+        assert k < 2 or (done > 0 and "resuming the unfinished run" in said)
+        again, draws = contents(out)
+        assert again == summary
+        for name, values in arrays.items():
+            np.testing.assert_array_equal(draws[name], values, err_msg=f"{name}, killed with {done} segments done")
+        assert not partial.exists()

@@ -1,0 +1,65 @@
+"""Future data sets: scaled errors by hand, a file that the reader accepts, and what is excluded where it is plain."""
+
+import math
+
+import numpy as np
+import pytest
+from scipy.stats import chi2, kstest
+
+import jaxdark as jd
+from jaxdark import projection
+from jaxdark.inference.priors import prior_of
+from jaxdark.inputs import read_data
+
+
+@pytest.fixture(scope="module")
+def like():
+    return jd.Likelihood(jd.load_dataset("lhcb_core"))
+
+
+def test_errors_scale_as_documented():
+    data = jd.load_dataset("paper2020")
+    errors = dict(zip(data.ids, projection.future_errors(data), strict=True))
+    # R_K: stat +0.060 -0.054, syst +0.016 -0.014, 5 fb^-1 (arXiv:1903.09252)
+    found = errors["LHCb_RK_2019"]
+    assert found.stat == pytest.approx(0.057 * math.sqrt(5 / 50)) and found.syst == pytest.approx(0.5 * 0.015)
+    other = next(row for row in data.rows if row.experiment == "CMS")
+    assert errors[other.id] == (0.5 * (other.error_plus + other.error_minus), 0.0, None)
+    belle = next(row for row in data.rows if row.experiment == "Belle")
+    assert errors[belle.id].luminosity == 711 and errors[belle.id].stat < 0.5 * (belle.error_plus + belle.error_minus)
+
+
+def test_every_luminosity_states_its_quality_and_source():
+    for row in read_data("projections.yaml")["luminosities"].values():
+        assert row["luminosity"] > 0 and row["quality"] in ("published", "recalled") and row["source"]
+        assert (row["quality"] == "recalled") == row["source"].startswith("recalled, unverified")
+
+
+def test_an_unknown_scenario_is_refused():
+    with pytest.raises(jd.RequestError, match="lhcb50_belle50"):
+        projection.future_errors(jd.load_dataset("lhcb_core"), "lhcb300")
+
+
+def test_pseudo_data_are_read_back_and_sit_on_the_truth(like, tmp_path):
+    truth, path = jd.ConstantWilson(C9=-0.8, C10=0.2), tmp_path / "future.yaml"
+    path.write_text(projection.file_text(projection.pseudo_data(like, truth)))
+    data = jd.load_dataset(path)
+    np.testing.assert_allclose(data.values, like.evaluate(truth).predictions, rtol=1e-12)
+    np.testing.assert_allclose(data.correlation, like.data.correlation, atol=1e-9)
+    assert np.all(data.sigma < like.data.sigma)
+    future = jd.Likelihood(data, reference=truth)
+    assert future.evaluate(truth).terms["flavour"] == pytest.approx(0, abs=1e-9)
+    prior = prior_of(model="constant")
+    points = np.array([[-0.8, 0.2], [-0.79, 0.2], [3.0, 3.0]])
+    assert projection.excluded(future, prior, points, truth).tolist() == [False, False, True]
+
+
+def test_fluctuations_have_the_future_errors(like):
+    truth = jd.NewPhysics()
+    centre, errors = like.evaluate(truth).predictions, projection.future_errors(like.data)
+    sigma = np.array([math.hypot(e.stat, e.syst) for e in errors])
+    contents = [projection.pseudo_data(like, truth, seed=seed) for seed in range(6)]
+    values = np.array([[row["value"] for entry in c["entries"] for row in entry["rows"]] for c in contents])
+    whitened = np.linalg.solve(np.linalg.cholesky(like.data.correlation), ((values - centre) / sigma).T)
+    assert 0.001 < chi2.sf((whitened**2).sum(), whitened.size) < 0.999
+    assert kstest(whitened.ravel(), "norm").pvalue > 1e-3
