@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from jaxdark.constraints.invisible_quadrature import Place, Ranges, integrals, integrals_running
-from jaxdark.constraints.verdict import Constraint, Verdict, bare, interval, upper_limit
+from jaxdark.constraints.verdict import Constraint, Verdict, bare, upper_limit
 from jaxdark.dark.couplings import g_tilde
 from jaxdark.dark.mediator import width_running, width_total
 from jaxdark.dark.model import SplitDarkSector
@@ -47,7 +47,7 @@ def width_kv(s: Float[Array, "*s"], model: SplitDarkSector, sm: StandardModel) -
     """Width of B+ -> K+ V for a V of squared mass s >= 0 (GeV^2), Eq. (21), GeV; 0 from (M_B - M_K)^2 on."""
     below = (sm.m_Bp - sm.m_Kp) ** 2 - s
     is_open = below > 0
-    shape = _kv_shape(jnp.where(is_open, s, 0.0), jnp.where(is_open, below, 1.0), sm)
+    shape = kv_shape(jnp.where(is_open, s, 0.0), jnp.where(is_open, below, 1.0), sm)
     return jnp.where(is_open, g_tilde(model) ** 2 * s * shape, 0.0)
 
 
@@ -127,28 +127,28 @@ def _chi_integrals(m, model: SplitDarkSector, sm: StandardModel, ranges: Ranges,
     place = Place(m, released, model.m_V)
 
     def numerator(s, above, below):
-        return jnp.sqrt(s) * jnp.sqrt(above) * (s + 2 * m**2) * _kv_shape(s, below, sm)
+        return jnp.sqrt(s) * jnp.sqrt(above) * (s + 2 * m**2) * kv_shape(s, below, sm)
 
-    def m_gamma(s):
+    def m_gamma_running(s):
         running = jnp.vectorize(lambda x: width_running(x, model, sm))(s)
         return jnp.hypot(jnp.sqrt(s) * running, _NARROWEST_RUNNING * model.m_V**2)
 
     if width == "running":
         thresholds = 4 * jnp.append(model.m_chi, sm.m_mu) ** 2
-        found = integrals_running(numerator, place, m_gamma, ranges, thresholds)
+        found = integrals_running(numerator, place, m_gamma_running, ranges, thresholds)
     else:
-        found = integrals(numerator, place, _m_gamma(model, sm), ranges)
+        found = integrals(numerator, place, m_gamma(model, sm), ranges)
     return jnp.where(is_open, found, 0.0)
 
 
-def _kv_shape(s, below, sm: StandardModel):
+def kv_shape(s, below, sm: StandardModel):
     """Eq. (21) without g_tilde^2 s, GeV^3; below = (M_B - M_K)^2 - s. Real or complex."""
     f_plus = pseudoscalar_form_factors(s, sm.B_to_K).plus
     kallen = below * ((sm.m_Bp + sm.m_Kp) ** 2 - s)
     return f_plus**2 * kallen * jnp.sqrt(kallen) / (64 * jnp.pi * sm.m_Bp**3)
 
 
-def _m_gamma(model: SplitDarkSector, sm: StandardModel):
+def m_gamma(model: SplitDarkSector, sm: StandardModel):
     """m_V Gamma_V, GeV^2, never 0."""
     ratio = width_total(model, sm) / model.m_V
     return model.m_V**2 * jnp.where(ratio > 0, jnp.maximum(ratio, _NARROWEST), _STABLE)
@@ -221,14 +221,13 @@ def constraints(babar_scale: float = 1.0) -> tuple[Constraint, ...]:
     """Verdicts on B+ -> K+ invisible, Appendix A and later measurements.
 
     CLEO and BaBar meet the new-physics part, as in the paper; of BaBar's s_B bins the strongest counts and each one is
-    shown. Belle's limits and Belle II's measurement, of the whole
-    q2 range with the efficiency of the SM spectrum, meet the sum with B+ -> K+ nu nu and do not count in the verdict.
+    shown. Belle's limits, on the whole q2 range with the efficiency of the SM spectrum, meet the sum with
+    B+ -> K+ nu nu and do not count in the verdict. Belle II's measurement: `belle2_knunu`.
 
     Args:
         babar_scale: factor on the limits of `babar_hadronic_sB_bins`, see `babar_hadronic`.
     """
-    semileptonic, belle2, bins = _data("babar_semileptonic_2010"), _data("belle2_2023"), babar_bin_limits()
-    ends = [belle2["value"] + sigmas * belle2["error"] for sigmas in (-2, 2)]
+    semileptonic, bins = _data("babar_semileptonic_2010"), babar_bin_limits()
 
     def total(model, sm):
         return rates_of_the_searches(model, sm).total
@@ -276,15 +275,6 @@ def constraints(babar_scale: float = 1.0) -> tuple[Constraint, ...]:
         *map(in_s_B, range(len(shown_bins()))),
         of_all_q2("belle_hadronic_2013", with_sm, False),
         of_all_q2("belle_semileptonic_2017", with_sm, False),
-        Constraint(
-            "belle2_2023",
-            lambda model, sm: interval(with_sm(model, sm), *ends),
-            belle2["reference"],
-            belle2["cl"],
-            belle2["quality"],
-            of=SplitDarkSector,
-            counts=False,
-        ),
     )
 
 

@@ -6,12 +6,22 @@ from typing import Literal
 
 import jax.numpy as jnp
 
-from jaxdark.constraints import bare, colliders, invisible, kinetic_mixing, mixing, precision, relic, resonance_search
+from jaxdark.constraints import (
+    bare,
+    belle2_knunu,
+    colliders,
+    invisible,
+    kinetic_mixing,
+    mixing,
+    precision,
+    relic,
+    resonance_search,
+)
 from jaxdark.constraints.verdict import Constraint, Verdict
 from jaxdark.dark.model import Model
 from jaxdark.inputs import StandardModel
 
-_MODULES = (invisible, resonance_search, mixing, precision, colliders, kinetic_mixing, relic)
+_MODULES = (invisible, belle2_knunu, resonance_search, mixing, precision, colliders, kinetic_mixing, relic)
 
 
 @cache

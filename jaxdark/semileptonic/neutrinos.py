@@ -3,6 +3,7 @@
 Enters: q2 and inputs. Leaves: dBR/dq2 summed over three neutrino flavours, and branching ratios in q2 ranges.
 """
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -48,6 +49,14 @@ def _integral(integrand, lower, upper):
 def br_k_nunu(sm: StandardModel) -> Float[Array, ""]:
     """BR(B+ -> K+ nu nu) in the Standard Model, without the tree-level tau contribution (about 6e-7)."""
     return _integral(lambda q2: dbr_dq2_k_nunu(q2, sm), 0.0, (sm.m_Bp - sm.m_Kp) ** 2)
+
+
+def br_k_nunu_bins(sm: StandardModel, edges: Float[Array, " edges"]) -> Float[Array, " bins"]:
+    """BR(B+ -> K+ nu nu) as `br_k_nunu`, in adjacent bins of q2 (GeV^2) of any width."""
+    edges = jnp.minimum(edges, (sm.m_Bp - sm.m_Kp) ** 2)
+    return jax.vmap(lambda lower, upper: _integral(lambda q2: dbr_dq2_k_nunu(q2, sm), lower, upper))(
+        edges[:-1], edges[1:]
+    )
 
 
 def br_kst_nunu(sm: StandardModel) -> Float[Array, ""]:
