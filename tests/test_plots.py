@@ -65,7 +65,9 @@ def test_the_corner_has_a_panel_for_each_pair_and_logarithmic_axes_where_the_pri
     axes = np.array(plots.corner_figure(tree).axes).reshape(5, 5)
     scales = [ax.get_xscale() for ax in axes[-1]]
     assert scales == ["linear", "log", "linear", "linear", "log"]
-    assert [ax.get_xlabel() for ax in axes[-1]] == [plots._LABELS[name] for name in ("m_V", "g_mu_V", "r_AV", "g_D", "r")]
+    assert [ax.get_xlabel() for ax in axes[-1]] == [
+        plots._LABELS[name] for name in ("m_V", "g_mu_V", "r_AV", "g_D", "r")
+    ]
 
 
 def test_the_trace_marks_divergences(tree):
