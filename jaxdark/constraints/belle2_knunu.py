@@ -52,8 +52,9 @@ def expected_signal(model: SplitDarkSector, sm: StandardModel) -> Float[Array, "
 def strength(signal: Float[Array, " signal"]) -> Strength:
     """Strength at which a signal fits the data best.
 
-    A Gaussian around the best fits at hand, mixed by their distance from that of the signal. For SM + V of any mass
-    and width that is good to 0.04 standard deviations in the mean, 0.15 at worst, within 4 of the best fit.
+    A Gaussian around the best fits at hand, mixed by their distance from that of the signal. Where strength 1 is
+    within 4 standard deviations, the pull (value - 1)/error of SM + V is that of the full likelihood to 0.04 in the
+    mean and 0.15 at worst.
 
     Args:
         signal: events at strength 1, as from `expected_signal`.

@@ -1,7 +1,7 @@
 """Belle II's likelihood of B+ -> K+ nu nu (arXiv:2311.14647 and 2507.12393): signal yields enter, log L leaves.
 
 Five channels of 30 counts, 51 nuisances theta shared among their samples and 180 factors gamma for the size of the
-simulated samples. Too slow for draws: those take the `Expansions` of its profile, made here from data/limits/belle2_knunu.yaml.
+simulated samples, from data/limits/belle2_knunu.yaml. Too slow for draws: those take the `Expansions` of its profile.
 """
 
 from functools import cache
@@ -17,8 +17,8 @@ from jaxdark.ahead import Ahead
 from jaxdark.inputs import read_data
 
 N_Q2_BINS = 100
-# Where the profile is expanded: best fits of the SM spectrum with V added to it as a line (q2 in GeV^2, branching ratio)
-# or as a spectrum of null * q2^2, that of a heavy V. Chosen for the spectra of Eq. (22) to need no other.
+# Where the profile is expanded: best fits of the SM spectrum with V added as a line (q2 in GeV^2, branching ratio) or
+# as a spectrum of null * q2^2, that of a heavy V. Chosen for the spectra of Eq. (22) to need no other.
 _LINES, _HEAVY = ((0.81, 3e-6), (6.76, 3e-6), (9.0, 1e-5)), 5e-5
 _FLAT = 1e4  # variance of the strength in a step, in place of none
 
@@ -157,7 +157,7 @@ class Fit(NamedTuple):
 
 
 def best_fit(signal: Float[np.ndarray, " signal"], strength: float | None = None) -> Fit:
-    """Fit of strength * signal and all nuisances by Gauss-Newton steps, to a slope of 1e-8; on concrete numbers only.
+    """Fit of strength * signal and all nuisances by Gauss-Newton steps, to a slope of 1e-7; on concrete numbers only.
 
     Args:
         signal: signal yields at strength 1, events.
@@ -168,7 +168,7 @@ def best_fit(signal: Float[np.ndarray, " signal"], strength: float | None = None
     spread = np.append(_FLAT if strength is None else 0.0, np.ones(len(z) - 1))
     cost, slope, step = _newton_step(z, signal, spread)
     for _ in range(200):
-        if np.abs(slope[spread > 0]).max() < 1e-8:
+        if np.abs(slope[spread > 0]).max() < 1e-7:
             break
         while not (trial := _newton_step(z + step, signal, spread))[0] <= cost + 1e-10:
             step = step / 2
@@ -223,7 +223,7 @@ class Expansions(NamedTuple):
 
 
 def expansions() -> Expansions:
-    """The content of data/limits/belle2_knunu.npz, from the likelihood: `numpy.savez(path, **expansions()._asdict())`."""
+    """The content of data/limits/belle2_knunu.npz, written with `numpy.savez(path, **expansions()._asdict())`."""
     data = histograms()
     spectra = [data.null]
     for q2, br in _LINES:
