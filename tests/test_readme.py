@@ -50,7 +50,8 @@ def test_the_data_file_passes_its_check(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "command", ["point", "sample", "constrain", "reproduce", "plot", "data list", "data show", "data check"]
+    "command",
+    ["point", "fit", "profile", "sample", "constrain", "reproduce", "plot", "data list", "data show", "data check"],
 )
 def test_commands_and_their_flags_are_those_of_the_program(command, capsys):
     assert command.split()[0] in README
@@ -60,7 +61,7 @@ def test_commands_and_their_flags_are_those_of_the_program(command, capsys):
 
 def test_every_flag_that_is_named_exists(capsys):
     flags = set(re.findall(r"--[a-z][a-z0-9-]*", README)) - {"--help"}
-    for command in ("point", "sample", "constrain", "reproduce", "plot"):
+    for command in ("point", "fit", "profile", "sample", "constrain", "reproduce", "plot"):
         main([command, "--help"])
     known = set(re.findall(r"--[a-z][a-z0-9-]*", capsys.readouterr().out))
     assert flags and flags <= known
