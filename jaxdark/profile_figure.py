@@ -18,7 +18,7 @@ from jaxdark.inference.priors import Prior, Range
 from jaxdark.inference.profile import record_of
 from jaxdark.plots import BLUE, GREY, LABELS, VERMILION, blank_figure, draw_contours, marker, save_figure
 
-LEVELS = {1: (1.0, 4.0, 9.0), 2: (2.2957, 6.1801, 11.8292)}
+LEVELS = {1: (1.0, 4.0, 9.0), 2: (2.29575, 6.18007, 11.82916)}
 """Delta chi2 that encloses 68.27, 95.45 and 99.73 %, by the number of parameters."""
 _STYLES = ("-", "--", ":")
 _SHOWN = 25.0
@@ -63,7 +63,7 @@ def profile_figure(dataset: xr.Dataset, tree=None) -> Figure:
     ax.set_xlabel(LABELS.get(names[0], names[0]))
     ax.set_xscale("log" if axes[0].log else "linear")
     handles.append(marker(VERMILION, "*", "best fit", mec="black", ms=12))
-    fig.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False)
+    fig.legend(handles=handles, loc="outside lower center", ncols=4 if len(handles) == 4 else 3, frameon=False)
     _title(fig, dataset, tree)
     return fig
 

@@ -32,7 +32,7 @@ def paraboloid(*names):
 def test_levels_are_those_of_one_two_and_three_sigma():
     for parameters, levels in LEVELS.items():
         expected = chi2.isf(2 * norm.sf([1, 2, 3]), parameters)
-        np.testing.assert_allclose(levels, expected, rtol=2e-5)
+        np.testing.assert_allclose(levels, expected, rtol=1e-6)
 
 
 def test_contours_lie_where_the_profile_crosses_the_levels():

@@ -50,7 +50,11 @@ def test_the_data_file_passes_its_check(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "command", ["point", "sample", "constrain", "scan", "reproduce", "plot", "data list", "data show", "data check"]
+    "command",
+    [
+        "point", "fit", "profile", "sample", "check", "evidence", "compare", "project", "constrain", "scan", "reproduce",
+        "plot", "data list", "data show", "data check",
+    ],  # fmt: skip
 )
 def test_commands_and_their_flags_are_those_of_the_program(command, capsys):
     assert command.split()[0] in README
@@ -60,7 +64,11 @@ def test_commands_and_their_flags_are_those_of_the_program(command, capsys):
 
 def test_every_flag_that_is_named_exists(capsys):
     flags = set(re.findall(r"--[a-z][a-z0-9-]*", README)) - {"--help"}
-    for command in ("point", "sample", "constrain", "scan", "reproduce", "plot"):
+    "command",
+    [
+        "point", "fit", "profile", "sample", "check", "evidence", "compare", "project", "constrain", "scan", "reproduce",
+        "plot", "data list", "data show", "data check",
+    ],  # fmt: skip
         main([command, "--help"])
     known = set(re.findall(r"--[a-z][a-z0-9-]*", capsys.readouterr().out))
     assert flags and flags <= known

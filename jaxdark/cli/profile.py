@@ -24,7 +24,7 @@ class ProfileSettings(options.Settings):
 
 def profile(
     context: typer.Context,
-    axes: Annotated[
+    points: Annotated[
         list[str] | None,
         typer.Argument(metavar="NAME=FROM:TO:POINTS[:log] ...", help="One or two parameters and their grid points."),
     ] = None,
@@ -52,7 +52,7 @@ def profile(
     At every grid point chi2 is minimised over all other parameters. Exit code 1 if more than one point in a hundred has
     not converged; the result is written all the same and says so.
     """
-    settings = options.resolve(ProfileSettings, context, **({"axes": list(axes)} if axes else {}))
+    settings = options.resolve(ProfileSettings, context, **({"axes": points} if points else {}))
     from jaxdark import profile_figure, report, runs
     from jaxdark.inference.priors import prior_of
     from jaxdark.inference.profile import checked_axes, record_of

@@ -17,8 +17,10 @@ from jaxdark.inference.priors import Prior
 
 STARTS = 64
 _POINTS = 2**16
-# Of a fit to one set of pseudo-data: starts beside the fit to the data, from so many slices, and steps.
-_PSEUDO_STARTS, _PSEUDO_SLICES, _PSEUDO_STEPS = 3, 12, 60
+# Of a fit to one set of pseudo-data: starts beside the fit to the data, from so many slices.
+_PSEUDO_STARTS, _PSEUDO_SLICES = 3, 12
+PSEUDO_TOLERANCE = 1e-2
+"""Gradient norm up to which a fit to pseudo-data has converged: chi2 of many measurements spreads by much more."""
 
 
 class BestFit:
@@ -82,7 +84,7 @@ class BestFit:
             candidates = self._best_of_slices(-chi2, _PSEUDO_SLICES)
             starts[k, 1:] = self._u[candidates[np.argsort(chi2[candidates])[:_PSEUDO_STARTS]]]
         per_start = np.repeat(offset, starts.shape[1], axis=0)
-        found = self._descend(whitening, starts.reshape(-1, len(best)), per_start, steps=_PSEUDO_STEPS)
+        found = self._descend(whitening, starts.reshape(-1, len(best)), per_start, tolerance=PSEUDO_TOLERANCE)
         chi2, norm = (a.reshape(sets, -1) for a in (found.chi2, found.gradient_norm))
         smallest = np.argmin(chi2, axis=1)[:, None]
         return np.take_along_axis(chi2, smallest, 1)[:, 0], np.take_along_axis(norm, smallest, 1)[:, 0]

@@ -16,7 +16,7 @@ from jaxdark import __version__
 from jaxdark.ahead import Ahead
 from jaxdark.dark.model import Model
 from jaxdark.errors import RequestError
-from jaxdark.inference.best_fit import RegionFit, at_best_fit
+from jaxdark.inference.best_fit import PSEUDO_TOLERANCE, RegionFit, at_best_fit
 from jaxdark.inference.least_squares import TOLERANCE
 from jaxdark.inference.likelihood import Likelihood
 from jaxdark.inference.priors import Prior, prior_of, unit
@@ -262,7 +262,7 @@ def _goodness(found: RegionFit, prior: Prior, pseudo: int, seed: int) -> dict[st
             "worse": worse,
             "p_value_error": float(np.sqrt(max(p * (1 - p), 1 / pseudo) / pseudo)),
             "mean_chi2": float(drawn.mean()),
-            "not_converged": int((norm > TOLERANCE).sum()),
+            "not_converged": int((norm > PSEUDO_TOLERANCE).sum()),
         }
     else:
         record["missing"] = {"p_value": "no pseudo-data were asked for"}

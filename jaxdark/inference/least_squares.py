@@ -136,7 +136,9 @@ class LeastSquares:
         norm = jnp.max(jnp.abs(in_u) * jnp.where(in_u > 0, u, 1 - u))
         return (y, state, in_u), {"u": u, "chi2": 2 * state.value, "gradient_norm": norm}
 
-    def __call__(self, shared, starts: Float[np.ndarray, "n d"], own, *, steps: int = 100) -> Minima:
+    def __call__(
+        self, shared, starts: Float[np.ndarray, "n d"], own, *, steps: int = 100, tolerance: float = TOLERANCE
+    ) -> Minima:
         """Descend from starts on the unit cube.
 
         Args:
@@ -144,6 +146,7 @@ class LeastSquares:
             starts: prior quantiles.
             own: what belongs to each, a pytree of arrays (n, ...).
             steps: evaluations after which a descent is given up.
+            tolerance: gradient norm at which it ends.
         """
         n = len(starts)
         y = np.arcsin(np.sqrt(np.clip(starts, _INSIDE, 1 - _INSIDE)))
@@ -155,7 +158,7 @@ class LeastSquares:
             for name, values in reached.items():
                 getattr(found, name)[left] = values
             found.steps[left] += _BLOCK
-            on = ~(reached["gradient_norm"] < TOLERANCE)
+            on = ~(reached["gradient_norm"] < tolerance)
             left, carry, own = left[on], *jax.tree.map(lambda a, on=on: a[on], (carry, own))
             if len(left) == 0:
                 break
