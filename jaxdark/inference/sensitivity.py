@@ -170,7 +170,8 @@ def _smoothed(log_weight: xr.DataArray) -> tuple[np.ndarray, np.ndarray]:
     if hasattr(az, "psislw"):
         smoothed, pareto_k = az.psislw(log_weight.stack(__sample__=_SAMPLE))
         return smoothed.transpose("row", "__sample__").values, pareto_k.values
-    smoothed, pareto_k = log_weight.azstats.psislw(dim=list(_SAMPLE))
+    # 1.x takes log-likelihoods to be left out, not log-weights
+    smoothed, pareto_k = (-log_weight).azstats.psislw(dim=list(_SAMPLE))
     return _flat(smoothed), pareto_k.values
 
 
