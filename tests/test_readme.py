@@ -60,7 +60,7 @@ def test_commands_and_their_flags_are_those_of_the_program(command, capsys):
 
 def test_every_flag_that_is_named_exists(capsys):
     flags = set(re.findall(r"--[a-z][a-z0-9-]*", README)) - {"--help"}
-    for command in ("point", "sample", "constrain", "reproduce", "plot"):
+    for command in ("point", "sample", "check", "compare", "evidence", "project", "constrain", "reproduce", "plot"):
         main([command, "--help"])
     known = set(re.findall(r"--[a-z][a-z0-9-]*", capsys.readouterr().out))
     assert flags and flags <= known
