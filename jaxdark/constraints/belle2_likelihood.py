@@ -70,7 +70,9 @@ def histograms() -> Histograms:
     data = read_data("limits/belle2_knunu.yaml")
     channels, density = data["channels"], data["number_density"]
     starts = np.cumsum([0, *(len(channel["observed"]) for channel in channels)])
-    blocks = [(start, sample) for start, channel in zip(starts, channels) for sample in channel["samples"]]  # noqa: B905
+    blocks = [
+        (start, sample) for start, channel in zip(starts[:-1], channels, strict=True) for sample in channel["samples"]
+    ]
     blocks.sort(key=lambda block: block[1]["name"] == "signal")
     names = tuple(dict.fromkeys(n for _, sample in blocks for n in (*sample.get("norm", {}), *sample.get("shift", {}))))
     n_rows = sum(len(sample["yield"]) for _, sample in blocks)
@@ -157,7 +159,7 @@ class Fit(NamedTuple):
 
 
 def best_fit(signal: Float[np.ndarray, " signal"], strength: float | None = None) -> Fit:
-    """Fit of strength * signal and all nuisances by Gauss-Newton steps, to a slope of 1e-7; on concrete numbers only.
+    """Fit of strength * signal and all nuisances by Gauss-Newton steps, to a slope of 1e-8; on concrete numbers only.
 
     Args:
         signal: signal yields at strength 1, events.
@@ -168,7 +170,7 @@ def best_fit(signal: Float[np.ndarray, " signal"], strength: float | None = None
     spread = np.append(_FLAT if strength is None else 0.0, np.ones(len(z) - 1))
     cost, slope, step = _newton_step(z, signal, spread)
     for _ in range(200):
-        if np.abs(slope[spread > 0]).max() < 1e-7:
+        if np.abs(slope[spread > 0]).max() < 1e-8:
             break
         while not (trial := _newton_step(z + step, signal, spread))[0] <= cost + 1e-10:
             step = step / 2
