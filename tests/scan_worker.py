@@ -6,6 +6,7 @@ from pathlib import Path
 from toy_data import TOY
 
 import jaxdark as jd
+from jaxdark.runs import use_compile_cache
 
 jd.enable_x64()
 
@@ -22,5 +23,6 @@ OUTPUTS = ("log_likelihood", "delta_a_mu", "observables")
 if __name__ == "__main__":
     store, chunk, n = sys.argv[1], *map(int, sys.argv[2:4])
     report = lambda stage, done, total: print(stage, done, flush=True)  # noqa: E731
+    use_compile_cache()
     like = toy_likelihood(Path(store).parent)
     jd.scan(like, out=store, sobol=n, chunk=chunk, outputs=OUTPUTS, report=report)
