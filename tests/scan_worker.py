@@ -18,6 +18,11 @@ def toy_likelihood(folder):
     return jd.Likelihood(jd.load_dataset(str(path)))
 
 
+def content(path):
+    """Every file of a store, byte for byte."""
+    return {file.relative_to(path): file.read_bytes() for file in Path(path).rglob("*") if file.is_file()}
+
+
 OUTPUTS = ("log_likelihood", "delta_a_mu", "observables")
 
 if __name__ == "__main__":
