@@ -30,8 +30,9 @@ class Minima(NamedTuple):
     Attributes:
         u: prior quantiles, (n, d).
         chi2: sum of squared deviations there, (n,).
-        gradient_norm: the largest |d(chi2/2)/du_i| times the room that is left in the direction of descent: what
-            chi2/2 could gain at first order by taking one parameter to the end of its range, (n,).
+        gradient_norm: |g| in the metric 1/(1 + H), with g_i = d(chi2/2)/du_i times the room left in the direction of
+            descent and H the curvature J^T J in the same units, (n,). It is at most the distance to the minimum in
+            standard deviations, and at most what chi2/2 could gain to first order within the prior.
         steps: evaluations of deviations and Jacobian until it converged or was given up, (n,).
     """
 
@@ -106,7 +107,7 @@ class LeastSquares:
         self._advance = batched(self._block, batch=_BATCH)
 
     def _model(self, shared, own, y: Float[Array, " d"]):
-        """Half of chi2 with gradient and curvature in y, its gradient in u."""
+        """Half of chi2 with gradient and curvature in y; gradient and J^T J in u."""
 
         def twice(u):
             value = self._deviations(shared, own, u)
@@ -118,26 +119,26 @@ class LeastSquares:
         # The curvature of the map itself is known; where it is negative Newton steps would climb.
         bend = jnp.maximum(in_u * 2 * jnp.cos(2 * y), 0.0)
         curvature = slope[:, None] * (J.T @ J) * slope + jnp.diag(bend)
-        return 0.5 * values @ values, slope * in_u, curvature, in_u
+        return 0.5 * values @ values, slope * in_u, curvature, (in_u, J.T @ J)
 
     def _block(self, shared, point):
-        """Some steps of one descent; point is (y, state, gradient in u of the best, own)."""
+        """Some steps of one descent; point is (y, state, gradient and J^T J in u of the best, own)."""
         own = point[-1]
 
         def step(carry, _):
             y, state, best_in_u = carry
             value, gradient, curvature, in_u = self._model(shared, own, y)
-            best_in_u = jnp.where(value < state.value + _ROUNDING, in_u, best_in_u)
+            better = value < state.value + _ROUNDING
+            best_in_u = jax.tree.map(lambda new, old: jnp.where(better, new, old), in_u, best_in_u)
             change, state = self._optimiser.update(gradient, state, y, value=value, curvature=curvature)
             return (optax.apply_updates(y, change), state, best_in_u), None
 
         (y, state, in_u), _ = jax.lax.scan(step, point[:-1], None, length=_BLOCK)
         u = jnp.sin(state.params) ** 2
-        norm = jnp.max(jnp.abs(in_u) * jnp.where(in_u > 0, u, 1 - u))
-        return (y, state, in_u), {"u": u, "chi2": 2 * state.value, "gradient_norm": norm}
+        return (y, state, in_u), {"u": u, "chi2": 2 * state.value, "gradient_norm": _norm(u, *in_u)}
 
     def __call__(
-        self, shared, starts: Float[np.ndarray, "n d"], own, *, steps: int = 100, tolerance: float = TOLERANCE
+        self, shared, starts: Float[np.ndarray, "n d"], own, *, steps: int = 200, tolerance: float = TOLERANCE
     ) -> Minima:
         """Descend from starts on the unit cube.
 
@@ -150,7 +151,11 @@ class LeastSquares:
         """
         n = len(starts)
         y = np.arcsin(np.sqrt(np.clip(starts, _INSIDE, 1 - _INSIDE)))
-        carry = (y, jax.device_get(jax.vmap(self._optimiser.init)(y)), np.zeros_like(y))
+        carry = (
+            y,
+            jax.device_get(jax.vmap(self._optimiser.init)(y)),
+            (np.zeros_like(y), np.zeros((*y.shape, y.shape[1]))),
+        )
         found = Minima(np.array(starts, float), np.full(n, np.inf), np.full(n, np.inf), np.zeros(n, int))
         left = np.arange(n)
         for _ in range(-(-steps // _BLOCK)):
@@ -163,3 +168,10 @@ class LeastSquares:
             if len(left) == 0:
                 break
         return found
+
+
+def _norm(u: Float[Array, " d"], gradient: Float[Array, " d"], gram: Float[Array, "d d"]) -> Float[Array, ""]:
+    """Gradient norm of `Minima`."""
+    room = jnp.where(gradient > 0, u, 1 - u)
+    scaled, curvature = room * gradient, room[:, None] * gram * room
+    return jnp.sqrt(scaled @ jax.scipy.linalg.solve(jnp.eye(len(u)) + curvature, scaled, assume_a="pos"))

@@ -199,7 +199,7 @@ def _dataset(like, fit: RegionFit, prior: Prior, axes, grid: _Grid, fixed, found
     fields: dict[str, tuple[Any, str, str]] = {
         "delta_chi2": (found.chi2 - best, "1", "-2 ln(L/L_max)"),
         "chi2": (found.chi2, "1", "-2 ln L"),
-        "gradient_norm": (found.gradient_norm, "1", "largest first-order gain in chi2/2"),
+        "gradient_norm": (found.gradient_norm, "1", "of the descent that ended there"),
     }
     fields |= {n: (vectors[:, prior.names.index(n)], unit(n), "at the conditional minimum") for n in grid.free}
     dataset = xr.Dataset(

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from scipy.optimize import lsq_linear
 
-from jaxdark.inference.least_squares import TOLERANCE, LeastSquares
+from jaxdark.inference.least_squares import TOLERANCE, LeastSquares, _norm
 
 RNG = np.random.default_rng(0)
 
@@ -38,11 +38,15 @@ def test_bounded_linear_problems_agree_with_scipy(linear_problem):
     assert (edges == 0).any() and (edges == 1).any() and (edges == -1).any()
 
 
-def test_the_gradient_norm_is_what_a_parameter_could_gain_to_first_order(linear_problem):
-    A, b, found = linear_problem
-    gradient = (found.u @ A.T - b) @ A
-    expected = np.max(np.abs(gradient) * np.where(gradient > 0, found.u, 1 - found.u), axis=1)
-    np.testing.assert_allclose(found.gradient_norm, expected, atol=1e-9)
+def test_the_gradient_norm_bounds_distance_and_gain_and_is_zero_at_edges_that_hold():
+    """Of chi2/2 = (scale^2/2) |u - (0.7, 0.25)|^2 at (0.5, 0.25), in closed form."""
+    for scale in (1e-2, 1.0, 1e3):
+        gradient = np.array([scale**2 * (0.5 - 0.7), 0.0])
+        norm = float(_norm(np.array([0.5, 0.25]), gradient, scale**2 * np.eye(2)))
+        assert norm == pytest.approx(0.2 * 0.5 * scale**2 / np.sqrt(1 + (0.5 * scale) ** 2), rel=1e-12)
+        assert norm <= 0.2 * 0.5 * scale**2 and norm <= scale * 0.2
+    assert float(_norm(np.array([0.0, 1.0]), np.array([3.0, -2.0]), np.eye(2))) == 0.0
+    assert float(_norm(np.array([0.0, 1.0]), np.array([-3.0, 0.0]), np.zeros((2, 2)))) == 3.0
 
 
 def test_a_curved_ridge_is_followed_to_its_end():
