@@ -1,4 +1,4 @@
-"""A scan in a process of its own, for tests that kill it or give it other devices: STORE CHUNK N [grid]."""
+"""A scan in a process of its own, for tests that kill it or give it other devices: STORE CHUNK N."""
 
 import sys
 from pathlib import Path
@@ -25,9 +25,14 @@ def content(path):
 
 OUTPUTS = ("log_likelihood", "delta_a_mu", "observables")
 
+
+def report(stage, done, total):
+    """What the parent waits for."""
+    print(stage, done, flush=True)
+
+
 if __name__ == "__main__":
     store, chunk, n = sys.argv[1], *map(int, sys.argv[2:4])
-    report = lambda stage, done, total: print(stage, done, flush=True)  # noqa: E731
     use_compile_cache()
     like = toy_likelihood(Path(store).parent)
     jd.scan(like, out=store, sobol=n, chunk=chunk, outputs=OUTPUTS, report=report)

@@ -36,6 +36,20 @@ GRID = {"m_V": "2:15:12", "g_mu_V": "1e-3:0.2:20:log", **FIXED}
 N, CHUNK = 700, 128
 
 
+@pytest.fixture(scope="module", autouse=True)
+def compile_cache(tmp_path_factory):
+    """Shared by all scans here, in this process and in others: each compiles the same programs."""
+    names = ("jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_secs")
+    before = {name: getattr(jax.config, name) for name in names}
+    folder = tmp_path_factory.getbasetemp() / "compile-cache" / "jaxdark" / "xla"
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, value in zip(names, (str(folder), 0.0), strict=True):
+        jax.config.update(name, value)
+    yield
+    for name, value in before.items():
+        jax.config.update(name, value)
+
+
 @pytest.fixture(scope="module")
 def like(tmp_path_factory):
     return toy_likelihood(tmp_path_factory.mktemp("toy"))
