@@ -1,4 +1,4 @@
-"""A scan in a process of its own, for tests that kill it or give it other devices: STORE CHUNK N [grid]."""
+"""A scan in a process of its own, for tests that kill it or give it other devices: STORE CHUNK N."""
 
 import sys
 from pathlib import Path
@@ -18,11 +18,21 @@ def toy_likelihood(folder):
     return jd.Likelihood(jd.load_dataset(str(path)))
 
 
+def content(path):
+    """Every file of a store, byte for byte."""
+    return {file.relative_to(path): file.read_bytes() for file in Path(path).rglob("*") if file.is_file()}
+
+
 OUTPUTS = ("log_likelihood", "delta_a_mu", "observables")
+
+
+def report(stage, done, total):
+    """What the parent waits for."""
+    print(stage, done, flush=True)
+
 
 if __name__ == "__main__":
     store, chunk, n = sys.argv[1], *map(int, sys.argv[2:4])
-    report = lambda stage, done, total: print(stage, done, flush=True)  # noqa: E731
     use_compile_cache()
     like = toy_likelihood(Path(store).parent)
     jd.scan(like, out=store, sobol=n, chunk=chunk, outputs=OUTPUTS, report=report)

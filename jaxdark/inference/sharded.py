@@ -25,7 +25,7 @@ def mapped(function: Callable, batch: int | None = None, workers: int | None = N
     return batched(function, batch, workers) if len(devices) == 1 else sharded(function, batch, devices)
 
 
-def sharded(function: Callable, batch: int | None = None, devices: Sequence[jax.Device] | None = None) -> Callable:
+def sharded(function: Callable, batch: int | None = None, devices: Sequence[Any] | None = None) -> Callable:
     """Function that maps `function` over the first axis of its last argument, split over devices with jax.sharding.
 
     Every device runs the program that `batched` runs, on `batch` of its own rows at a time, so that the result does
