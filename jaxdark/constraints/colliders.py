@@ -10,15 +10,15 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxdark.constraints.kinetic_mixing import MassCurves, decays, mass_curves
-from jaxdark.constraints.verdict import WITH_A_VECTOR, Constraint, Verdict, upper_limit
+from jaxdark.constraints.verdict import WITH_A_VECTOR, Constraint, Verdict, WithAVector, upper_limit
 from jaxdark.dark.couplings import g_tilde
 from jaxdark.dark.loops import Scalar
 from jaxdark.dark.mediator import width_fermions
-from jaxdark.dark.model import Model, SplitDarkSector
+from jaxdark.dark.model import SplitDarkSector
 from jaxdark.inputs import StandardModel, read_data
 
 
-def muon_coupling(model: Model) -> Float[Array, ""]:
+def muon_coupling(model: WithAVector) -> Float[Array, ""]:
     """sqrt((g_mu^V)^2 + (g_mu^A)^2), which radiation of V off fast muons measures; dimensionless."""
     _, g_V, g_A = model.muon_couplings()
     square = g_V**2 + g_A**2
@@ -32,7 +32,7 @@ def drell_yan_limit(m_V: Scalar) -> Float[Array, ""]:
     return _within(data, m_V, data["a"] * (1 + data["b"] * m_V))
 
 
-def drell_yan(model: Model, sm: StandardModel) -> Verdict:
+def drell_yan(model: WithAVector, sm: StandardModel) -> Verdict:
     """Coupling to muons against Drell-Yan production at the LHC, Eq. (26)."""
     return upper_limit(muon_coupling(model), drell_yan_limit(model.muon_couplings().m_V))
 

@@ -14,10 +14,10 @@ from jax.scipy.special import spence
 from jaxtyping import Array, Float
 from scipy.special import exp1
 
-from jaxdark.constraints.verdict import WITH_A_VECTOR, Constraint, Verdict, bare, interval, upper_limit
+from jaxdark.constraints.verdict import WITH_A_VECTOR, Constraint, Verdict, WithAVector, bare, interval, upper_limit
 from jaxdark.dark.couplings import perturbativity_gauge, perturbativity_yukawa
 from jaxdark.dark.loops import Scalar
-from jaxdark.dark.model import Model, SplitDarkSector
+from jaxdark.dark.model import SplitDarkSector
 from jaxdark.inputs import StandardModel, read_data
 
 
@@ -27,7 +27,7 @@ def trident_limit(m_V: Scalar) -> Float[Array, ""]:
     return jnp.where(m_V < bound["floor_below_GeV"], bound["floor"], bound["slope"] * m_V)
 
 
-def trident(model: Model, sm: StandardModel, g_nu: Scalar = 0.0) -> Verdict:
+def trident(model: WithAVector, sm: StandardModel, g_nu: Scalar = 0.0) -> Verdict:
     """Coupling to muon neutrinos against neutrino trident production, Eq. (27).
 
     Args:
@@ -39,13 +39,13 @@ def trident(model: Model, sm: StandardModel, g_nu: Scalar = 0.0) -> Verdict:
     return upper_limit(g_nu, trident_limit(model.muon_couplings().m_V))
 
 
-def trident_ccfr(model: Model, sm: StandardModel, g_nu: Scalar = 0.0) -> Verdict:
+def trident_ccfr(model: WithAVector, sm: StandardModel, g_nu: Scalar = 0.0) -> Verdict:
     """Trident cross section over the Standard Model's against the two-sigma interval of CCFR; g_nu as in `trident`."""
     value, error = _ccfr()["value"], _ccfr()["error"]
     return interval(trident_ratio(model, sm, g_nu), value - 2 * error, value + 2 * error)
 
 
-def trident_ratio(model: Model, sm: StandardModel, g_nu: Scalar = 0.0) -> Float[Array, ""]:
+def trident_ratio(model: WithAVector, sm: StandardModel, g_nu: Scalar = 0.0) -> Float[Array, ""]:
     """Cross section of nu_mu N -> nu_mu N mu mu with W, Z and V over that with W and Z, dimensionless.
 
     At each squared momentum K2 that the neutrino gives away, exchange of V shifts C_V = 1/2 + 2 sin^2(theta_W) and
@@ -117,7 +117,7 @@ def _photon_dissociation(K2: np.ndarray, W2: np.ndarray, s: np.ndarray, u: np.nd
     return ((1 + (1 - y) ** 2) * F_2 - y**2 * F_L) / (K2 + W2)
 
 
-def z_mumu_shift(model: Model, sm: StandardModel) -> Float[Array, ""]:
+def z_mumu_shift(model: WithAVector, sm: StandardModel) -> Float[Array, ""]:
     """Relative change of the width of Z -> mu mu by the one-loop exchange of V between the muons, dimensionless.
 
     The virtual part for muons without mass, M_mu << m_V. For light V its double logarithm is large and cancels
@@ -178,13 +178,13 @@ def constraints(g_nu_over_g_mu_V: float | None = None) -> tuple[Constraint, ...]
     perturbativity = "arXiv:2002.11150, Sec. 2.2"
     ratio, asked = (1.0, False) if g_nu_over_g_mu_V is None else (g_nu_over_g_mu_V, True)
 
-    def trident_here(model: Model, sm: StandardModel) -> Verdict:
+    def trident_here(model: WithAVector, sm: StandardModel) -> Verdict:
         return trident(model, sm, ratio * model.muon_couplings().g_V)
 
-    def ccfr_here(model: Model, sm: StandardModel) -> Verdict:
+    def ccfr_here(model: WithAVector, sm: StandardModel) -> Verdict:
         return trident_ccfr(model, sm, ratio * model.muon_couplings().g_V)
 
-    def z_mumu(model: Model, sm: StandardModel) -> Verdict:
+    def z_mumu(model: WithAVector, sm: StandardModel) -> Verdict:
         return bare(z_mumu_shift(model, sm))
 
     entry, dark = (partial(Constraint, of=models) for models in (WITH_A_VECTOR, SplitDarkSector))

@@ -5,7 +5,7 @@ over draws; its words travel beside it in a `Constraint`.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 import jax.numpy as jnp
 from jax.typing import ArrayLike
@@ -15,8 +15,9 @@ from jaxdark.dark.model import Model, SplitDarkSector
 from jaxdark.dark.other_models import SimplifiedZPrime, SplitVectorLike
 from jaxdark.inputs import StandardModel
 
-WITH_A_VECTOR = (SplitDarkSector, SplitVectorLike, SimplifiedZPrime)
-"""Models whose `muon_couplings` are those of a vector."""
+WithAVector = SplitDarkSector | SplitVectorLike | SimplifiedZPrime
+"""A model whose `muon_couplings` are those of a vector."""
+WITH_A_VECTOR = get_args(WithAVector)
 
 
 class Verdict(NamedTuple):

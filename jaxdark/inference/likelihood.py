@@ -182,9 +182,8 @@ class Likelihood:
         pseudo-data.
         """
         flavour = (self.whitening if whitening is None else whitening) @ self.residuals(self.predictions(model, xi))
-        if offset is None:
-            offset = np.zeros(len(self.data) + 1)
-        parts = {"flavour": flavour + offset[:-1], "g_minus_2": self._pull_g_minus_2(model, offset[-1])[None]}
+        added = np.zeros(len(self.data) + 1) if offset is None else offset
+        parts = {"flavour": flavour + added[:-1], "g_minus_2": self._pull_g_minus_2(model, added[-1])[None]}
         return parts if xi is None else parts | {"nuisances": xi}
 
     def __call__(self, model: Model | NewPhysics, xi: Float[Array, " nuisances"] | None = None) -> Float[Array, ""]:
