@@ -9,6 +9,9 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
+
+from jaxdark.repeats import merged
 
 # These programs run a few times only: without LLVM's optimisations and, where XLA still has the choice, without fusion
 # emitters they are ready in a third of the time; they take a tenth of a second at most and agree to rounding.
@@ -29,8 +32,23 @@ class Ahead:
         leaves, structure = jax.tree.flatten(args)
         key = structure, tuple((leaf.shape, leaf.dtype) for leaf in leaves)
         if key not in self._compiled:
-            self._compiled[key] = _compile(jax.jit(self._function).lower(*args))
-        return jax.tree.map(np.asarray, self._compiled[key](*args))
+            self._compiled[key] = _program(self._function, args)
+        return jax.tree.map(np.asarray, self._compiled[key](*leaves))
+
+
+def _program(function: Callable, args: tuple) -> Callable:
+    """The compiled function of the leaves of args."""
+    traced, shape = jax.make_jaxpr(function, return_shape=True)(*args)
+    traced, structure = merged(traced), jax.tree.structure(shape)
+    # As arguments the constants stay as they are: within a program XLA spends its time, and megabytes of the compile
+    # cache, on what follows from them alone.
+    constants = [np.asarray(value) for value in traced.consts]
+
+    def of_leaves(constants, *leaves):
+        return jaxpr_as_fun(ClosedJaxpr(traced.jaxpr, constants))(*leaves)
+
+    compiled = _compile(jax.jit(of_leaves).lower(constants, *jax.tree.leaves(args)))
+    return lambda *leaves: jax.tree.unflatten(structure, compiled(constants, *leaves))
 
 
 def _compile(lowered: jax.stages.Lowered) -> jax.stages.Compiled:

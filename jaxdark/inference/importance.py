@@ -17,6 +17,7 @@ from scipy.special import logsumexp
 from scipy.stats import qmc
 
 from jaxdark.errors import RequestError
+from jaxdark.repeats import without_repeats
 
 LogLikelihood = Callable[[Float[Array, " d"]], Float[Array, ""]]
 HostFunction = Callable[[Float[np.ndarray, "n d"]], Float[np.ndarray, " n"]]
@@ -86,7 +87,7 @@ def batched(function: Callable, batch: int | None = None, workers: int | None = 
         batch: points per call; by default what fits a core's cache, 1024, or on an accelerator 65536.
         workers: threads, by default one per core.
     """
-    compiled = jax.jit(lambda *args: jax.vmap(lambda point: function(*args[:-1], point))(args[-1]))
+    compiled = jax.jit(without_repeats(lambda *args: jax.vmap(lambda point: function(*args[:-1], point))(args[-1])))
 
     def apply(*args):
         *leading, points = args
