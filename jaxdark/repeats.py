@@ -63,7 +63,7 @@ def _inner(value: Any, done) -> Any:
     """A parameter of an equation with the programs in it merged."""
     if isinstance(value, ClosedJaxpr):
         return _merged(value, done)
-    if isinstance(value, tuple) and any(isinstance(part, ClosedJaxpr) for part in value):
+    if type(value) is tuple and any(isinstance(part, ClosedJaxpr) for part in value):
         return tuple(_inner(part, done) for part in value)
     return value
 

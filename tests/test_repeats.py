@@ -45,6 +45,7 @@ def test_calls_of_a_function_traced_once_are_one_and_shorter_inside():
         lambda x: jax.lax.cond(x[0] > 0, lambda: jnp.sin(x) + jnp.sin(x), lambda: x),
         lambda x: jax.lax.while_loop(lambda c: jnp.sum(c) + jnp.sum(c) < 9, lambda c: c + 1 + (c + 1), x),
         lambda x: x[:, None] @ X[None] + X,
+        lambda x: jax.scipy.linalg.solve(jnp.eye(3) + x[:, None] * x, x, assume_a="pos"),
     ],
 )
 def test_values_and_structure_stay(function):
