@@ -5,6 +5,7 @@ would then become part of the user's program, and `jax.ensure_compile_time_eval`
 """
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import jax
@@ -14,10 +15,32 @@ from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 from jaxdark import kept
 from jaxdark.repeats import merged
 
-# These programs run a few times only: without LLVM's optimisations and, where XLA still has the choice, without fusion
-# emitters they are ready in a third of the time; they take a tenth of a second at most and agree to rounding.
-_QUICK = {"xla_backend_optimization_level": 0}
-_QUICKER = _QUICK | {"xla_cpu_use_fusion_emitters": False}
+# XLA's newer CPU emitters take twice as long to compile these programs, which run no faster. Where a program runs a few
+# times only, LLVM's optimisations are left out too: it is ready in another third of the time, runs up to six times as
+# long and agrees to rounding.
+_SOON = {"xla_cpu_use_fusion_emitters": False}
+_SOONEST = _SOON | {"xla_backend_optimization_level": 0}
+
+
+@cache
+def compiler_options(*, quick: bool = False) -> dict[str, Any]:
+    """Options for XLA, those that the installed version has, with which programs are ready soon.
+
+    Args:
+        quick: for a program that runs a few times only.
+    """
+    wanted = _SOONEST if quick else _SOON
+    return {name: value for name, value in wanted.items() if _is_known(name, value)}
+
+
+def _is_known(name: str, value: Any) -> bool:
+    try:
+        jax.jit(lambda x: x).lower(0.0).compile(compiler_options={name: value})
+    except jax.errors.JaxRuntimeError as error:
+        if "No such compile option" not in str(error):
+            raise
+        return False
+    return True
 
 
 class Ahead:
@@ -51,7 +74,7 @@ class Ahead:
             program = _traced(self._function, args)
             if place is not None:
                 program = kept.save(place, program, leaves)
-        compiled = _compile(jax.jit(program.call).lower(program.constants, *leaves))
+        compiled = jax.jit(program.call).lower(program.constants, *leaves).compile(compiler_options(quick=True))
         return lambda *leaves: program.result([np.asarray(a) for a in compiled(program.constants, *leaves)])
 
 
@@ -65,12 +88,3 @@ def _traced(function: Callable, args: tuple) -> kept.Program:
     # As arguments the constants stay as they are: within a program XLA spends its time, and megabytes of the compile
     # cache, on what follows from them alone.
     return kept.Program(call, [np.asarray(value) for value in traced.consts], shape)
-
-
-def _compile(lowered: jax.stages.Lowered) -> jax.stages.Compiled:
-    try:
-        return lowered.compile(compiler_options=_QUICKER)
-    except jax.errors.JaxRuntimeError as error:
-        if "No such compile option" not in str(error):
-            raise
-        return lowered.compile(compiler_options=_QUICK)

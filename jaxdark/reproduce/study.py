@@ -153,7 +153,8 @@ def study(
     summary = results.summary(tree)
     vectors = np.stack([np.ravel(tree["posterior"][name]) for name in prior.names], axis=-1)
     at_fit = like.at(SplitDarkSector(**summary["covariance_at"]))
-    residuals = batched(lambda vector: at_fit.residuals(at_fit.predictions(prior.model(vector))))(vectors)
+    at_draw = batched(lambda vector: at_fit.residuals(at_fit.predictions(prior.model(vector))), quick=True)
+    residuals = at_draw(vectors)
     wanted, found = on_vectors(vectors, prior, like.sm, g_minus_2)
     return Study(
         selection,
