@@ -98,7 +98,7 @@ def _program(build: Callable[..., Model], names: tuple[str, ...], wanted: tuple[
     def of_vector(sm, vector):
         return verdicts(build(**dict(zip(names, vector, strict=True))), sm, wanted)
 
-    return batched(of_vector, batch=512)
+    return batched(of_vector, batch=512, quick=True)
 
 
 def cuts(excluded: np.ndarray, constraints: Sequence[Constraint]) -> dict[str, Any]:

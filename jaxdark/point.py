@@ -44,7 +44,8 @@ def point_record(name: str, model: Model, like: Likelihood, q2s: Sequence[float]
 
     # Two programs compile side by side: most of a first call is that.
     with ThreadPoolExecutor(1) as pool:
-        beside = pool.submit(Ahead(beside_the_fit), model, like.sm)
+        program = Ahead(beside_the_fit, of=("point", like.g_minus_2, list(q2s)))
+        beside = pool.submit(program, model, like.sm)
         here, standard_model = like.evaluate(model), like.evaluate(SM_ONLY)
         found, values = beside.result()
     return {

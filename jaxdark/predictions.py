@@ -58,8 +58,11 @@ class _Spin(NamedTuple):
         channels = tuple(CHANNELS[name] for name in bins)
         parts = [make_panels(list(bins[channel.name]), channel, sm) for channel in channels]
         nodes = tuple(part.nodes for part in parts)
-        at_nodes = Ahead(lambda q2s, sm: tuple(nonlocal_at(q2, c, sm) for q2, c in zip(q2s, channels, strict=True)))
-        nonlocal_ = at_nodes(nodes, sm)
+
+        def at_nodes(q2s, sm):
+            return tuple(nonlocal_at(q2, channel, sm) for q2, channel in zip(q2s, channels, strict=True))
+
+        nonlocal_ = Ahead(at_nodes, of=("nonlocal", channels))(nodes, sm)
         keys = tuple((name, q2) for name in bins for q2 in bins[name])
         return cls(channels, nodes, nonlocal_, join_panels(parts), keys)
 
@@ -173,7 +176,7 @@ class Predictor:
             return self(jax.tree.map(lambda value, slope: value + slope @ xi, physics, slopes), xi)
 
         # One direction after the other: batched over all of them the program takes longer to compile than to run.
-        centre, directions = self.nuisances.zero(), jnp.eye(len(self.nuisances))
+        centre, directions = np.zeros(len(self.nuisances)), np.eye(len(self.nuisances))
         predictions, columns = jax.lax.map(lambda direction: jax.jvp(shifted, (centre,), (direction,)), directions)
         return predictions[0], columns.T
 

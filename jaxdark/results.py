@@ -11,12 +11,14 @@ import os
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import xarray as xr
 
 from jaxdark.errors import RequestError
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 _OVERHEAD = 2**20
 """Bytes that HDF5 adds to the arrays."""
@@ -30,8 +32,10 @@ def arviz():
     return arviz
 
 
-def make_tree(groups: Mapping[str, xr.Dataset], attributes: Mapping[str, Any]):
+def make_tree(groups: "Mapping[str, xr.Dataset]", attributes: Mapping[str, Any]):
     """ArviZ object of the installed version from datasets by group name; attributes go to the posterior as JSON."""
+    import xarray as xr  # brings pandas: a third of a second, which `jaxdark point` need not wait for
+
     encoded = {name: json.dumps(plain(value)) for name, value in attributes.items()}
     groups = {name: dataset.assign_attrs(encoded if name == "posterior" else {}) for name, dataset in groups.items()}
     az = arviz()
@@ -50,13 +54,15 @@ def summary(tree) -> dict[str, Any]:
     return attributes(tree)["summary"]
 
 
-def with_group(tree, name: str, dataset: xr.Dataset, **changed: Any):
+def with_group(tree, name: str, dataset: "xr.Dataset", **changed: Any):
     """The result with a group added or replaced and some attributes changed."""
     return make_tree(datasets(tree) | {name: dataset}, attributes(tree) | changed)
 
 
-def datasets(tree) -> dict[str, xr.Dataset]:
+def datasets(tree) -> "dict[str, xr.Dataset]":
     """The groups of a result by name."""
+    import xarray as xr
+
     kept: list[str] = list(tree.groups() if callable(tree.groups) else tree.children)
     return {key: tree[key] if isinstance(tree[key], xr.Dataset) else tree[key].to_dataset() for key in kept}
 

@@ -8,6 +8,7 @@ the check on every chain.
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from typing import NamedTuple
 
 import jax
@@ -16,7 +17,9 @@ from jaxtyping import Array, Float
 from scipy.special import logsumexp
 from scipy.stats import qmc
 
+from jaxdark.ahead import compiler_options
 from jaxdark.errors import RequestError
+from jaxdark.repeats import without_repeats
 
 LogLikelihood = Callable[[Float[Array, " d"]], Float[Array, ""]]
 HostFunction = Callable[[Float[np.ndarray, "n d"]], Float[np.ndarray, " n"]]
@@ -74,7 +77,9 @@ def resampled_indices(log_weight: Float[np.ndarray, " n"], n: int, seed: int) ->
     return generator.permutation(np.searchsorted(cumulative, position).clip(max=len(log_weight) - 1))
 
 
-def batched(function: Callable, batch: int | None = None, workers: int | None = None) -> Callable:
+def batched(
+    function: Callable, batch: int | None = None, workers: int | None = None, *, quick: bool = False
+) -> Callable:
     """Host function that maps `function` over the first axis of its last argument in batches of one fixed size.
 
     One compilation serves every number of points, memory is that of `workers` batches, and the result does not depend
@@ -85,10 +90,16 @@ def batched(function: Callable, batch: int | None = None, workers: int | None = 
             an array or a pytree of such.
         batch: points per call; by default what fits a core's cache, 256, or on an accelerator 65536.
         workers: threads, by default one per core.
+        quick: the program runs a few times only, see `ahead.compiler_options`.
     """
-    compiled = jax.jit(lambda *args: jax.vmap(lambda point: function(*args[:-1], point))(args[-1]))
+
+    @cache
+    def program():
+        mapped = without_repeats(lambda *args: jax.vmap(lambda point: function(*args[:-1], point))(args[-1]))
+        return jax.jit(mapped, compiler_options=compiler_options(quick=quick))
 
     def apply(*args):
+        compiled = program()
         *leading, points = args
         size = batch or (256 if jax.default_backend() == "cpu" else 2**16)
         n = len(jax.tree.leaves(points)[0])

@@ -107,7 +107,8 @@ class Likelihood:
         def of_model(model: Model | NewPhysics):
             return *self.predictor.new_physics(model), -0.5 * self._pull_g_minus_2(model) ** 2
 
-        return Ahead(of_model), Ahead(linear)
+        of = (self.g_minus_2, self.data.rows, self.sm)
+        return Ahead(of_model, of=("model", *of)), Ahead(linear, of=("linear", *of))
 
     def _linear(self, model: Model | NewPhysics) -> tuple["_Linear", float]:
         """Linearised predictions and the (g-2) term of a model that is not traced; one program serves all models."""

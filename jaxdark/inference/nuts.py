@@ -19,6 +19,7 @@ from jaxtyping import Array, Float
 from numpyro.infer.hmc import hmc
 from numpyro.infer.util import ParamInfo
 
+from jaxdark.ahead import compiler_options
 from jaxdark.errors import RequestError
 from jaxdark.inference.importance import ImportanceSample, LogLikelihood, Progress, resampled_indices
 from jaxdark.inference.transport import TransportMap
@@ -258,12 +259,13 @@ def _programs(log_density: LogDensity, settings: NutsSettings) -> _Programs:
         leaves, structure = jax.tree.flatten((state, args))
         key = structure, tuple((np.shape(leaf), str(jnp.result_type(leaf))) for leaf in leaves)
         if key not in compiled:
-            compiled[key] = jax.jit(mapped(one_segment, (0, None))).lower(state, args).compile()
+            lowered = jax.jit(mapped(one_segment, (0, None))).lower(state, args)
+            compiled[key] = lowered.compile(compiler_options())
         return compiled[key]
 
     return _Programs(
-        jax.jit(lambda z, args: jax.value_and_grad(energy(*args))(z)),
-        jax.jit(jax.vmap(start, (0, 0, 0, 0, None))),
+        jax.jit(lambda z, args: jax.value_and_grad(energy(*args))(z), compiler_options=compiler_options(quick=True)),
+        jax.jit(jax.vmap(start, (0, 0, 0, 0, None)), compiler_options=compiler_options(quick=True)),
         segment,
     )
 

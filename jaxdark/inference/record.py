@@ -57,7 +57,8 @@ def evidence_of(sample: ImportanceSample) -> tuple[float, float]:
 def posterior_tree(like: Likelihood, prior: Prior, fit: RegionFit, sampled: Sampled, *, seed: int):
     """The ArviZ object of a run."""
     chains, draws, n = sampled.vectors.shape
-    at_draw = batched(lambda vector: _at_draw(like, prior, vector), batch=64)
+    quick = like.theory == "marginalised"
+    at_draw = batched(lambda vector: _at_draw(like, prior, vector), batch=64, quick=quick)
     recorded = jax.tree.map(lambda a: a.reshape(chains, draws, *a.shape[1:]), at_draw(sampled.vectors.reshape(-1, n)))
     d = len(prior.names)
     axes = {"chain": np.arange(chains), "draw": np.arange(draws)}

@@ -154,7 +154,8 @@ def _by_nuts(
         resume=resume,
     )
     z = run.draws.z
-    vectors = batched(lambda coordinates, z: coordinates.vector(z)[0], batch=64)(coordinates, z.reshape(-1, z.shape[2]))
+    to_vector = batched(lambda coordinates, z: coordinates.vector(z)[0], batch=64, quick=True)
+    vectors = to_vector(coordinates, z.reshape(-1, z.shape[2]))
     importance = _importance(coordinates, learned, seed)
     return Sampled(
         vectors=vectors.reshape(z.shape),

@@ -3,7 +3,6 @@
 Enters: quick or full. Leaves: figures as PNG and PDF, claims.json and claims.md, and the draws with their verdicts.
 """
 
-import os
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import groupby, product
@@ -12,15 +11,16 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from jaxdark.inputs import load_inputs
+from jaxdark.inputs import StandardModel, load_inputs
 from jaxdark.plots import save_figure
 from jaxdark.report import to_json
 from jaxdark.reproduce import figures
+from jaxdark.reproduce.apart import studies
 from jaxdark.reproduce.claim import Claim
 from jaxdark.reproduce.fit_claims import fit_claims
 from jaxdark.reproduce.model_claims import model_claims
 from jaxdark.reproduce.numbers import numbers
-from jaxdark.reproduce.study import Selection, Study, study
+from jaxdark.reproduce.study import Selection, Study
 from jaxdark.runs import write_text
 
 QUICK = (Selection("high"), Selection("low"))
@@ -44,32 +44,32 @@ def reproduce(
         seed: of every study.
         report: called with (stage, done, all).
     """
-    sm = load_inputs()
-    by_inputs = {"figure_2": figures.figure_2(sm), "figure_3": figures.figure_3(sm), "box": figures.figure_box()}
-    for stem, figure in by_inputs.items():
-        save_figure(figure, folder, stem)
+    sm, selections = load_inputs(), QUICK if quick else FULL
 
     def progress(selection: Selection, stage: str, done: int, total: int) -> None:
         if report is not None:
             report(f"{'-'.join(selection)}: {stage}", done, total)
 
-    def studied(selection: Selection) -> Study:
-        result = study(
-            selection, _DRAWS[quick], seed=seed, report=lambda *step, selection=selection: progress(selection, *step)
-        )
-        _save_draws(result, folder)
-        return result
-
-    # Two at once: while one compiles, which takes one core, the other may sample.
-    with ThreadPoolExecutor(min(2, os.cpu_count() or 1)) as pool:
-        found = list(pool.map(studied, QUICK if quick else FULL))
+    with ThreadPoolExecutor(1) as pool:
+        meanwhile = pool.submit(_without_fit, folder, sm)
+        found = studies(selections, _DRAWS[quick], seed=seed, folder=folder, report=progress)
+        without_fit = meanwhile.result()
     for result in found:
+        _save_draws(result, folder)
         _save_planes(result, folder, sm)
-    records = [*fit_claims(found, sm), *model_claims(sm), *numbers(sm)]
+    records = [*fit_claims(found, sm), *without_fit]
     about = {"studies": [_about(result) for result in found], "claims": [record._asdict() for record in records]}
     write_text(folder / "claims.json", to_json(about) + "\n")
     write_text(folder / "claims.md", _markdown(records, found))
     return records
+
+
+def _without_fit(folder: Path, sm: StandardModel) -> list[Claim]:
+    """Write the figures and return the claims that need no study."""
+    by_inputs = {"figure_2": figures.figure_2(sm), "figure_3": figures.figure_3(sm), "box": figures.figure_box()}
+    for stem, figure in by_inputs.items():
+        save_figure(figure, folder, stem)
+    return [*model_claims(sm), *numbers(sm)]
 
 
 def _save_draws(result: Study, folder: Path) -> None:

@@ -3,7 +3,9 @@
 Enters: a region, a data set and a reading of (g-2). Leaves: arrays over the draws.
 """
 
+import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -27,6 +29,8 @@ _IN_BINS = "BR_Bp_Kp_inv_sB_"
 _TWO_SIGMA = 0.9545
 _IMPROVES = 2.0
 """Gain in log-likelihood over the Standard Model from which a draw counts as one that explains anything."""
+
+_WORDS, _GROUPS = ("selection", "sm_log_likelihood", "rows", "ids", "chains"), ("parameters", "verdicts")
 
 
 class Selection(NamedTuple):
@@ -61,6 +65,25 @@ class Study(NamedTuple):
     ids: tuple[str, ...]
     verdicts: Verdict
     chains: str
+
+    def save(self, path: Path) -> None:
+        """Write everything into one file of arrays; words and the number are JSON in it."""
+        words = {name: getattr(self, name) for name in _WORDS}
+        parts = {f"{group}.{name}": a for group in _GROUPS for name, a in _named(getattr(self, group)).items()}
+        np.savez(path, words=json.dumps(words), log_likelihood=self.log_likelihood, pulls=self.pulls, **parts)
+
+    @classmethod
+    def load(cls, path: Path) -> "Study":
+        """The study that `save` wrote."""
+        with np.load(path, allow_pickle=False) as file:
+            arrays = dict(file)
+        words = json.loads(str(arrays.pop("words")))
+        words |= {"selection": Selection(*words["selection"]), "rows": tuple(words["rows"]), "ids": tuple(words["ids"])}
+        parameters, verdicts = (
+            {key.removeprefix(f"{group}."): arrays.pop(key) for key in list(arrays) if key.startswith(f"{group}.")}
+            for group in _GROUPS
+        )
+        return cls(**words, **arrays, parameters=parameters, verdicts=Verdict(**verdicts))
 
     def value(self, name: str) -> Float[np.ndarray, " n"]:
         """What a constraint predicts at each draw."""
@@ -109,6 +132,10 @@ class Study(NamedTuple):
         return self.most_likely & self.passes("delta_a_mu") & (gain > least)
 
 
+def _named(group: dict[str, np.ndarray] | Verdict) -> dict[str, np.ndarray]:
+    return group._asdict() if isinstance(group, Verdict) else group
+
+
 def study(
     selection: Selection, draws: int, *, seed: int = 0, report: Callable[[str, int, int], None] | None = None
 ) -> Study:
@@ -126,7 +153,8 @@ def study(
     summary = results.summary(tree)
     vectors = np.stack([np.ravel(tree["posterior"][name]) for name in prior.names], axis=-1)
     at_fit = like.at(SplitDarkSector(**summary["covariance_at"]))
-    residuals = batched(lambda vector: at_fit.residuals(at_fit.predictions(prior.model(vector))))(vectors)
+    at_draw = batched(lambda vector: at_fit.residuals(at_fit.predictions(prior.model(vector))), quick=True)
+    residuals = at_draw(vectors)
     wanted, found = on_vectors(vectors, prior, like.sm, g_minus_2)
     return Study(
         selection,

@@ -99,7 +99,7 @@ def test_printed_numbers(sm):
 
 def test_everything_is_written(monkeypatch, tmp_path):
     """The whole run with made-up studies in place of sampled ones."""
-    monkeypatch.setattr(paper, "study", lambda selection, draws, **_: synthetic(selection.region))
+    monkeypatch.setattr(paper, "studies", lambda selections, draws, **_: [synthetic(s.region) for s in selections])
     steps = []
     records = paper.reproduce(tmp_path, quick=True, report=lambda *step: steps.append(step))
     stems = {"box"} | {f"figure_{n}" for n in range(2, 7)}

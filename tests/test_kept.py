@@ -1,0 +1,217 @@
+"""Programs kept between processes: found again where nothing that fixes them has changed, and never in the way."""
+
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jaxdark as jd
+from jaxdark import kept
+from jaxdark.ahead import Ahead
+from jaxdark.dark.model import Model
+from jaxdark.wilson import NewPhysics
+
+pytest.importorskip("flatbuffers", reason="what jax.export writes with")
+X = np.array([0.3, 1.2])
+
+
+@pytest.fixture
+def folder(tmp_path):
+    before = jax.config.jax_compilation_cache_dir
+    jax.config.update("jax_compilation_cache_dir", str(tmp_path))
+    yield tmp_path / "jaxdark-programs"
+    jax.config.update("jax_compilation_cache_dir", before)
+
+
+class Counted:
+    """A function that counts its traces."""
+
+    def __init__(self, factor=2.0):
+        self.traces, self.factor = 0, factor
+
+    def __call__(self, model, x):
+        self.traces += 1
+        constant = np.arange(2.0)
+        return {"physics": model.new_physics(jd.load_inputs()), "rest": [self.factor * x + constant, (None, x.sum())]}
+
+
+def call(of, factor=2.0, model=None, x=X):
+    """Result and number of traces of a program as a new process would make it."""
+    function = Counted(factor)
+    return Ahead(function, of=of)(model or jd.ConstantWilson(C9=-0.5, C10=0.1), x), function.traces
+
+
+def test_a_kept_program_is_not_traced_and_gives_the_same_bits(folder):
+    (first, once), (again, more) = call(("a", 1)), call(("a", 1))
+    assert (once, more) == (1, 0) and len(list(folder.iterdir())) == 1
+    assert jax.tree.structure(first) == jax.tree.structure(again)
+    assert isinstance(again["physics"], NewPhysics)
+    jax.tree.map(np.testing.assert_array_equal, first, again)
+    np.testing.assert_array_equal(again["rest"][0], 2.0 * X + [0.0, 1.0])
+
+
+def test_new_values_need_no_new_program_but_new_shapes_do(folder):
+    call(("a",))
+    other, traces = call(("a",), x=X + 1)
+    assert traces == 0 and other["rest"][1][1] == pytest.approx(X.sum() + 2)
+    with pytest.raises(TypeError):
+        call(("a",), x=np.ones(3))
+    assert call(("a",), x=X.astype(np.float32))[1] == 1
+
+
+@pytest.mark.parametrize(
+    "of",
+    [("a", 2), ("a", 1.0), ("a", True), ("b", 1), ["a", 1], ("a", 1, None), ("a", np.array(1)), ("a", "1"), {"a": 1}],
+)
+def test_what_is_closed_over_tells_programs_apart(folder, of):
+    call(("a", 1))
+    assert call(of, factor=3.0)[0]["rest"][0][0] == pytest.approx(3 * X[0])
+
+
+@pytest.mark.parametrize("change", ["code", "version", "setting"])
+def test_another_code_version_or_setting_is_another_program(folder, monkeypatch, change):
+    call(("a",))
+    if change == "code":
+        monkeypatch.setattr(kept, "_code", lambda: "other")
+    if change == "version":
+        monkeypatch.setattr(np, "__version__", "9")
+    with jax.default_matmul_precision("float32" if change == "setting" else None):
+        assert call(("a",))[1] == 1
+
+
+def test_the_last_bit_of_an_array_counts(folder):
+    assert kept.place((X,), ()) != kept.place((np.nextafter(X, 2),), ())
+    assert kept.place((X,), ()) == kept.place((X.copy(),), ())
+
+
+class Mine(Model):
+    """A user's model, whose code is not this package's."""
+
+    C9: float
+
+    def new_physics(self, sm):
+        return NewPhysics()
+
+    def muon_couplings(self):
+        return None
+
+
+class Record(NamedTuple):
+    a: float
+
+
+@pytest.mark.parametrize(
+    "of, model", [(("a",), Mine(C9=1.0)), ((Record(1.0),), None), ((len,), None), ((np.array([None]),), None)]
+)
+def test_what_the_package_does_not_know_is_not_kept(folder, of, model):
+    assert call(of, model=model)[1] == call(of, model=model)[1] == 1
+    assert not folder.exists()
+
+
+def test_a_result_without_a_form_is_not_kept(folder):
+    program = Ahead(lambda x: Record(x), of=("a",))
+    np.testing.assert_array_equal(program(X).a, X)
+    assert not folder.exists()
+
+
+def test_without_a_compile_cache_nothing_is_kept(folder):
+    jax.config.update("jax_compilation_cache_dir", None)
+    assert call(("a",))[1] == call(("a",))[1] == 1
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize("damage", ["cut", "empty", "text", "flipped", "other", "folder"])
+def test_a_damaged_file_is_replaced(folder, damage):
+    expected = call(("a",))[0]["rest"][0]
+    (path,) = folder.iterdir()
+    whole = path.read_bytes()
+    path.unlink()
+    if damage == "folder":
+        path.mkdir()
+    elif damage == "other":
+        np.savez(path, program=np.zeros(10, np.uint8), form=np.array("[]"))
+    else:
+        middle = len(whole) // 2
+        broken = {"cut": whole[:middle], "empty": b"", "text": b"no program",
+                  "flipped": whole[:middle] + bytes([whole[middle] ^ 255]) + whole[middle + 1 :]}  # fmt: skip
+        path.write_bytes(broken[damage])
+    found, traces = call(("a",))
+    assert traces == 1
+    np.testing.assert_array_equal(found["rest"][0], expected)
+    assert call(("a",))[1] == (1 if damage == "folder" else 0)
+    assert not list(folder.glob("*.part"))
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_that_cannot_be_written(folder):
+    folder.parent.chmod(0o500)
+    assert call(("a",))[1] == 1
+
+
+def test_a_file_in_place_of_the_folder(folder):
+    folder.write_text("")
+    assert call(("a",))[1] == call(("a",))[1] == 1
+
+
+def test_writers_at_once_leave_one_whole_file(folder):
+    threads = [threading.Thread(target=call, args=(("a",),)) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [path.suffix for path in folder.iterdir()] == [".npz"]
+    assert call(("a",))[1] == 0
+
+
+def test_what_was_not_used_for_longest_goes(folder, monkeypatch):
+    monkeypatch.setattr(kept, "_MOST", 2)
+    call(("a",))
+    (first,) = folder.iterdir()
+    call(("b",))
+    (second,) = set(folder.iterdir()) - {first}
+    os.utime(first, (1, 1))
+    call(("a",))  # is used again
+    os.utime(second, (1, 1))
+    call(("c",))
+    assert first.exists() and not second.exists() and len(list(folder.iterdir())) == 2
+
+
+def test_a_program_may_run_while_another_is_traced(folder):
+    def outer(y):
+        return y + Ahead(lambda x: jnp.sin(x), of=("sin",))(X)
+
+    for _ in range(2):
+        np.testing.assert_allclose(jax.jit(outer)(1.0), 1.0 + np.sin(X), rtol=1e-14)
+
+
+def test_a_second_process_traces_nothing_of_a_point(tmp_path):
+    code = """
+import json, sys, jax, jaxdark as jd
+from jaxdark import ahead
+from jaxdark.point import point_record
+jd.enable_x64()
+jax.config.update("jax_compilation_cache_dir", sys.argv[1])
+traced, original = [], ahead._traced
+ahead._traced = lambda function, args: traced.append(function.__name__) or original(function, args)
+like = jd.Likelihood(jd.load_dataset(sys.argv[2]))
+model = jd.DarkSector(m_V=5.5, g_mu_V=0.03, r_AV=-0.4, g_D=1.0, r=-3.0)
+record = point_record("split", model, like, [3.5])
+print(json.dumps([traced, record]))
+"""
+    from toy_data import TOY
+
+    (tmp_path / "toy.yaml").write_text(TOY)
+    command = [sys.executable, "-W", "ignore", "-c", code, str(tmp_path / "cache"), str(tmp_path / "toy.yaml")]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(Path(jd.__file__).parents[1]), *sys.path])}
+    first, second = (
+        subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout for _ in range(2)
+    )
+    assert "linear" in first and "beside_the_fit" in first
+    assert second == first[: first.index("[[") + 1] + "[]" + first[first.index("], ") + 1 :]
