@@ -12,7 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from jaxdark.constraints.invisible_quadrature import Place, Ranges, integrals, integrals_running
+from jaxdark.constraints.invisible_quadrature import Place, Ranges, integrals
+from jaxdark.constraints.invisible_running import integrals_running
 from jaxdark.constraints.verdict import Constraint, Verdict, bare, upper_limit
 from jaxdark.dark.couplings import g_tilde
 from jaxdark.dark.mediator import width_running, width_total
@@ -127,7 +128,7 @@ def _chi_integrals(m, model: SplitDarkSector, sm: StandardModel, ranges: Ranges,
     place = Place(m, released, model.m_V)
 
     def numerator(s, above, below):
-        return jnp.sqrt(s) * jnp.sqrt(above) * (s + 2 * m**2) * kv_shape(s, below, sm)
+        return jnp.sqrt(s) * (s + 2 * m**2) * kv_shape_smooth(s, below, sm)
 
     def m_gamma_running(s):
         running = jnp.vectorize(lambda x: width_running(x, model, sm))(s)
@@ -143,9 +144,14 @@ def _chi_integrals(m, model: SplitDarkSector, sm: StandardModel, ranges: Ranges,
 
 def kv_shape(s, below, sm: StandardModel):
     """Eq. (21) without g_tilde^2 s, GeV^3; below = (M_B - M_K)^2 - s. Real or complex."""
+    return jnp.sqrt(below) * kv_shape_smooth(s, below, sm)
+
+
+def kv_shape_smooth(s, below, sm: StandardModel):
+    """`kv_shape` without the root of below, GeV^2: what is analytic at the end of the range."""
     f_plus = pseudoscalar_form_factors(s, sm.B_to_K).plus
-    kallen = below * ((sm.m_Bp + sm.m_Kp) ** 2 - s)
-    return f_plus**2 * kallen * jnp.sqrt(kallen) / (64 * jnp.pi * sm.m_Bp**3)
+    further = (sm.m_Bp + sm.m_Kp) ** 2 - s
+    return f_plus**2 * below * further * jnp.sqrt(further) / (64 * jnp.pi * sm.m_Bp**3)
 
 
 def m_gamma(model: SplitDarkSector, sm: StandardModel):

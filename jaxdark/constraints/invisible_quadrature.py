@@ -1,8 +1,8 @@
 """Integrals of N(s)/((s - m_V^2)^2 + g^2) from 4 m^2 to s_max = (M_B - M_K)^2, Eq. (22), in many ranges of s at once.
 
-Enters: N with square-root ends, m, m_V, g > 0 of any size. Leaves: the integrals, and first derivatives of them. With
-s = 4 m^2 cosh^2(eta), the integrand is analytic in v = sqrt(eta_max - eta) at both ends, since N is odd in each root:
-Gauss-Legendre panels between the edges of the ranges and one edge at the pole miss nothing but what the residue gives.
+Enters: N with square-root ends, m, m_V, g > 0 of any size. Leaves: the integrals, and first derivatives of them. In the
+lower half of the range y^2 = s - 4 m^2, in the upper one y^2 = s_max - s, so that N/y is analytic. Panels and nodes do
+not depend on the pole: from N/y its interpolant at the poles, linear in s, is subtracted and integrated in closed form.
 """
 
 from collections.abc import Callable
@@ -11,22 +11,36 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Complex, Float
 
-# N(s, s - 4 m^2, s_max - s), real or complex, analytic around the range but for the roots at its ends.
+# H(s, s - 4 m^2, s_max - s) of N = sqrt((s - 4 m^2) (s_max - s)) H, real or complex, analytic around the range.
 Numerator = Callable[..., Array]
 
-_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(10)
-_LOW_PANELS = 5  # below the first cut, equal in eta: for m > 1e-4 GeV a factor of at most 50 in s each
-# Poles within the Bernstein ellipse rho = 5 of a panel are corrected for; those beyond it cost 5^-20.
-_NEAR = 5 + 1 / 5
+_LOW_PANELS = 6  # below the first cut, equal in arcosh(sqrt(s)/2m): for m > 1e-4 GeV a factor of at most 3.5 in y each
 # A pole at a distance d from the range is widened to 1e-5 d, a change of 1e-10, lest it and its mirror image cancel.
 _WIDENED = 1e-5
-# Where g depends on s, panels shrink by 3 towards the pole and towards thresholds above which g grows like a root.
-_PEAK_STEPS, _THRESHOLD_STEPS = 3.0 ** -np.arange(38), 3.0 ** -np.arange(1, 16)
-_TINY = 1e-300
+# Poles within the Bernstein ellipse rho = 4 of a panel are subtracted; those beyond it cost 4^-20.
+_NEAR = (4 + 1 / 4) / 2
+# How far out they are: below threshold down to this part of 4 m^2, as sqrt(s) is no polynomial near 0, and
+# above s_max by this part of the range, and by so many GeV^2, where the form factor still lies far from its own pole.
+_LOWEST, _HIGHEST, _BEYOND = 0.1, 0.5, 2.5
 
 _fixed = jax.lax.stop_gradient
+
+
+def _interlaced(n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Gauss-Legendre rules of n and n + 1 nodes: their nodes in order, both weights, and what lies between the nodes.
+
+    The nodes of the two alternate, so that one of the rules keeps away from any given point.
+    """
+    rules = [np.polynomial.legendre.leggauss(k) for k in (n, n + 1)]
+    nodes, weights = np.empty(2 * n + 1), np.zeros((2, 2 * n + 1))
+    nodes[1::2], nodes[::2] = rules[0][0], rules[1][0]
+    weights[0, 1::2], weights[1, ::2] = rules[0][1], rules[1][1]
+    return nodes, weights, (nodes[1:] + nodes[:-1]) / 2
+
+
+_NODES, _WEIGHTS, _BETWEEN = _interlaced(10)
 
 
 class Ranges(NamedTuple):
@@ -59,183 +73,142 @@ class Place(NamedTuple):
         """s_max - m_V^2, GeV^2."""
         return (self.released - self.m_V) * (self.released + self.m_V)
 
-
-def integrals(numerator: Numerator, place: Place, g: Float[Array, ""], ranges: Ranges) -> Float[Array, " ranges"]:
-    """Integrals over each range for a constant g (GeV^2), to 1e-8 relative for g/m_V^2 from 0 to 1."""
-    chart, panels = _prepare(place, ranges)
-    g = jnp.maximum(g, _WIDENED * _fixed(jnp.maximum(-place.above, -place.below)))
-    parts = _plain(numerator, place, g, panels) + _pole_corrections(numerator, place, g, chart, panels)
-    return panels.owner @ parts
+    @property
+    def span(self):
+        """s_max - 4 m^2, GeV^2."""
+        return (self.released - 2 * self.m) * (self.released + 2 * self.m)
 
 
-def integrals_running(
-    numerator: Numerator, place: Place, g: Callable[[Array], Array], ranges: Ranges, thresholds: Float[Array, " n"]
-) -> Float[Array, " ranges"]:
-    """Integrals over each range for g(s) (GeV^2), to 1e-8 relative for g(m_V^2)/m_V^2 > 1e-11.
-
-    The thresholds (GeV^2) are those of g, next to 4 m^2. Costs ten times as much as `integrals`.
-    """
-    panels = _prepare(place, ranges, thresholds)[1]
-    return panels.owner @ _plain(numerator, place, g(panels.s), panels)
-
-
-class _Chart(NamedTuple):
-    """The variable v: threshold p = 4 m^2, length of the range above it, and eta and v at the ends.
-
-    Points enter as s - p and are pulled into the range.
-    """
-
-    p: Float[Array, ""]
-    span: Float[Array, ""]
-    eta_max: Float[Array, ""]
-    v_max: Float[Array, ""]
-
-    def eta(self, above):
-        """eta at s - p."""
-        return jnp.arcsinh(jnp.sqrt(jnp.clip(above, 0.0, self.span) / self.p))
-
-    def eta_difference(self, above, other):
-        """Difference of eta between two points, without cancellation where they are close."""
-        sinh_of_sum = jnp.sinh(self.eta(above) + self.eta(other))
-        apart = jnp.clip(above, 0.0, self.span) - jnp.clip(other, 0.0, self.span)
-        return jnp.arcsinh(apart / (self.p * sinh_of_sum + _TINY))
-
-    def v(self, above):
-        """v at s - p."""
-        return jnp.sqrt(self.eta_difference(self.span, above))
-
-
-class _Panels(NamedTuple):
-    """Panels and their nodes; positions t = v - c count from the place c of the pole, pulled into the range.
-
-    Attributes:
-        lower, upper: edges in t, shape (panels,).
-        offsets, rule: of the nodes from the lower edge, and their weights in v, shape (panels, n).
-        s, above, below, from_pole: s, s - 4 m^2, s_max - s and s - m_V^2 at the nodes, GeV^2, shape (panels, n).
-        weights: of the integral over s, GeV^2, shape (panels, n).
-        owner: 1 where a panel is part of a range, shape (ranges, panels).
-        c, eta_c, threshold: v and eta at the pole, t at the threshold.
-    """
-
-    lower: Float[Array, " panels"]
-    upper: Float[Array, " panels"]
-    offsets: Float[Array, "panels n"]
-    rule: Float[Array, "panels n"]
-    s: Float[Array, "panels n"]
-    above: Float[Array, "panels n"]
-    below: Float[Array, "panels n"]
-    from_pole: Float[Array, "panels n"]
-    weights: Float[Array, "panels n"]
-    owner: Float[Array, "ranges panels"]
-    c: Float[Array, ""]
-    eta_c: Float[Array, ""]
-    threshold: Float[Array, ""]
-
-
-def _prepare(place: Place, ranges: Ranges, thresholds=None) -> tuple[_Chart, _Panels]:
-    """Chart and panels, both fixed: at fixed nodes the integrand alone depends on the parameters."""
-    place, ranges, thresholds = _fixed((place, ranges, thresholds))
-    p, span = 4 * place.m**2, (place.released - 2 * place.m) * (place.released + 2 * place.m)
-    eta_max = jnp.arcsinh(jnp.sqrt(span / p))
-    chart = _Chart(p, span, eta_max, jnp.sqrt(eta_max))
-    return chart, _panels(chart, place.above, ranges, thresholds)
-
-
-def _panels(chart: _Chart, pole, ranges: Ranges, thresholds) -> _Panels:
-    """Panels between the cuts and the pole (m_V^2 - p), graded towards the pole if there are thresholds."""
-    p, c, eta_c = chart.p, chart.v(pole), chart.eta(pole)
-
-    def t_at(s):
-        return chart.eta_difference(pole, s - p) / (chart.v(s - p) + c + _TINY)
-
-    threshold, end = t_at(p), -c
-    eta_low = chart.eta(ranges.cuts[0] - p) * np.arange(1, _LOW_PANELS) / _LOW_PANELS
-    low = (eta_c - eta_low) / (jnp.sqrt(chart.eta_max - eta_low) + c + _TINY)
-    cuts = [jnp.stack([threshold, 0.0 * c, end]), low, t_at(ranges.cuts)]
-    if thresholds is not None:
-        steps = t_at(thresholds)[:, None] - chart.v_max * np.append(0.0, _THRESHOLD_STEPS)
-        cuts += [chart.v_max * _PEAK_STEPS, -chart.v_max * _PEAK_STEPS, steps.ravel()]
-    edges = jnp.sort(jnp.clip(jnp.concatenate(cuts), end, threshold))
-    middle = (edges[1:] + edges[:-1]) / 2
-    inside = (t_at(ranges.upper)[:, None] < middle) & (middle < t_at(ranges.lower)[:, None])
-    # An empty panel belongs to nobody and gets nodes all over the range, at none of which a root is 0.
-    filled = edges[1:] > edges[:-1]
-    lo, hi = jnp.where(filled, edges[:-1], end), jnp.where(filled, edges[1:], threshold)
-    half = (hi - lo)[:, None] / 2
-    offsets = half * (1 + _NODES)
-    t, v = lo[:, None] + offsets, (c + lo)[:, None] + offsets
-    eta = ((threshold - hi)[:, None] + half * (1 - _NODES)) * (c + threshold + v)
-    # s and its distances from the ends and the pole as products in u = exp(2 eta) - 1, none of them a difference.
-    u, u_c, u_max = (jnp.expm1(2 * x) for x in (eta, eta_c, chart.eta_max))
-    quarter = p / (4 * (1 + u))
-    from_c = jnp.expm1(-2 * t * (c + v)) * (u_c + u + u_c * u) * quarter
-    return _Panels(
-        lower=lo,
-        upper=hi,
-        offsets=offsets,
-        rule=half * _WEIGHTS,
-        s=(2 + u) ** 2 * quarter,
-        above=u**2 * quarter,
-        below=-jnp.expm1(-2 * v**2) * (u_max + u + u_max * u) * quarter,
-        from_pole=from_c + (jnp.clip(pole, 0.0, chart.span) - pole),
-        weights=half * _WEIGHTS * 4 * v * u * (2 + u) * quarter,
-        owner=(inside & filled).astype(float),
-        c=c,
-        eta_c=eta_c,
-        threshold=threshold,
-    )
-
-
-def _live(value, moving):
+def live(value, moving):
     """A fixed value with the derivative of another one."""
     return value + (moving - _fixed(moving))
 
 
-def _plain(numerator: Numerator, place: Place, g, panels: _Panels) -> Float[Array, " panels"]:
-    """Gauss-Legendre sum of each panel."""
-    above, below = _live(panels.above, -4 * place.m**2), _live(panels.below, place.released**2)
-    from_pole = _live(panels.from_pole, -(place.m_V**2))
-    return (panels.weights * numerator(panels.s, above, below) / (from_pole**2 + g**2)).sum(-1)
+def integrals(numerator: Numerator, place: Place, g: Float[Array, ""], ranges: Ranges) -> Float[Array, " ranges"]:
+    """Integrals over each range for a constant g (GeV^2), to 1e-8 relative for g/m_V^2 from 0 to 1."""
+    panels = _panels(*_fixed((place, ranges)))
+    g = jnp.maximum(g, _WIDENED * _fixed(jnp.maximum(-place.above, -place.below)))
+    pole = _seen_from(panels, _pole(numerator, place, g))
+    return panels.owner @ (_sums(numerator, place, pole, panels) + _closed_forms(pole, panels))
 
 
-def _pole_corrections(numerator: Numerator, place: Place, g, chart: _Chart, panels: _Panels):
-    """What the sums miss of the poles at s = m_V^2 +- i g, shape (panels,).
+class _Panels(NamedTuple):
+    """Panels and their nodes; all fixed, as at fixed nodes the integrand alone depends on the parameters.
 
-    A pole at v0 adds its residue times what the nodes get wrong in int dv/(v - v0). The one at s = m_V^2 + i g has
-    three places in v near the range: v0, and its mirror images at either end, which have the opposite residue.
+    Attributes:
+        is_lower: whether y^2 is s - 4 m^2, else s_max - s, shape (panels,).
+        lower, upper: edges in y, GeV, shape (panels,).
+        y, s, above, below: y, s, s - 4 m^2 and s_max - s at the nodes of both rules, shape (panels, n).
+        owner: 1 where a panel is part of a range, shape (ranges, panels).
     """
-    moving = _live(_fixed(place.above), place.m_V**2)  # the chart is fixed: in it the pole moves with m_V alone
-    eta0 = jnp.arcsinh(jnp.sqrt(jax.lax.complex(moving, g) / chart.p))
-    v0, v_mirror = jnp.sqrt(chart.eta_max - eta0), jnp.sqrt(chart.eta_max + eta0)
-    from_c = jax.lax.complex(moving - _fixed(jnp.clip(place.above, 0.0, chart.span)), g) / chart.p
-    from_c = -jnp.arcsinh(from_c / jnp.sinh(eta0 + panels.eta_c)) / (v0 + panels.c)
-    # Each place counts from the point that it can come close to.
-    anchors = jnp.stack([0.0 * panels.c, -panels.c, panels.threshold])[:, None]
-    offsets = jnp.stack([from_c, -v0, eta0 / (chart.v_max + v_mirror)])[:, None]
-    near, real, imag = _errors_of_the_rule(panels, anchors, offsets.real, jnp.abs(offsets.imag))
-    residue = _residue(numerator, place, g, chart, near.any())
-    signs = np.array([-1.0, 1.0, 1.0])[:, None]
-    return jnp.where(near, 2 * (signs * residue.real * real - residue.imag * imag), 0.0).sum(0)
+
+    is_lower: Bool[Array, " panels"]
+    lower: Float[Array, " panels"]
+    upper: Float[Array, " panels"]
+    y: Float[Array, "panels n"]
+    s: Float[Array, "panels n"]
+    above: Float[Array, "panels n"]
+    below: Float[Array, "panels n"]
+    owner: Float[Array, "ranges panels"]
 
 
-def _errors_of_the_rule(panels: _Panels, anchors, x, y):
-    """Exact minus numerical int dt/(t - anchor - x - i y), y > 0: whether it counts, real and imaginary part."""
-    up, um = (panels.upper - anchors) - x, x - (panels.lower - anchors)
-    length = panels.upper - panels.lower
-    near = jnp.hypot(up, y) + jnp.hypot(um, y) < _NEAR * length / 2
-    t = panels.offsets - um[..., None]
-    density = panels.rule / (t**2 + y[..., None] ** 2)
-    real = 0.5 * jnp.log((up**2 + y**2) / (um**2 + y**2)) - (t * density).sum(-1)
-    imag = jnp.arctan2(y * length, y**2 - up * um) - y * density.sum(-1)
-    return near, real, imag
+def _panels(place: Place, ranges: Ranges) -> _Panels:
+    """Panels between the cuts."""
+    p, span = 4 * place.m**2, place.span
+    cuts = jnp.clip(ranges.cuts - p, 0.0, span)
+    eta = jnp.arcsinh(jnp.sqrt(cuts[0] / p))
+    low = p * jnp.sinh(eta * np.arange(1, _LOW_PANELS) / _LOW_PANELS) ** 2
+    edges = jnp.sort(jnp.concatenate([jnp.stack([0 * span, span / 2, span]), low, cuts]))
+    is_lower = edges[1:] <= span / 2
+    filled = edges[1:] > edges[:-1]
+    ends = [jnp.sqrt(jnp.where(is_lower, e, span - e)) for e in (edges[:-1], edges[1:])]
+    # An empty panel belongs to nobody and gets nodes at none of which a root is 0.
+    lower = jnp.where(filled, jnp.minimum(*ends), 0.0)
+    upper = jnp.where(filled, jnp.maximum(*ends), jnp.sqrt(span / 2))
+    y = lower[:, None] + (upper - lower)[:, None] * (1 + _NODES) / 2
+    near, far = y**2, span - y**2
+    above, below = jnp.where(is_lower[:, None], near, far), jnp.where(is_lower[:, None], far, near)
+    middle = (edges[1:] + edges[:-1]) / 2
+    inside = (ranges.lower[:, None] - p < middle) & (middle < ranges.upper[:, None] - p)
+    return _Panels(is_lower, lower, upper, y, p + above, above, below, (inside & filled).astype(float))
 
 
-def _residue(numerator: Numerator, place: Place, g, chart: _Chart, used):
-    """Residue at s = m_V^2 + i g; where no panel uses it, N is taken elsewhere, free of singularities of its own."""
-    elsewhere = chart.span * (0.5 + 0.3j)
-    value = numerator(
-        jnp.where(used, jax.lax.complex(place.m_V**2, g), chart.p + elsewhere),
+class _Pole(NamedTuple):
+    """The pole at s = m_V^2 + i g as y sees it, from both halves of the range or from every panel.
+
+    With d the real part of y^2 at the pole and F the rest N/y there, F.real + F.imag/g (y^2 - d) meets N/y at both
+    poles. In the upper half, where y^2 runs against s, all are the complex conjugates.
+
+    Attributes:
+        d: m_V^2 - 4 m^2 or s_max - m_V^2, GeV^2.
+        y: its real and imaginary part positive, GeV.
+        numerator, rest: N and N/y at the pole; 0 where it is too far away to be subtracted.
+        g: GeV^2, a scalar.
+    """
+
+    d: Float[Array, " halves_or_panels"]
+    y: Complex[Array, " halves_or_panels"]
+    numerator: Complex[Array, " halves_or_panels"]
+    rest: Complex[Array, " halves_or_panels"]
+    g: Float[Array, ""]
+
+
+def _pole(numerator: Numerator, place: Place, g: Float[Array, ""]) -> _Pole:
+    above, below, p, span = _fixed((place.above, place.below, 4 * place.m**2, place.span))
+    is_lower = (above > (_LOWEST - 1) * p) & (below > 0)
+    is_upper = (above > 0) & (below > -jnp.minimum(_HIGHEST * span, _BEYOND))
+    used = is_lower | is_upper
+    # Where no half subtracts it, N is taken elsewhere, free of singularities of its own.
+    elsewhere = span * (0.5 + 0.3j)
+    s = jnp.where(used, jax.lax.complex(place.m_V**2, g), p + elsewhere)
+    squares = (
         jnp.where(used, jax.lax.complex(place.above, g), elsewhere),
-        jnp.where(used, jax.lax.complex(place.below, -g), chart.span - elsewhere),
+        jnp.where(used, jax.lax.complex(place.below, -g), span - elsewhere),
     )
-    return value * (-0.5j / g)
+    root_above, root_below = (jnp.sqrt(square) for square in squares)
+    shape = numerator(s, *squares)
+    d = jnp.stack([live(above, place.m_V**2), live(below, -(place.m_V**2))])
+    y = jnp.sqrt(jax.lax.complex(d, jnp.stack([g, g])))
+    # The panels are fixed: in y the pole moves with m_V alone, while N and its own roots move with all masses.
+    moved = jnp.where(used, jnp.stack([root_above, root_below.conj()]) / y, 1.0)
+    whole = jnp.stack([root_above * root_below * shape, (root_above * root_below * shape).conj()])
+    rest = moved * jnp.stack([root_below * shape, (root_above * shape).conj()])
+    subtracted = jnp.stack([is_lower, is_upper])
+    return _Pole(d, y, jnp.where(subtracted, whole, 0.0), jnp.where(subtracted, rest, 0.0), g)
+
+
+def _seen_from(panels: _Panels, pole: _Pole) -> _Pole:
+    """Of the pole as seen from both halves, what each panel needs."""
+    d, y, numerator, rest = (jnp.where(panels.is_lower, pair[0], pair[1]) for pair in pole[:4])
+    near = jnp.abs(y - panels.lower) + jnp.abs(y - panels.upper) < _NEAR * (panels.upper - panels.lower)
+    return _Pole(d, y, jnp.where(near, numerator, 0.0), jnp.where(near, rest, 0.0), pole.g)
+
+
+def _sums(numerator: Numerator, place: Place, pole: _Pole, panels: _Panels) -> Float[Array, " panels"]:
+    """Sums over the nodes of each panel, the interpolant subtracted from N."""
+    above, below = live(panels.above, -4 * place.m**2), live(panels.below, place.released**2)
+    of_N = jnp.sqrt(above * below) * numerator(panels.s, above, below)
+    length = panels.upper - panels.lower
+    from_pole = panels.y**2 - pole.d[:, None]
+    interpolant = pole.rest.real[:, None] + (pole.rest.imag / pole.g)[:, None] * from_pole
+    peak = length[:, None] * panels.y / (from_pole**2 + pole.g**2)
+    # The rule that has no node near the pole: there the difference would be one of equal numbers over a small one.
+    y, both = jnp.sqrt(jnp.maximum(_fixed(pole.d), 0.0)), panels.lower + panels.upper
+    place_in_panel = jnp.where((panels.lower < y) & (y < panels.upper), (2 * y - both) / length, 0.0).sum()
+    weights = jnp.where((place_in_panel > _BETWEEN).sum() % 2 == 0, _WEIGHTS[0], _WEIGHTS[1])
+    return ((of_N - panels.y * interpolant) * peak * weights).sum(-1)
+
+
+def _closed_forms(pole: _Pole, panels: _Panels) -> Float[Array, " panels"]:
+    """Integral of what is subtracted over each panel: with y0 at the pole, Im (N/y0 (2 y + y0 ln (y - y0)/(y + y0)))/g.
+
+    The phase of the logarithm is counted from where it vanishes on the one axis, 0 or pi, lest narrow V lose digits.
+    """
+    y, y0 = jnp.stack([panels.lower, panels.upper]), pole.y
+    beyond = y**2 - (y0.real**2 + y0.imag**2)
+    is_beyond = beyond >= 0
+    phase = -jnp.arctan2(jnp.where(is_beyond, 2.0, -2.0) * y * y0.imag, jnp.abs(beyond))
+    modulus = 0.5 * jnp.log(((y**2 - pole.d) ** 2 + pole.g**2) / ((y + y0.real) ** 2 + y0.imag**2) ** 2)
+    turned = phase[1] - phase[0] + jnp.where(is_beyond[1] & ~is_beyond[0], jnp.pi, 0.0)
+    of_logarithm = pole.numerator.real * turned + pole.numerator.imag * (modulus[1] - modulus[0])
+    return (2 * (panels.upper - panels.lower) * pole.rest.imag + of_logarithm) / pole.g

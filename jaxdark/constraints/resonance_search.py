@@ -144,9 +144,8 @@ def strongest_bin(model: SplitDarkSector, sm: StandardModel, search: Search) -> 
     line, moments, window = _line(model, sm), _moments(sm, search), _window(model.m_V**2, search)
     # Only the place of the strongest bin is kept, and what it holds evaluated again beside the bins at the pole: so no
     # array over all bins is ever stored, nor differentiated.
-    strongest = jnp.argmax(_away(*jax.lax.stop_gradient((line, moments)), search) * search.strength[0])
-    bins = jnp.append(window, strongest)
-    strength = jnp.append(_displaced(model, sm, search, window), jnp.asarray(search.strength[0])[strongest])
+    bins = jnp.append(window, _strongest_away(*jax.lax.stop_gradient((line, moments)), search))
+    strength = jnp.append(_displaced(model, sm, search, window), jnp.asarray(search.strength[0])[bins[-1]])
     br = _br(line, moments, search, bins)
     value, strength = (a[jnp.argmax(br * strength)] for a in (br, strength))
     limit = jnp.where(strength > 0, 1 / jnp.where(strength > 0, strength, 1.0), jnp.inf)
@@ -189,7 +188,7 @@ def _per_coupling(width: Width, s: Float[Array, "*axes"], sm: StandardModel) -> 
 
 
 class _Line(NamedTuple):
-    """A Breit-Wigner line: m_V^2 and m_V Gamma_V in GeV^2, and squared couplings g_tilde^2 g_mu^2 in GeV^-4."""
+    """A Breit-Wigner line: m_V^2, m_V Gamma_V in GeV^2, (g_tilde g_mu^V)^2 in GeV^-4, (g_mu^A/g_mu^V)^2."""
 
     pole: Float[Array, ""]
     gamma: Float[Array, ""]
@@ -198,23 +197,20 @@ class _Line(NamedTuple):
 
 
 def _line(model: SplitDarkSector, sm: StandardModel) -> _Line:
-    vector = (g_tilde(model) * model.g_mu_V) ** 2
     gamma = jnp.maximum(model.m_V * width_total(model, sm), _STABLE)
-    return _Line(model.m_V**2, gamma, vector, vector * model.r_AV**2)
+    return _Line(model.m_V**2, gamma, (g_tilde(model) * model.g_mu_V) ** 2, model.r_AV**2)
 
 
-def _moments(sm: StandardModel, search: Search) -> Float[Array, "2 n bins"]:
+def _moments(sm: StandardModel, search: Search) -> Float[Array, "n 2 bins"]:
     """Moments over x = (s - centre)/half of the numerator for unit vector and axial couplings of the line.
 
     They do not depend on the model: under vmap over draws they are computed once.
     """
-    s = search.centre[:, None] + search.half[:, None] * _NODES
-    common = (
-        getattr(sm, search.tau_B) * jnp.sqrt(s) / jnp.pi * _per_coupling(search.width, s, sm) / search.half[:, None]
-    )
+    s = search.centre + search.half * _NODES[:, None]
+    common = getattr(sm, search.tau_B) * jnp.sqrt(s) / jnp.pi * _per_coupling(search.width, s, sm) / search.half
     m_mu = jnp.asarray(sm.m_mu)
-    numerators = jnp.stack([common * width_fermions(s, m_mu, g_V, 1.0 - g_V) for g_V in (1.0, 0.0)])
-    return jnp.einsum("cbk,kn->cnb", numerators, _TO_MOMENTS)
+    numerators = jnp.stack([common * width_fermions(s, m_mu, g_V, 1.0 - g_V) for g_V in (1.0, 0.0)], axis=1)
+    return jnp.tensordot(_TO_MOMENTS.T, numerators, 1)
 
 
 def _window(pole: Float[Array, ""], search: Search) -> Int[Array, " near"]:
@@ -223,7 +219,7 @@ def _window(pole: Float[Array, ""], search: Search) -> Int[Array, " near"]:
     return jnp.clip(first, 0, search.half.size - N_NEAR) + np.arange(N_NEAR)
 
 
-def _away(line: _Line, moments: Float[Array, "2 n bins"], search: Search) -> Float[Array, " bins"]:
+def _away(line: _Line, moments: Float[Array, "n 2 bins"], search: Search) -> Float[Array, " bins"]:
     """Branching ratio in each bin of a search, zero in those near the pole."""
     inverse = 1 / search.half
     u, v = search.centre * inverse - line.pole * inverse, line.gamma * inverse
@@ -231,16 +227,37 @@ def _away(line: _Line, moments: Float[Array, "2 n bins"], search: Search) -> Flo
     return jnp.where(_is_near(u, v), 0.0, _sum(weights, line, moments))
 
 
-def _br(line: _Line, moments: Float[Array, "2 n bins"], search: Search, bins: Int[Array, " some"]):
+def _strongest_away(line: _Line, moments: Float[Array, "n 2 bins"], search: Search) -> Int[Array, ""]:
+    """The bin with the largest ratio of branching ratio and limit among those not near the pole.
+
+    The three terms of `_expansion` are written out in powers of the propagator, with one division per bin.
+    """
+    scales = search.strength[0] * search.half ** np.arange(2, 2 + N_AWAY)[:, None]
+    m0, m1, m2 = (scale * (V + line.axial * A) for scale, (V, A) in zip(scales, moments, strict=False))
+    x = search.centre - line.pole
+    distance2 = x**2 + line.gamma**2
+    propagator = 1 / distance2
+    slope = 2 * x * propagator
+    ratio = propagator * (m0 - slope * m1 + (slope**2 - propagator) * m2)
+    ratio = jnp.where(distance2 < (_NEAR * search.half) ** 2, 0.0, ratio)
+    # Of positive numbers the bits are in the same order. The last of them give way to the number of the bin, since a
+    # maximum of integers runs in vectors and an argmax does not.
+    last = 2 ** int(search.half.size).bit_length() - 1
+    keys = jax.lax.bitcast_convert_type(ratio, jnp.int64) & ~last | np.arange(search.half.size)
+    return keys.max() & last
+
+
+def _br(line: _Line, moments: Float[Array, "n 2 bins"], search: Search, bins: Int[Array, " some"]):
     """Branching ratio in the given bins of a search, shape (some,)."""
     half = jnp.asarray(search.half)[bins]
     u, v = (jnp.asarray(search.centre)[bins] - line.pole) / half, line.gamma / half
-    near, away = (_sum(f(u, v, N_MOMENTS), line, moments[:, :, bins]) for f in (_closed_form, _expansion))
+    of_line = moments[:, :, bins]
+    near, away = (_sum(f(u, v, N_MOMENTS), line, of_line) for f in (_closed_form, _expansion))
     return jnp.where(_is_near(u, v), near, away)
 
 
-def _sum(weights: list[Float[Array, " bins"]], line: _Line, moments: Float[Array, "2 n bins"]) -> Float[Array, " bins"]:
-    return sum(w * (line.vector * V + line.axial * A) for w, V, A in zip(weights, *moments, strict=False))
+def _sum(weights: list[Float[Array, " bins"]], line: _Line, moments: Float[Array, "n 2 bins"]) -> Float[Array, " bins"]:
+    return line.vector * sum(w * (V + line.axial * A) for w, (V, A) in zip(weights, moments, strict=False))
 
 
 def _is_near(u: Float[Array, " bins"], v: Float[Array, " bins"]) -> Bool[Array, " bins"]:
@@ -278,7 +295,7 @@ def _displaced(
     grid = np.log(search.lifetimes)
     row = jnp.sum(lifetime >= search.lifetimes[1:-1])
     fraction = jnp.clip((jnp.log(lifetime) - jnp.asarray(grid)[row]) / jnp.asarray(np.diff(grid))[row], 0.0, 1.0)
-    shorter, longer = jnp.asarray(search.strength)[row][window], jnp.asarray(search.strength)[row + 1][window]
+    shorter, longer = (jnp.asarray(search.strength)[row + i, window] for i in (0, 1))
     limited = (shorter > 0) & ((longer > 0) | (fraction == 0))
     log_shorter, log_longer = (jnp.log(jnp.where(strength > 0, strength, 1.0)) for strength in (shorter, longer))
     strength = jnp.exp(log_shorter + fraction * (log_longer - log_shorter))
