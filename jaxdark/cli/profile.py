@@ -61,10 +61,10 @@ def profile(
     settings = settings.model_copy(update={"region": prior.region})
     out_folder = Path(settings.out or options.result_name("profile", prior, settings.data))
     tree = None if settings.posterior is None else profile_figure.posterior(Path(settings.posterior), prior)
+    options.prepare()  # before the axes are held against the prior: in single precision its ends are outside
     grid = checked_axes(prior, options.parse_axes(settings.axes))
 
     with runs.result_folder(out_folder, force=force) as folder:
-        options.prepare()
         from jaxdark.inference.profile import profile as profiled
 
         like = options.build_likelihood(settings)

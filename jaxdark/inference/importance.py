@@ -6,7 +6,7 @@ the check on every chain.
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from typing import NamedTuple
@@ -24,6 +24,7 @@ from jaxdark.repeats import without_repeats
 LogLikelihood = Callable[[Float[Array, " d"]], Float[Array, ""]]
 HostFunction = Callable[[Float[np.ndarray, "n d"]], Float[np.ndarray, " n"]]
 Progress = Callable[[int, int], None]
+Arrays = Mapping[str, np.ndarray]
 
 
 class ImportanceSample(NamedTuple):
@@ -140,6 +141,8 @@ def sample_prior(
     seed: int,
     chunk: int = 2**16,
     progress: Progress | None = None,
+    on_chunk: Callable[[Arrays], None] | None = None,
+    resume: Sequence[Arrays] = (),
 ) -> ImportanceSample:
     """Brute-force importance sample: n quasi-random points of the prior weighted by the likelihood.
 
@@ -150,6 +153,9 @@ def sample_prior(
         seed: of the scrambling.
         chunk: points between two calls of progress.
         progress: called with (points done, n).
+        on_chunk: called after each chunk with named arrays, fit for numpy.savez.
+        resume: what on_chunk was given, in order, by a call with the same arguments that was stopped; the result is
+            that of one that was not.
 
     Raises:
         RequestError: the log-likelihood is NaN somewhere.
@@ -157,9 +163,13 @@ def sample_prior(
     n = 1 << (n - 1).bit_length()
     u = prior_points(dimension, n, seed)
     values = np.empty(n)
-    for start in range(0, n, chunk):
+    former = np.concatenate([part["log_likelihood"] for part in resume]) if resume else np.zeros(0)
+    values[: len(former)] = former
+    for start in range(len(former), n, chunk):
         part = slice(start, min(start + chunk, n))
         values[part] = checked(log_likelihood(u[part]), u[part])
+        if on_chunk is not None:
+            on_chunk({"log_likelihood": values[part]})
         if progress is not None:
             progress(part.stop, n)
     return ImportanceSample(u, values, values)

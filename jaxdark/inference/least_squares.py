@@ -22,6 +22,8 @@ _BLOCK, _BATCH = 5, 64
 _LARGEST_STEP = 0.3
 _ROUNDING = 1e-10
 _INSIDE, _TINY = 1e-4, 1e-300
+_NEAR_EDGE, _OFF_EDGE = 1e-6, 1e-2
+"""In u: where steps in y are too short or too long, and the longest step that leaves."""
 
 
 class Minima(NamedTuple):
@@ -131,7 +133,8 @@ class LeastSquares:
             better = value < state.value + _ROUNDING
             best_in_u = jax.tree.map(lambda new, old: jnp.where(better, new, old), in_u, best_in_u)
             change, state = self._optimiser.update(gradient, state, y, value=value, curvature=curvature)
-            return (optax.apply_updates(y, change), state, best_in_u), None
+            y = _off_edges(optax.apply_updates(y, change), state, *best_in_u)
+            return (y, state, best_in_u), None
 
         (y, state, in_u), _ = jax.lax.scan(step, point[:-1], None, length=_BLOCK)
         u = jnp.sin(state.params) ** 2
@@ -168,6 +171,29 @@ class LeastSquares:
             if len(left) == 0:
                 break
         return found
+
+
+def _off_edges(
+    y: Float[Array, " d"], state: _State, gradient: Float[Array, " d"], gram: Float[Array, "d d"]
+) -> Float[Array, " d"]:
+    """The next point, with coordinates taken off an edge of the cube that does not hold them.
+
+    At an edge du/dy = 0, so that a step in y, however large the slope in u, goes nowhere or, very near, much too far. A
+    coordinate that would take a longer damped Newton step of its own in u than it is away from the edge takes that one.
+
+    Args:
+        y: the next point.
+        state: of the optimiser, with the best point.
+        gradient: of chi2/2 in u at the best point.
+        gram: J^T J in u there.
+    """
+    u = jnp.sin(state.params) ** 2
+    low, room = u < 0.5, jnp.minimum(u, 1 - u)
+    inwards = jnp.where(low, -gradient, gradient)
+    curvature = jnp.diag(gram)
+    step = inwards / (curvature + state.damping * (curvature + 1e-3) + _TINY)
+    off = jnp.arcsin(jnp.sqrt(jnp.clip(room + step, 0.0, _OFF_EDGE)))
+    return jnp.where((room < _NEAR_EDGE) & (step > room), jnp.where(low, off, jnp.pi / 2 - off), y)
 
 
 def _norm(u: Float[Array, " d"], gradient: Float[Array, " d"], gram: Float[Array, "d d"]) -> Float[Array, ""]:

@@ -6,6 +6,7 @@ row-by-row log-likelihoods of every draw, and the summary.
 
 from collections.abc import Callable
 from importlib.metadata import version
+from importlib.util import find_spec
 from typing import Any, NamedTuple
 
 import jax
@@ -160,4 +161,5 @@ def _summary(
 
 def versions() -> dict[str, str]:
     """Of everything that the numbers depend on."""
-    return {"jaxdark": __version__} | {name: version(name) for name in ("jax", "numpyro", "arviz", "numpy")}
+    names = ["jax", "jaxlib", "numpyro", "arviz", "numpy", "scipy", *(["blackjax"] if find_spec("blackjax") else [])]
+    return {"jaxdark": __version__} | {name: version(name) for name in names}

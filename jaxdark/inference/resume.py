@@ -1,16 +1,17 @@
 """What a run of the sampler keeps on disk, so that an interrupted one goes on from there and ends with the same bits.
 
-Enters: checkpoints. Leaves: the best fit, the transport map and the chains as far as they had come.
+Enters: checkpoints. Leaves: the best fit, the transport map, and the chains or points as far as they had come.
 """
 
 import hashlib
+import time
 from collections.abc import Callable
 from typing import Any
 
 import jax
 import numpy as np
 
-from jaxdark.checkpoints import Checkpoints, numbered
+from jaxdark.checkpoints import Arrays, Checkpoints, numbered
 from jaxdark.inference.best_fit import RegionFit, at_best_fit, restored_fit
 from jaxdark.inference.likelihood import Likelihood
 from jaxdark.inference.nuts import Checkpoint, Draws
@@ -76,3 +77,20 @@ def kept_chains(store: Checkpoints) -> tuple[Callable[[Checkpoint], None], Check
         return on_segment, None
     draws = {name: np.concatenate([part[name] for part in parts], axis=1) for name in Draws._fields}
     return on_segment, {**parts[-1], **draws}
+
+
+def kept_parts(store: Checkpoints, name: str) -> tuple[Callable[[Arrays], None], list[dict[str, np.ndarray]]]:
+    """What `sample_prior` or `nested_sample` calls after each part of its work, and the parts that are there.
+
+    Each holds beside the method's own arrays the "seconds" it took.
+    """
+    parts, clock = store.series(name), time.perf_counter()
+    count = len(parts)
+
+    def on_part(arrays: Arrays) -> None:
+        nonlocal clock, count
+        now = time.perf_counter()
+        store.save(numbered(name, count + 1), {**arrays, "seconds": np.array(now - clock)})
+        clock, count = now, count + 1
+
+    return on_part, parts

@@ -24,7 +24,7 @@ from jaxdark.inference.nested import nested_sample
 from jaxdark.inference.nuts import NutsRun, NutsSettings, dispersed_starts, run_nuts
 from jaxdark.inference.priors import Prior, prior_of
 from jaxdark.inference.record import Sampled, evidence_of, posterior_tree
-from jaxdark.inference.resume import kept_chains, kept_fit, kept_map, run_settings
+from jaxdark.inference.resume import kept_chains, kept_fit, kept_map, kept_parts, run_settings
 from jaxdark.inference.transport import Learned, learned_transport
 from jaxdark.inference.weighted import diagnose_weighted
 from jaxdark.precision import require_x64
@@ -67,8 +67,7 @@ def sample(
         points: of the prior ("importance", rounded up to a power of two) or live ones ("nested").
         seed: fixes the result.
         report: called with (stage, done, all) as work proceeds.
-        checkpoints: where an interrupted run is taken up; its result is that of an uninterrupted one. Fit, map and
-            chains are kept; the points of the other methods are not.
+        checkpoints: where an interrupted run is taken up; its result is that of an uninterrupted one.
 
     Returns:
         An ArviZ object (InferenceData or DataTree): posterior, derived, sample_stats, log_likelihood (per row, given
@@ -92,7 +91,7 @@ def sample(
     if method == "nuts":
         sampled = _by_nuts(like, prior, fit, settings, chains, seed, report, store, clock)
     else:
-        sampled = _by_weights(method, prior, fit, chains * settings.draws, points, seed, report, clock)
+        sampled = _by_weights(method, prior, fit, chains * settings.draws, points, seed, report, store, clock)
     report("result", 0, 1)
     tree = posterior_tree(like if like.theory == "full" else fit.like, prior, fit, sampled, seed=seed)
     report("result", 1, 1)
@@ -185,20 +184,27 @@ def _by_weights(
     points: int,
     seed: int,
     report: Report,
+    store: Checkpoints,
     clock: float,
 ) -> Sampled:
     """Weighted points of the prior or of nested sampling, resampled to equal weights."""
     prepared = time.perf_counter()
+    on_part, parts = kept_parts(store, method)
     if method == "importance":
         show = lambda done, total: report("prior points", done, total)  # noqa: E731
-        sample = sample_prior(fit.values, len(prior.names), n=points, seed=seed, progress=show)
+        sample = sample_prior(
+            fit.values, len(prior.names), n=points, seed=seed, progress=show, on_chunk=on_part, resume=parts
+        )
         evidence = evidence_of(sample)
     else:
         show = lambda done, total: report("nested", done, total)  # noqa: E731
         on_cube = lambda u: fit.like(prior.model(prior.vector(u)))  # noqa: E731
-        sample, evidence = nested_sample(on_cube, len(prior.names), seed=seed, live=points, progress=show)
+        sample, evidence = nested_sample(
+            on_cube, len(prior.names), seed=seed, live=points, progress=show, on_segment=on_part, resume=parts
+        )
     chosen = resampled_indices(sample.log_weight, draws, seed)
-    seconds = {"compile": prepared - clock, "warmup": 0.0, "sample": time.perf_counter() - prepared}
+    spent = time.perf_counter() - prepared + sum(float(part["seconds"]) for part in parts)
+    seconds = {"compile": prepared - clock, "warmup": 0.0, "sample": spent}
     return Sampled(
         vectors=np.asarray(prior.vector(sample.u[chosen]))[None],
         stats={"diverging": np.zeros((1, draws), bool)},

@@ -1,6 +1,9 @@
 """`jaxdark fit` and `jaxdark profile` from start to end on the toy data with two parameters."""
 
 import json
+import os
+import subprocess
+import sys
 import tomllib
 
 import numpy as np
@@ -81,6 +84,16 @@ def test_wrong_requests_are_refused(refused, tmp_path, toy, arguments, expected)
     for part in expected:
         assert part in sentence
     assert not (tmp_path / "result").exists()
+
+
+def test_axes_that_span_the_prior_are_within_it(tmp_path):
+    """In a process of its own, where nobody asked for double precision before the command line does."""
+    program = "import sys; from jaxdark.cli import main; sys.exit(main())"
+    axes = ["m_V=2:15:200", "g_mu_V=1e-3:0.2:200:log"]
+    command = [sys.executable, "-c", program, "profile", *axes, "--out", str(tmp_path)]
+    environment = os.environ | {"JAXDARK_COMPILE_CACHE": "0"}
+    found = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert found.returncode == 2 and "which exists" in found.stderr  # the next thing that is looked at
 
 
 def test_a_posterior_of_another_region_is_refused(refused, tmp_path):

@@ -21,6 +21,12 @@ def rosenbrock(_, scale, u):
     return scale * jnp.stack([10 * (x[1] - x[0] ** 2 - 0.4), x[0] - 0.4])
 
 
+def let_go(_, side, u):
+    """The first coordinate is wanted beyond an edge, and at 0.29 or 0.71 once the second has come to 0.9."""
+    wanted = 0.5 + side * (0.5 + 0.3 * jnp.tanh(40 * (0.85 - u[1])))
+    return jnp.stack([u[0] - wanted, jnp.exp(60 * (0.9 - u[1])) - 1])
+
+
 @pytest.fixture(scope="module")
 def linear_problem():
     A = RNG.normal(size=(6, 3)) * [1.0, 10.0, 0.3]
@@ -65,6 +71,14 @@ def test_a_descent_that_is_cut_short_says_so():
 def test_a_start_on_the_wrong_edge_leaves_it():
     found = LeastSquares(linear)(np.eye(2), np.array([[0.0, 1.0]]), np.array([[0.3, 0.6]]))
     np.testing.assert_allclose(found.u, [[0.3, 0.6]], atol=1e-5)
+
+
+def test_an_edge_that_holds_no_longer_is_left():
+    """By then the coordinate is so near the edge, 1e-152, that steps in the angle go nowhere."""
+    found = LeastSquares(let_go)(None, np.array([[0.4, 0.1], [0.6, 0.1]]), np.array([-1.0, 1.0]))
+    away = 0.5 - 0.3 * np.tanh(2.0)
+    np.testing.assert_allclose(found.u, [[0.5 - away, 0.9], [0.5 + away, 0.9]], atol=1e-5)
+    assert found.converged.all()
 
 
 def test_a_direction_without_effect_stays_put_and_does_no_harm():

@@ -10,15 +10,31 @@ import time
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from killed_chain import SETTINGS, chains
+from toy_data import TOY
 
 from jaxdark import results
-from jaxdark.inference.importance import ImportanceSample
+from jaxdark.checkpoints import Checkpoints
+from jaxdark.inference.importance import ImportanceSample, sample_prior
+from jaxdark.inference.likelihood import Likelihood
+from jaxdark.inference.nested import nested_sample
+from jaxdark.inference.priors import prior_of
+from jaxdark.inference.resume import kept_parts
+from jaxdark.inference.sample import sample
 from jaxdark.inference.transport import Learned, prior_map
+from jaxdark.measurements import load_dataset
 
 HERE = Path(__file__).parent
+
+
+@pytest.fixture
+def toy_likelihood(tmp_path_factory):
+    path = tmp_path_factory.mktemp("toy") / "toy.yaml"
+    path.write_text(TOY)
+    return Likelihood(load_dataset(str(path)))
 
 
 def in_a_process_of_its_own(*command, **options):
@@ -50,6 +66,95 @@ def test_a_learned_map_survives_its_arrays():
         np.testing.assert_array_equal(a, b)
 
 
+def stop_when(reached):
+    """What Ctrl-C does."""
+    if reached:
+        raise KeyboardInterrupt
+
+
+def test_points_of_the_prior_are_not_computed_twice(tmp_path):
+    asked = []
+
+    def log_likelihood(u):
+        asked.append(len(u))
+        return -np.sum(u**2, axis=1)
+
+    def points(store, **further):
+        on_chunk, resume = kept_parts(store, "points")
+        return sample_prior(log_likelihood, 2, n=1000, seed=3, chunk=300, on_chunk=on_chunk, resume=resume, **further)
+
+    whole = points(Checkpoints(None))
+    asked.clear()
+    with pytest.raises(KeyboardInterrupt):
+        points(Checkpoints(tmp_path), progress=lambda done, _: stop_when(done == 600))
+    resumed = points(Checkpoints(tmp_path))
+    assert asked == [300, 300, 300, 124]
+    for a, b in zip(whole, resumed, strict=True):
+        np.testing.assert_array_equal(a, b)
+    points(Checkpoints(tmp_path))
+    assert len(asked) == 4
+
+
+def test_nested_sampling_goes_on_to_the_same_bits(tmp_path):
+    pytest.importorskip("blackjax")
+
+    def points(store, **further):
+        on_segment, resume = kept_parts(store, "nested")
+        log_likelihood = lambda u: -50 * jnp.sum((u - 0.3) ** 2)  # noqa: E731
+        return nested_sample(log_likelihood, 2, seed=1, live=100, on_segment=on_segment, resume=resume, **further), len(
+            resume
+        )
+
+    (whole, evidence), _ = points(Checkpoints(None))
+    seen = []
+    for stop in (170, 350):  # in the second segment, and in the fourth of the run that resumed
+        with pytest.raises(KeyboardInterrupt):
+            points(
+                Checkpoints(tmp_path), progress=lambda done, _, stop=stop: seen.append(done) or stop_when(done == stop)
+            )
+    (resumed, again), parts = points(Checkpoints(tmp_path))
+    assert parts == 3 and seen[:17] == [*range(10, 171, 10)] and seen[17] == 110
+    assert again == evidence
+    for a, b in zip(whole, resumed, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize(
+    ("method", "stage", "points"),
+    [
+        ("importance", "prior points", 2**18),
+        pytest.param("nested", "nested", 200, marks=pytest.mark.slow),
+    ],
+)
+def test_weighted_points_of_a_run_are_kept(method, stage, points, tmp_path, toy_likelihood):
+    """A run that is stopped twice ends as one that is not."""
+    if method == "nested":
+        pytest.importorskip("blackjax")
+
+    def run(store, stop=None):
+        count = 0
+
+        def report(name, done, total):
+            nonlocal count
+            count += name == stage
+            stop_when(count == stop)
+
+        request = {"method": method, "points": points, "draws": 200, "chains": 2, "seed": 4}
+        return sample(toy_likelihood, prior_of(model="constant"), report=report, checkpoints=store, **request), count
+
+    whole, all_steps = run(Checkpoints(None))
+    for stop in (2, 1) if method == "importance" else (14, 9):
+        with pytest.raises(KeyboardInterrupt):
+            run(Checkpoints(tmp_path), stop)
+    resumed, steps = run(Checkpoints(tmp_path))
+    assert 0 < steps < all_steps
+    (summary, arrays), (again, draws) = content_of(whole), content_of(resumed)
+    assert again == summary
+    assert arrays.keys() == draws.keys()
+    for name, values in arrays.items():
+        np.testing.assert_array_equal(draws[name], values, err_msg=name)
+
+
 def command(out, *flags):
     program = "import sys; from jaxdark.cli import main; sys.exit(main())"
     flags = ["--data", "lhcb_core", "--draws", "4000", "--seed", "5", *flags]
@@ -57,7 +162,11 @@ def command(out, *flags):
 
 
 def contents(folder):
-    tree = results.load(folder / "posterior.nc")
+    return content_of(results.load(folder / "posterior.nc"))
+
+
+def content_of(tree):
+    """Summary without its times, and all arrays by name."""
     kept = results.summary(tree)
     del kept["seconds"]
     groups = ("posterior", "derived", "sample_stats", "log_likelihood", "posterior_predictive", "prior")
