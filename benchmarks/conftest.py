@@ -1,4 +1,4 @@
-"""What the benchmarks under pytest share: likelihoods, points, and `measured`, which times a call and records about it."""
+"""What the benchmarks under pytest share: likelihoods, points, and `measured`, which times a call and takes notes."""
 
 import time
 from pathlib import Path
