@@ -75,11 +75,11 @@ def gpu_rows(threads: int, quick: bool) -> list[Record]:
             mapped = jax.vmap(function)
             for n in GPU_BATCHES[: 1 if quick else None]:
                 row = {**common, "model": model, "what": what, "how": f"a batch of {n}"}
-                rows.append(row | _on_gpu(mapped, prior_vectors(prior, n)))
+                rows.append(row | on_gpu(mapped, prior_vectors(prior, n)))
     return rows
 
 
-def _on_gpu(mapped, vectors: np.ndarray) -> Record:
+def on_gpu(mapped, vectors: np.ndarray) -> Record:
     on_gpu = jax.device_put(vectors, jax.devices("gpu")[0])
     try:
         program, before = compiled(mapped, on_gpu)
