@@ -193,7 +193,7 @@ def _emcee(p: Posterior) -> list[Record]:
     mapped = batched(p.log_density, batch=walkers // 2 // p.threads, workers=p.threads)
     compile_s = _seconds(lambda: mapped(p.starts(1)))
     sampler = emcee.EnsembleSampler(walkers, p.dimension, mapped, vectorize=True)
-    sampler.random_state = np.random.RandomState(0).get_state()  # noqa: NPY002
+    sampler.random_state = np.random.RandomState(0).get_state()
     seconds = _seconds(lambda: sampler.run_mcmc(p.starts(walkers), burn + draws))
     x = np.moveaxis(sampler.get_chain(discard=burn), 0, 1)
     found = p.judged(p.in_parameters(x))
