@@ -20,7 +20,7 @@ from jaxdark.semileptonic.amplitudes import Decay, NonLocal, decay_at, nonlocal_
 from jaxdark.semileptonic.bins import Bin, Panels, integrated_rates, join_panels, make_panels
 from jaxdark.semileptonic.kinematics import CHANNELS, Channel
 from jaxdark.semileptonic.leptonic import br_bs_mumu
-from jaxdark.semileptonic.observables import ANGULAR_NAMES, INTEGRAL_MATRIX, angular_observables
+from jaxdark.semileptonic.observables import ANGULAR, ANGULAR_NAMES, INTEGRAL_MATRIX, building_blocks
 from jaxdark.semileptonic.tables import RateTables
 from jaxdark.wilson import NewPhysics
 
@@ -117,16 +117,17 @@ class Predictor:
         self._numerator, self._denominator, self._scale = self._assembly()
 
     def _assembly(self):
-        """Where each row finds numerator and denominator in [1, BR(Bs), values of each spin], and its factor."""
+        """Where each row finds numerator and denominator in [1, BR(Bs), blocks of each spin], and its factor."""
         place: dict[object, int] = {"one": 0, "Bs": 1}
         for spin in self._spins:
-            for name in ("rate", *(ANGULAR_NAMES if spin.channels[0].spin else ())):
+            for name in _blocks(np.ones((len(spin.matrix), 1))):
                 place |= {(name, *key): len(place) + i for i, key in enumerate(spin.keys)}
 
         def indices(row: RowLike):
-            name = row.observable if row.observable in ANGULAR_NAMES else "rate"
-            keys = [(name, process, tuple(row.q2)) for process in _needs(row)] or ["Bs"]
-            return *(place[key] for key in (*keys, "one")[:2]), self._factor(row)
+            above, below, factor = ANGULAR.get(row.observable, ("rate", "rate", 1.0))
+            processes = _needs(row) * (2 if row.observable in ANGULAR else 1)
+            keys = [(name, p, tuple(row.q2)) for name, p in zip((above, below), processes, strict=False)]
+            return *(place[key] for key in (*(keys or ["Bs"]), "one")[:2]), factor * self._factor(row)
 
         numerator, denominator, scale = zip(*(indices(row) for row in self.rows), strict=True)
         return np.array(numerator), np.array(denominator), np.array(scale)
@@ -190,11 +191,11 @@ class Predictor:
     def _assemble(
         self, integrals: list[Float[Array, "integrals bins"]], br_bs: Float[Array, ""]
     ) -> Float[Array, " rows"]:
-        values = [jnp.ones(1), br_bs[None]]
-        for integral in integrals:
-            values.append(integral[0])
-            if len(integral) > 1:
-                angular = angular_observables(integral)
-                values += [angular[name] for name in ANGULAR_NAMES]
+        values = [jnp.ones(1), br_bs[None], *(block for part in integrals for block in _blocks(part).values())]
         flat = jnp.concatenate(values)
         return flat[self._numerator] / flat[self._denominator] * self._scale
+
+
+def _blocks(integrals: Float[Array, "integrals bins"]) -> dict[str, Float[Array, " bins"]]:
+    """What the rows of one spin are ratios of, per bin."""
+    return {"rate": integrals[0]} if len(integrals) == 1 else building_blocks(integrals)

@@ -83,14 +83,14 @@ def batched(function: Callable, batch: int | None = None, workers: int | None = 
     Args:
         function: (*leading, point) -> pytree of arrays; the leading arguments are shared by all points, and a point is
             an array or a pytree of such.
-        batch: points per call; by default what fits a core's cache, 1024, or on an accelerator 65536.
+        batch: points per call; by default what fits a core's cache, 256, or on an accelerator 65536.
         workers: threads, by default one per core.
     """
     compiled = jax.jit(lambda *args: jax.vmap(lambda point: function(*args[:-1], point))(args[-1]))
 
     def apply(*args):
         *leading, points = args
-        size = batch or (1024 if jax.default_backend() == "cpu" else 2**16)
+        size = batch or (256 if jax.default_backend() == "cpu" else 2**16)
         n = len(jax.tree.leaves(points)[0])
 
         def chunk(start: int):

@@ -23,36 +23,48 @@ INTEGRALS = {
     "J4": {"4": 1.0},
     "J5": {"5": 1.0},
     "J6s": {"6s": 1.0},
-    "AFB_numerator": {"6s": -0.75, "6c": -0.375},
+    "J6c": {"6c": 1.0},
     "J7": {"7": 1.0},
     "J8": {"8": 1.0},
     "J9": {"9": 1.0},
 }
 INTEGRAL_MATRIX = np.array([[row.get(name, 0.0) for name in J_NAMES] for row in INTEGRALS.values()])
 
-ANGULAR_NAMES = ("FL", "AFB", "S3", "S4", "S5", "S7", "S8", "S9", "P1", "P2", "P3", "P4p", "P5p", "P6p", "P8p")
+# Numerator, denominator and factor of each observable. Signs: LHCb's S_4, S_7, S_9 are minus the theory's; P'_6 goes
+# with S_7.
+ANGULAR = {
+    "FL": ("minus_J2c", "rate", 1.0),
+    "AFB": ("forward_backward", "rate", 1.0),
+    "S3": ("J3", "rate", 1.0),
+    "S4": ("J4", "rate", -1.0),
+    "S5": ("J5", "rate", 1.0),
+    "S7": ("J7", "rate", -1.0),
+    "S8": ("J8", "rate", 1.0),
+    "S9": ("J9", "rate", -1.0),
+    "P1": ("J3", "J2s", 1 / 2),
+    "P2": ("J6s", "J2s", -1 / 8),
+    "P3": ("J9", "J2s", 1 / 4),
+    "P4p": ("J4", "D", -1.0),
+    "P5p": ("J5", "D", 1.0),
+    "P6p": ("J7", "D", -1.0),
+    "P8p": ("J8", "D", 1.0),
+}
+ANGULAR_NAMES = tuple(ANGULAR)
+
+
+def building_blocks(integrals: Float[Array, "integrals *bins"]) -> dict[str, Float[Array, "*bins"]]:
+    """What the observables are ratios of: the rows of INTEGRALS, the asymmetry's numerator and D of the P'_i."""
+    I = dict(zip(INTEGRALS, integrals, strict=True))
+    product = I["J2s"] * I["minus_J2c"]
+    # Positive, but rounding can turn it where a narrow peak sits on the muon threshold, in which both integrals vanish.
+    D = 2 * jnp.sqrt(jnp.where(product > 0, product, I["rate"] ** 2))
+    return I | {"forward_backward": -(0.75 * I["J6s"] + 0.375 * I["J6c"]), "D": D}
 
 
 def angular_observables(integrals: Float[Array, "integrals *bins"]) -> dict[str, Float[Array, "*bins"]]:
     """F_L, A_FB, S_i, P_i and P'_i from the rows of INTEGRALS."""
-    I = dict(zip(INTEGRALS, integrals, strict=True))
-    rate, twice_J2s = I["rate"], 2 * I["J2s"]
-    product = I["J2s"] * I["minus_J2c"]
-    # Positive, but rounding can turn it where a narrow peak sits on the muon threshold, in which both integrals vanish.
-    D = 2 * jnp.sqrt(jnp.where(product > 0, product, rate**2))
-    values = {
-        "FL": I["minus_J2c"] / rate,
-        "AFB": I["AFB_numerator"] / rate,
-        "P1": I["J3"] / twice_J2s,
-        "P2": -I["J6s"] / (4 * twice_J2s),
-        "P3": I["J9"] / (2 * twice_J2s),
-    }
-    # Signs: LHCb's S_4, S_7, S_9 are minus the theory's; P'_6 goes with S_7.
-    for number, sign in (("3", 1), ("4", -1), ("5", 1), ("7", -1), ("8", 1), ("9", -1)):
-        values[f"S{number}"] = sign * I[f"J{number}"] / rate
-    for prime, number, sign in (("P4p", "4", -1), ("P5p", "5", 1), ("P6p", "7", -1), ("P8p", "8", 1)):
-        values[prime] = sign * I[f"J{number}"] / D
-    return values
+    blocks = building_blocks(integrals)
+    return {name: factor * blocks[n] / blocks[d] for name, (n, d, factor) in ANGULAR.items()}
 
 
 def channel_of(process: str) -> Channel:

@@ -2,7 +2,13 @@
 
 Enters: panel edges and the pole (s0, g). Leaves: weights at fixed Gauss-Legendre nodes, accurate to 1e-11 for any
 g > 0 and any place of the pole. Section 10.2 of the semileptonic formulas.
+
+The numerator is the polynomial through its values at 20 nodes. Where the pole is away from a panel, 32 nodes integrate
+that polynomial times the propagator; where it is near, exact Legendre moments do, on the few panels it can be near to.
 """
+
+from collections.abc import Callable
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -11,41 +17,121 @@ from jaxtyping import Array, Float
 
 N_NODES = 20
 NODES, WEIGHTS = np.polynomial.legendre.leggauss(N_NODES)
+FINE_NODES, FINE_WEIGHTS = np.polynomial.legendre.leggauss(32)
+
+LEGENDRE_FINE = np.polynomial.legendre.legvander(FINE_NODES, N_NODES - 1)
+"""P_l at the fine nodes, shape (32, 20)."""
 _ORDERS = np.arange(N_NODES)
-# Row k, column l: w_k (2l+1)/2 P_l(x_k), so that sum_l PROJECTION[k, l] M_l is the weight at node k of moments M_l.
-PROJECTION = WEIGHTS[:, None] * (_ORDERS + 0.5) * np.polynomial.legendre.legvander(NODES, N_NODES - 1)
+# Row j, column l: w_j (2l+1)/2 P_l(x_j), so that sum_l _MOMENTS_TO_FINE[j, l] M_l is the weight at node j.
+_MOMENTS_TO_FINE = FINE_WEIGHTS[:, None] * (_ORDERS + 0.5) * LEGENDRE_FINE
+INTERPOLATION = LEGENDRE_FINE @ (
+    (_ORDERS + 0.5)[:, None] * np.polynomial.legendre.legvander(NODES, N_NODES - 1).T * WEIGHTS
+)
+"""Values at the fine nodes of the polynomial through values at the nodes, shape (32, 20)."""
 
-# Sum of the distances from the pole to the two ends, in half widths: beyond it (Bernstein ellipse rho = 1.7) the
-# moments follow from their continued fraction, within it from the forward recursion, which loses at most
-# rho^N_NODES eps = 1e-11.
-_FAR = 1.7 + 1 / 1.7
-# The continued fraction starts here; its error at l = 0 is rho^-(2 l + 1) < 1e-16.
-_FRACTION_START = 36
+# Sum of the distances from the pole to the two ends, in half widths, of the Bernstein ellipse rho = 1.8: beyond it the
+# fine nodes are good to rho^-(64 - l) in the l-th moment, within it the forward recursion loses rho^N_NODES eps.
+_NEAR = 1.8 + 1 / 1.8
 
 
-def pole_moments(
+def fine_pole_weights(
     lower: Float[Array, "*panels"], upper: Float[Array, "*panels"], s0: Float[Array, ""], g: Float[Array, ""]
-) -> tuple[Float[Array, "l *panels"], Float[Array, "l *panels"]]:
-    """Legendre moments r_l = Re int P_l/(x - z) dx and v_l = int P_l/|x - z|^2 dx over [-1, 1], z = x0 - i gamma.
+) -> tuple[Float[Array, "*panels fine"], Float[Array, "*panels fine"]]:
+    """Weights (Re W, V) at the fine nodes of the integrals over N D and N |D|^2 for polynomials N of degree 19.
+
+    int N D ds = sum_j (Re W_j - i gamma V_j) N(s_j) and int N |D|^2 ds = sum_j V_j N(s_j)/half, with gamma = g/half and
+    half = (upper - lower)/2.
 
     Args:
-        lower, upper: edges of the panels, GeV^2.
+        lower, upper: edges of the panels, GeV^2. As NumPy arrays of one axis they tell how many panels a pole can be
+            near to, which saves the exact moments of all others.
         s0, g: the pole at q2 = s0 - i g, GeV^2, g > 0.
-
-    Returns:
-        r and v, each with the order l = 0 .. 19 on the leading axis; int P_l/(x - z) dx = r_l - i gamma v_l.
     """
     half = (upper - lower) / 2
-    up, um, gamma = (upper - s0) / half, (s0 - lower) / half, g / half
-    far = jnp.hypot(up, gamma) + jnp.hypot(um, gamma) > _FAR
-    # Each branch sees arguments at which it is harmless wherever the other one is taken.
-    near_r, near_v = _moments_near(*(jnp.where(far, 1.0, value) for value in (up, um, gamma)))
-    far_r, far_v = _moments_far(jnp.where(far, (um - up) / 2, 3.0), jnp.where(far, gamma, 1.0))
-    return jnp.where(far, far_r, near_r), jnp.where(far, far_v, near_v)
+    known = isinstance(lower, np.ndarray) and lower.ndim == 1
+    return _weights(_most_near(lower, upper) if known else None, (upper - s0) / half, (s0 - lower) / half, g / half)
 
 
-def _moments_near(up, um, gamma):
-    """Forward recursion; started from (up, um), which keeps all digits when the pole sits on an edge."""
+def _most_near(lower: np.ndarray, upper: np.ndarray) -> int:
+    """How many panels one pole can be near to.
+
+    The ellipses about the panels mirror themselves in the real axis and are convex, so they overlap most on it.
+    """
+    reach = (_NEAR / 2 - 1) * (upper - lower) / 2
+    first, last = lower - reach, upper + reach
+    return max(int(((first <= edge) & (edge <= last)).sum()) for edge in (*first, *last))
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(0,))
+def _weights(most: int | None, up, um, gamma):
+    """Weights from the distances of the pole to the ends of each panel, in half widths; at most `most` are near."""
+    near = _is_near(up, um, gamma)
+    W, V, _ = _far_weights(near, up, um, gamma)
+    return _with_near(_near_weights, (W, V), most, near, up, um, gamma)
+
+
+@_weights.defjvp
+def _weights_jvp(most, primals, tangents):
+    """The derivatives in closed form, or by the differentiated recursion on the near panels alone.
+
+    As arrays that multiply the tangents: what autodiff would keep of each step of the recursion costs three times more.
+    """
+    up, um, gamma = primals
+    near = _is_near(up, um, gamma)
+    W, V, distance = _far_weights(near, up, um, gamma)
+    # With V = w/(d^2 + gamma^2): d/dx0 = -d/dd.
+    slope = 2 * V**2 / FINE_WEIGHTS
+    of_gamma = -gamma[..., None] * slope
+    far = (W, V, distance**2 * slope - V, distance * slope, distance * of_gamma, of_gamma)
+    W, V, W_x, V_x, W_gamma, V_gamma = _with_near(_near_weights_and_slopes, far, most, near, up, um, gamma)
+    x_dot, gamma_dot = (tangents[1] - tangents[0])[..., None] / 2, tangents[2][..., None]
+    return (W, V), (W_x * x_dot + W_gamma * gamma_dot, V_x * x_dot + V_gamma * gamma_dot)
+
+
+def _is_near(up, um, gamma):
+    return jnp.sqrt(up**2 + gamma**2) + jnp.sqrt(um**2 + gamma**2) <= _NEAR
+
+
+def _far_weights(near, up, um, gamma):
+    """Weights and distances to the nodes; harmless values where the panel is near."""
+    distance = FINE_NODES - ((um - up) / 2)[..., None]
+    V = FINE_WEIGHTS / jnp.where(near[..., None], 1.0, distance**2 + gamma[..., None] ** 2)
+    return distance * V, V, distance
+
+
+def _with_near(exact: Callable, far: tuple, most: int | None, near, up, um, gamma):
+    """The arrays `far` with those that `exact` gives on the near panels in their place."""
+    if most is None or most >= near.size:
+        # Each branch sees arguments at which it is harmless wherever the other one is taken.
+        values = exact(*(jnp.where(near, value, 1.0) for value in (up, um, gamma)))
+        return tuple(jnp.where(near[..., None], x, y) for x, y in zip(values, far, strict=True))
+    # The k-th of the near panels, as a mask over the panels.
+    chosen = near & (jnp.cumsum(near) == np.arange(1, most + 1)[:, None])
+    picked = (jnp.where(chosen, value, 0.0).sum(axis=1) for value in (up, um, gamma))
+    values = exact(*(jnp.where(chosen.any(axis=1), value, 1.0) for value in picked))
+    for k in range(most):
+        far = tuple(jnp.where(chosen[k, :, None], x[k], y) for x, y in zip(values, far, strict=True))
+    return far
+
+
+def _near_weights(up, um, gamma):
+    return tuple(jnp.moveaxis(M, 0, -1) @ _MOMENTS_TO_FINE.T for M in _moments(up, um, gamma))
+
+
+def _near_weights_and_slopes(up, um, gamma):
+    """Weights and their derivatives by x0 = (um - up)/2 and by gamma."""
+    zero, one = jnp.zeros_like(up), jnp.ones_like(up)
+    directions = (jnp.stack([-one, zero]), jnp.stack([one, zero]), jnp.stack([zero, one]))
+    at = lambda *direction: jax.jvp(_near_weights, (up, um, gamma), direction)  # noqa: E731
+    (W, V), (dW, dV) = jax.vmap(at, out_axes=(None, 0))(*directions)
+    return W, V, dW[0], dV[0], dW[1], dV[1]
+
+
+def _moments(up, um, gamma):
+    """r_l = Re int P_l/(x - z) dx and v_l = int P_l/|x - z|^2 dx over [-1, 1], z = x0 - i gamma, l on the leading axis.
+
+    By forward recursion; started from (up, um), which keeps all digits when the pole sits on an edge.
+    """
     x0, gamma2 = (um - up) / 2, gamma**2
     r0 = 0.5 * jnp.log((up**2 + gamma2) / (um**2 + gamma2))
     v0 = jnp.arctan2(2 * gamma, gamma2 - up * um) / gamma
@@ -61,39 +147,6 @@ def _moments_near(up, um, gamma):
     return jnp.concatenate([jnp.stack([r0, r1]), r]), jnp.concatenate([jnp.stack([v0, v1]), v])
 
 
-def _moments_far(x0, gamma):
-    """Backward continued fraction of the ratios W_l/W_{l-1}, W_l = r_l - i gamma v_l.
-
-    A complex number is the pair (p, q) meaning p - i gamma q, so that nothing is ever divided by a small gamma.
-    """
-    gamma2 = gamma**2
-
-    def inverse(p, q, numerator):
-        scale = numerator / (p**2 + gamma2 * q**2)
-        return scale * p, -scale * q
-
-    def ratio(after, l):
-        p, q = after
-        current = inverse((2 * l + 1) * x0 - (l + 1) * p, (2 * l + 1) - (l + 1) * q, l)
-        return current, current
-
-    def product(before, factor):
-        (r, v), (p, q) = before, factor
-        current = r * p - gamma2 * v * q, r * q + v * p
-        return current, current
-
-    zero = jnp.zeros_like(x0)
-    (p, q), ratios = jax.lax.scan(ratio, (zero, zero), np.arange(1.0, _FRACTION_START + 1), reverse=True)
-    start = inverse(p - x0, q - 1.0, 2.0)
-    _, rest = jax.lax.scan(product, start, jax.tree.map(lambda h: h[: N_NODES - 1], ratios))
-    return tuple(jnp.concatenate([first[None], others]) for first, others in zip(start, rest, strict=True))
-
-
 def pole_weights(lower, upper, s0, g):
-    """Node weights (Re W, V) of the integrals over N D and N |D|^2.
-
-    int N D ds = sum_k (Re W_k - i gamma V_k) N(s_k) and int N |D|^2 ds = sum_k V_k N(s_k)/half, with gamma = g/half and
-    half = (upper - lower)/2. Arguments as in `pole_moments`; returns two arrays of shape (*panels, 20).
-    """
-    r, v = pole_moments(lower, upper, s0, g)
-    return jnp.moveaxis(r, 0, -1) @ PROJECTION.T, jnp.moveaxis(v, 0, -1) @ PROJECTION.T
+    """Weights (Re W, V) at the 20 nodes, for numerators that are not tabulated; see `fine_pole_weights`."""
+    return tuple(weights @ INTERPOLATION for weights in fine_pole_weights(lower, upper, s0, g))

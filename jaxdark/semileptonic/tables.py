@@ -12,7 +12,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Complex, Float, Int
+from jaxtyping import Array, Complex, Float
 
 from jaxdark.ahead import Ahead
 from jaxdark.inputs import StandardModel
@@ -26,17 +26,28 @@ from jaxdark.semileptonic.amplitudes import (
     sm_coefficients,
 )
 from jaxdark.semileptonic.bins import Panels
-from jaxdark.semileptonic.quadrature import PROJECTION, pole_moments
-from jaxdark.wilson import CONTACT_NAMES, Contact, NewPhysics, Resonance
+from jaxdark.semileptonic.quadrature import INTERPOLATION, fine_pole_weights
+from jaxdark.wilson import CONTACT_NAMES, BsCurrent, Contact, NewPhysics, Resonance
 
 
-def _unit_coefficients(q2: np.ndarray, power: int) -> Coefficients:
+def _unit_coefficients(q2: np.ndarray, power: int, bs_current: BsCurrent) -> Coefficients:
     """Each contact direction, then each resonant one, along a leading axis."""
     units = [{name: np.ones_like(q2)} for name in CONTACT_NAMES]
     flat, steep = q2**power, -(q2 ** (power + 1))
-    units += [{"C9": flat}, {"C10": flat}, {"C10_timelike": flat}, {"C10_timelike": steep}]
+    units += [{"C9": flat}, {"C10": flat}]
+    if bs_current == "conserved":
+        units[-1]["C10_timelike"] = -flat
+    if bs_current == "paper":
+        units.append({"C10_timelike": steep})
     zero = np.zeros_like(q2)
     return Coefficients(*(np.stack([unit.get(name, zero) for unit in units]) for name in Coefficients._fields))
+
+
+def _resonant_weights(resonance: Resonance) -> Float[Array, " r"]:
+    """y: how much of each resonant direction there is, with the longitudinal factor of Sec. 9.3."""
+    k9, k10 = resonance.kappa9, resonance.kappa10
+    y = (k9, k10, k10 / resonance.m_V**2) if resonance.bs_current == "paper" else (k9, k10)
+    return jnp.stack([jnp.asarray(weight, float) for weight in y])
 
 
 def _directions(units: Coefficients, decay: Decay, sm: StandardModel):
@@ -50,52 +61,34 @@ def _directions(units: Coefficients, decay: Decay, sm: StandardModel):
     return constant, jax.tree.map(lambda a: a[n:], shifts)
 
 
-def _resonant_weights(resonance: Resonance) -> Float[Array, " 4"]:
-    """y: how much of each resonant direction there is, with the longitudinal factor of Sec. 9.3."""
-    k9, k10 = resonance.kappa9, resonance.kappa10
-    flat, steep = {"paper": (0.0, k10 / resonance.m_V**2), "without_C_P": (0.0, 0.0), "conserved": (-k10, 0.0)}[
-        resonance.bs_current
-    ]
-    return jnp.stack([jnp.asarray(y, float) for y in (k9, k10, flat, steep)])
-
-
 class _Rows(eqx.Module):
-    """Real Legendre coefficients per panel, contracted with moments and weighted by powers of the couplings.
-
-    Rows that vanish on all panels, most of them, are left out.
+    """Which coupling and which integral the rows of numerators belong to; those that vanish on all panels are left out.
 
     Attributes:
-        coefficients: shape (panels, rows, l).
-        coupling: which weight each row takes.
-        target: 1 where the row belongs to the integral, shape (integrals, rows).
+        coupling: one column of ones and zeros per row, shape (couplings, rows).
+        integral: likewise, shape (rows, integrals).
     """
 
-    coefficients: Float[Array, "panels rows l"]
-    coupling: Int[Array, " rows"]
-    target: Float[Array, "integrals rows"]
+    coupling: Float[Array, "couplings rows"]
+    integral: Float[Array, "rows integrals"]
 
     @classmethod
-    def build(cls, values: np.ndarray) -> "_Rows":
-        """From values of shape (couplings, integrals, panels, l)."""
+    def build(cls, values: np.ndarray) -> tuple["_Rows", Float[np.ndarray, "panels fine rows"]]:
+        """Rows and their numerators, from all of shape (couplings, integrals, panels, fine)."""
         size = np.abs(values).max(axis=(2, 3))
         coupling, integral = np.nonzero(size > 1e-15 * size.max(axis=0))
-        coefficients = np.moveaxis(values[coupling, integral], 1, 0)
-        return cls(coefficients, coupling, (np.arange(values.shape[1])[:, None] == integral).astype(float))
-
-    def __call__(self, moments: Float[Array, "l panels"], weights: Float[Array, " couplings"]):
-        """Contribution to each integral on each panel, shape (integrals, panels)."""
-        rows = jnp.einsum("prl,lp->rp", self.coefficients, moments)
-        return self.target @ (weights[self.coupling][:, None] * rows)
+        one = [np.eye(n)[chosen] for n, chosen in zip(size.shape, (coupling, integral), strict=True)]
+        return cls(one[0].T, one[1]), np.moveaxis(values[coupling, integral], 0, -1)
 
 
 class RateTables:
-    """Integrals over the bins as a function of new physics; one set of tables per power of q2 in the resonance.
+    """Integrals over the bins as a function of new physics; one set of tables per kind of resonance.
 
-    A set is built when the first resonance of its power turns up, also while JAX traces something else.
+    A set is built when the first resonance of its kind turns up, also while JAX traces something else.
     """
 
-    def __init__(self, of_power: Callable[[int], "_Tables"]):
-        self._of_power = cache(of_power)
+    def __init__(self, of_kind: Callable[[int, BsCurrent], "_Tables"]):
+        self._of_kind = cache(of_kind)
 
     @classmethod
     def build(
@@ -109,35 +102,39 @@ class RateTables:
             matrix: combinations, shape (integrals, J_i).
             sm: the inputs.
         """
-        return cls(lambda power: _Tables.build(decay_of, panels, matrix, sm, power))
+        return cls(lambda power, bs_current: _Tables.build(decay_of, panels, matrix, sm, power, bs_current))
 
     def __call__(self, new_physics: NewPhysics) -> Float[Array, "integrals bins"]:
         """Integrals over the bins, GeV."""
         resonance = new_physics.resonance
-        return self._of_power(1 if resonance is None else resonance.power)(new_physics)
+        kind = (1, "paper") if resonance is None else (resonance.power, resonance.bs_current)
+        return self._of_kind(*kind)(new_physics)
 
 
 class _Tables(eqx.Module):
-    """Integrals of the constant forms per bin and Legendre coefficients of the resonant ones per panel.
+    """Integrals of the constant forms per bin and numerators of the resonant ones per panel.
 
-    The rows of `real`, `imaginary` and `quadratic` serve the Standard Model and the resonance; `linear` holds the
+    The numerators serve the Standard Model and the resonance: `of_W` those that the real part of the propagator
+    multiplies, `of_V` those of the imaginary part and of the square, one after the other. `linear` holds the
     interference of the resonance with each contact term, which most models do not have.
     """
 
     plain: Complex[Array, "c c integrals bins"]
-    linear: Complex[Array, "r c integrals panels l"]
+    linear: Complex[Array, "r c integrals panels fine"]
     real: _Rows
     imaginary: _Rows
     quadratic: _Rows
+    of_W: Float[Array, "panels fine rows"]
+    of_V: Float[Array, "panels fine rows"]
     lower: Float[Array, " panels"]
     upper: Float[Array, " panels"]
     owner: Float[Array, "bins panels"]
 
     @classmethod
-    def build(cls, decay_of, panels: Panels, matrix: np.ndarray, sm: StandardModel, power: int) -> "_Tables":
-        """Arguments of `RateTables`, and the power of q2 in the numerator of the resonance."""
+    def build(cls, decay_of, panels: Panels, matrix: np.ndarray, sm: StandardModel, power: int, bs_current: BsCurrent):
+        """Arguments of `RateTables`, the power of q2 in the numerator of the resonance and its longitudinal part."""
 
-        units = _unit_coefficients(panels.nodes, power)
+        units = _unit_coefficients(panels.nodes, power, bs_current)
 
         def forms(sm):
             decay = decay_of(sm)
@@ -154,14 +151,20 @@ class _Tables(eqx.Module):
         # Electrons feel no new physics: their panels carry no resonant rows.
         muon = muon > 0
         linear, quadratic = (
-            np.einsum("kl,abpkn->abnpl", PROJECTION, part[:, :, muon], optimize=True) for part in (linear, quadratic)
+            np.einsum("jk,abpkn->abnpj", INTERPOLATION, part[:, :, muon], optimize=True) for part in (linear, quadratic)
         )
+        half = (panels.upper - panels.lower)[muon] / 2
+        real, of_W = _Rows.build(linear[:, 0].real)
+        imaginary, absorptive = _Rows.build(linear[:, 0].imag)
+        square, squared = _Rows.build(_symmetric(quadratic) / half[:, None])
         return cls(
             plain=np.einsum("ip,pk,abpkn->abni", panels.owner, panels.weights, plain, optimize=True),
             linear=linear[:, 1:],
-            real=_Rows.build(linear[:, 0].real),
-            imaginary=_Rows.build(linear[:, 0].imag),
-            quadratic=_Rows.build(_symmetric(quadratic)),
+            real=real,
+            imaginary=imaginary,
+            quadratic=square,
+            of_W=np.ascontiguousarray(2 * of_W),
+            of_V=np.concatenate([2 * absorptive, squared], axis=-1),
             lower=panels.lower[muon],
             upper=panels.upper[muon],
             owner=panels.owner[:, muon],
@@ -175,16 +178,21 @@ class _Tables(eqx.Module):
         if new_physics.resonance is None:
             return total
         s0, g = new_physics.resonance.pole
-        r, v = pole_moments(self.lower, self.upper, s0, g)
-        half = (self.upper - self.lower) / 2
+        W, V = fine_pole_weights(self.lower, self.upper, s0, g)
+        gamma = (g / ((self.upper - self.lower) / 2))[:, None]
+        # The weights first: what is mapped over points then lies in memory as the product wants it.
+        on_W, on_V = (jnp.einsum("pj,pjr->pr", *pair) for pair in ((W, self.of_W), (V, self.of_V)))
+        absorptive = self.imaginary.coupling.shape[1]
+        on_panels = jnp.concatenate([on_W, gamma * on_V[:, :absorptive], on_V[:, absorptive:]], axis=1)
         y = _resonant_weights(new_physics.resonance)
-        linear = self.real(r, y) + self.imaginary(g / half * v, y)
+        products = jnp.stack([y[a] * y[b] for a, b in zip(*np.triu_indices(len(y)), strict=True)])
+        rows = ((self.real, y), (self.imaginary, y), (self.quadratic, products))
+        couplings = jnp.concatenate([weights @ row.coupling for row, weights in rows])
+        resonant = (couplings * on_panels) @ np.concatenate([row.integral for row, _ in rows])
         if n > 1:
-            N1 = jnp.einsum("a,b,abnpl->npl", y, jnp.conj(x[1:]), self.linear)
-            linear += jnp.einsum("npl,lp->np", N1.real, r) + g / half * jnp.einsum("npl,lp->np", N1.imag, v)
-        upper_triangle = np.triu_indices(len(y))
-        quadratic = self.quadratic(v / half, (y[:, None] * y)[upper_triangle])
-        return total + (2 * linear + quadratic) @ self.owner.T
+            N1 = jnp.einsum("a,b,abnpj->npj", y, jnp.conj(x[1:]), self.linear)
+            resonant += 2 * jnp.sum(W * N1.real + gamma * V * N1.imag, axis=-1).T
+        return total + (self.owner @ resonant).T
 
 
 def _symmetric(quadratic: np.ndarray) -> np.ndarray:

@@ -10,7 +10,7 @@ from jaxdark.inputs import load_inputs
 from jaxdark.semileptonic import amplitudes, form_factors, leptonic, neutrinos, nonlocal_terms, observables
 from jaxdark.semileptonic.bins import amplitude_at, rates
 from jaxdark.semileptonic.kinematics import CHANNELS
-from jaxdark.semileptonic.quadrature import pole_moments
+from jaxdark.semileptonic.quadrature import LEGENDRE_FINE, fine_pole_weights
 from jaxdark.wilson import Contact, NewPhysics, Resonance
 
 POINTS = yaml.safe_load((Path(__file__).parents[1] / "checkpoints" / "semileptonic.yaml").read_text())["checkpoints"]
@@ -50,8 +50,8 @@ def value(quantity, args, sm):
         )
 
     def moment():
-        half = lambda pair: np.array([pair[0][args["l"]], pair[1][args["l"]]])  # noqa: E731
-        return half(pole_moments(args["a"], args["b"], args["s0"], args["g"]))
+        weights = fine_pole_weights(*(np.array(args[name]) for name in ("a", "b", "s0", "g")))
+        return np.array([part @ LEGENDRE_FINE[:, args["l"]] for part in weights])
 
     return {
         "ff_BK": lambda: getattr(form_factors.pseudoscalar_form_factors(q2, sm.B_to_K), FF_NAMES[args["ff"]]),

@@ -11,14 +11,26 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mpmath.calculus.quadrature import GaussLegendre
 
-from jaxdark.semileptonic.quadrature import _FAR, N_NODES, NODES, pole_moments, pole_weights
+from jaxdark.semileptonic.quadrature import (
+    _NEAR,
+    LEGENDRE_FINE,
+    N_NODES,
+    NODES,
+    _most_near,
+    fine_pole_weights,
+    pole_weights,
+)
 
 # ---- Moments ----
 
 PANELS = ((1.1, 6.0), (4.0, 6.0), (0.044656, 0.046655), (0.204655, 0.6), (15.0, 17.0), (2.5, 2.501))
 WIDTHS = (1e-9, 1e-6, 1e-3, 0.03, 0.3, 1.0)
 
-moments = jax.jit(pole_moments)
+
+@jax.jit
+def moments(lower, upper, s0, g):
+    """Legendre moments r_l and v_l, which the weights are to integrate exactly, l on the leading axis."""
+    return [jnp.moveaxis(weights @ LEGENDRE_FINE, -1, 0) for weights in fine_pole_weights(lower, upper, s0, g)]
 
 
 def exact_moments(a, b, s0, g):
@@ -79,6 +91,28 @@ def test_panels_side_by_side_equal_single_ones():
     for i, panel in enumerate(PANELS):
         alone = moments(*panel, 2.5, 1e-4)
         np.testing.assert_allclose([part[:, i] for part in together], alone, rtol=1e-14, atol=1e-14)
+
+
+# Wide panels beside narrow ones, overlapping ones and equal ones, as the bins of several channels have.
+TILES = (*zip(np.geomspace(0.045, 6.0, 12)[:-1], np.geomspace(0.045, 6.0, 12)[1:], strict=True), (1.1, 6.0), (1.1, 6.0))
+
+
+@given(st.floats(0.02, 8.0), st.floats(-9.0, 0.0))
+def test_known_panels_choose_the_near_ones(s0, log_width):
+    """Panels known ahead take the exact moments of few, each other one its own; rounding grows like 1.8^19 in both."""
+    lower, upper = np.array(TILES).T
+    g = s0 * 10**log_width
+    for known, alone in zip(_of_tiles(s0, g), moments(jnp.array(lower), jnp.array(upper), s0, g), strict=True):
+        assert np.all(np.abs(known - alone) <= 2e-11 * np.abs(alone).max(axis=0))
+
+
+@jax.jit
+def _of_tiles(s0, g):
+    return [jnp.moveaxis(weights @ LEGENDRE_FINE, -1, 0) for weights in fine_pole_weights(*np.array(TILES).T, s0, g)]
+
+
+def test_fewer_panels_are_near_than_there_are():
+    assert 3 <= _most_near(*np.array(TILES).T) < len(TILES)
 
 
 # ---- Integrals of a smooth numerator over one bin ----
@@ -172,7 +206,7 @@ def test_integrals_and_gradients_with_a_pole_just_outside(x0, width):
 @pytest.mark.parametrize("angle", [1e-3, 0.1, 0.7, 1.3, np.pi / 2, 2.0, 3.0, np.pi - 1e-3])
 def test_nothing_jumps_where_the_rule_changes(angle):
     """On both sides of the ellipse of distances about the panel, 1e-13 apart."""
-    half, major = (BIN[1] - BIN[0]) / 2, _FAR / 2
+    half, major = (BIN[1] - BIN[0]) / 2, _NEAR / 2
     minor = np.sqrt(major**2 - 1)
     inner, outer = (
         (BIN[0] + half + half * major * stretch * np.cos(angle), half * minor * stretch * np.sin(angle))
