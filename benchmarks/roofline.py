@@ -30,16 +30,15 @@ of the copy may exceed 1.
 def by_hand(like, table_bytes: int) -> float:
     """Operations of the value from the sizes of its parts: the one function to change with the kernel.
 
-    The recursions of `pole_moments` run on every panel of muons, both branches of them; each entry of a table meets one
-    moment; the whitening matrix is dense; a row costs a ratio and the quintic of its residual.
+    Each entry of a table meets one weight or one residual, the whitening matrix included; every panel of muons has two
+    weights at each fine node; a row costs a ratio and the quintic of its residual. The exact moments of the near panels,
+    one or two of them, are left out.
     """
-    from jaxdark.semileptonic.quadrature import N_NODES
+    from jaxdark.semileptonic.quadrature import FINE_NODES
 
-    near, fraction, product, fraction_steps = 10, 11, 7, 36
     panels = sum(len(spin.panels.lower) for spin in like.predictor._spins)
-    moments = panels * (N_NODES * (near + product) + fraction_steps * fraction)
-    rows = len(like.data)
-    return moments + 2 * table_bytes / 8 + 20 * rows
+    weights = 8 * panels * len(FINE_NODES)
+    return weights + 2 * table_bytes / 8 + 20 * len(like.data)
 
 
 def work(threads: int, quick: bool) -> list[Record]:
