@@ -1,0 +1,123 @@
+"""jaxdark beside other codes and samplers, in one run: python benchmarks/peers.py --out benchmarks/RESULTS.md
+
+Each job runs in a process of its own that is kept on the stated number of cores. What is not installed becomes a row
+that says so: pip install ".[bench,flavio]" eoshep brings everything, or --eos-python names an interpreter that has EOS.
+"""
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+
+from measure import Record, child, publish, table, use_cores
+
+LIKELIHOOD = ["code", "what", "how", "threads", "points/s", "us/point", "ratio", "before s", "note"]
+SAMPLERS = [
+    *("sampler", "threads", "prepare s", "compile s", "sample s", "draws", "ESS", "R-hat"),
+    *("ESS/s", "ESS/s prepared", "ESS/s with fit", "ESS/s all", "ratio", "values/ESS", "gradients/ESS", "note"),
+]
+LIKELIHOOD_WORDS = """
+Points per second of the log-likelihood of data set paper2020 (120 rows). "ratio": points/s over that of jaxdark's best
+value on one core for the same model. "before s": tables, compilation and the first call. flavio and EOS compute the
+predictions alone, with their own inputs; the note says how far those are from ours.
+"""
+SAMPLER_WORDS = """
+One posterior: split dark sector, high region, paper2020. ESS: smallest bulk effective size of a parameter; of weighted
+points that of the weights. "ESS/s": after compilation and preparation; "prepared": preparation counted; "with fit": the
+best fit, which fixes the theory covariance and which all need, counted too; "all": and compilation. "ratio": of "ESS/s
+prepared" to that of jaxdark's NUTS on as many cores.
+"""
+# Job and cores.
+JOBS = [
+    ("jaxdark", 1),
+    ("jaxdark", 2),
+    ("surrogate", 1),
+    ("surrogate", 2),
+    ("flavio", 1),
+    ("eos", 1),
+    ("gpu", 1),
+    ("samplers", 1),
+    ("samplers", 2),
+]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, help="Markdown file whose sections are replaced; JSON goes beside it")
+    parser.add_argument("--quick", action="store_true", help="sizes that only show that everything runs")
+    parser.add_argument("--jobs", help="some of them, such as surrogate,eos")
+    parser.add_argument("--eos-python", default=sys.executable, help="interpreter that has eoshep")
+    parser.add_argument("--job", nargs=2, metavar=("NAME", "THREADS"), help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.job:
+        name, threads = options.job
+        print(json.dumps(run_job(name, int(threads), options), default=float))
+        return
+    wanted = options.jobs.split(",") if options.jobs else [name for name, _ in JOBS]
+    rows = [row for name, threads in JOBS if name in wanted for row in in_child(name, threads, options)]
+    publish(options.out, "Other codes and samplers", report(rows), rows)
+
+
+def in_child(name: str, threads: int, options: argparse.Namespace) -> list[Record]:
+    """Rows of a job, run on so many cores; a job that fails is a row that says why."""
+    command = [sys.executable, __file__, "--job", name, str(threads), "--eos-python", options.eos_python]
+    numbers = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), str(threads))
+    # the CPU's rows are the CPU's, also where there is a GPU
+    backend = {} if name == "gpu" else {"JAX_PLATFORMS": "cpu"}
+    print(f"{name} on {threads} core(s) ...", file=sys.stderr, flush=True)
+    done = child([*command, *(["--quick"] if options.quick else [])], env={**os.environ, **numbers, **backend})
+    if done.code:
+        found = [{"code": name, "sampler": name, "note": f"failed: {done.stderr.strip().splitlines()[-1]}"}]
+    else:
+        found = json.loads(done.stdout.splitlines()[-1])
+    return [{"job": name, "threads": threads, "peak MiB": round(done.peak_MiB)} | row for row in found]
+
+
+def run_job(name: str, threads: int, options: argparse.Namespace) -> list[Record]:
+    """Rows of a job in this process."""
+    use_cores(threads)
+    # imported only now: thread pools are made for the cores a process has when it starts them
+    from peer_codes import predictors, samplers
+
+    if name == "eos":
+        return predictors.eos_rows(threads, options.quick, options.eos_python)
+    if name == "flavio":
+        return predictors.flavio_rows(threads, options.quick, sys.executable)
+    jobs = {
+        "jaxdark": predictors.jaxdark_rows,
+        "surrogate": predictors.surrogate_rows,
+        "gpu": predictors.gpu_rows,
+        "samplers": samplers.sampler_rows,
+    }
+    return jobs[name](threads, options.quick)
+
+
+def report(rows: list[Record]) -> str:
+    """The tables."""
+    parts = [LIKELIHOOD_WORDS]
+    predictors = [row for row in rows if row["job"] != "samplers"]
+    for model in dict.fromkeys(row.get("model", "no result") for row in predictors):
+        own = [row for row in predictors if row.get("model", "no result") == model]
+        best = [
+            row["points/s"]
+            for row in own
+            if row["code"] == "jaxdark" and row["threads"] == 1 and row["what"] == "value"
+        ]
+        for row in own:
+            if "points/s" in row:
+                row["us/point"] = 1e6 / row["points/s"]
+                row["ratio"] = row["points/s"] / max(best) if best else None
+        parts += [f"## {model}\n", table(LIKELIHOOD, own)]
+    sampled = [row for row in rows if row["job"] == "samplers"]
+    ours = {row["threads"]: row["ESS/s prepared"] for row in sampled if "NUTS in learned" in row["sampler"]}
+    for row in sampled:
+        if "ESS/s prepared" in row and row["threads"] in ours:
+            row["ratio"] = row["ESS/s prepared"] / ours[row["threads"]]
+    if sampled:
+        parts += ["## Samplers\n", SAMPLER_WORDS.lstrip(), table(SAMPLERS, sampled)]
+    return "\n".join(parts)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,97 @@
+"""Speed of what users wait for: a scan, the best fit, chains by effective samples, importance sampling."""
+
+import time
+
+import numpy as np
+import pytest
+
+import jaxdark as jd
+from jaxdark.inference.best_fit import BestFit, at_best_fit
+from jaxdark.inference.coordinates import Coordinates, log_density
+from jaxdark.inference.diagnostics import summarised
+from jaxdark.inference.importance import batched, sample_prior
+from jaxdark.inference.nuts import NutsSettings, dispersed_starts, run_nuts
+from jaxdark.inference.transport import Round, learned_transport
+
+QUICK_MAP = {"n_prior": 2**10, "exploration": Round(5, 2**8), "refinement": (Round(5, 2**8),)}
+
+
+@pytest.mark.parametrize("outputs", [("log_likelihood",), ("constraints",)], ids=lambda names: names[0])
+def test_scan(measured, marginalised, tmp_path_factory, quick, outputs):
+    pytest.importorskip("zarr")
+    n = 2**10 if quick else 2**15
+    scan = lambda: jd.scan(  # noqa: E731
+        marginalised, sobol=n, region="high", outputs=outputs, out=tmp_path_factory.mktemp("scan") / "scan.zarr"
+    )
+    start = time.perf_counter()
+    scan()
+    # every scan compiles its programs anew: that is part of what a user waits for
+    measured(scan, rounds=1, warmup=0, points=n, first_s=round(time.perf_counter() - start, 2))
+
+
+def test_best_fit(measured, marginalised, prior, quick):
+    """One search; `jaxdark fit` makes three, with the theory covariance at the last one's result."""
+    search = BestFit(marginalised, prior, starts=8 if quick else 256, points=2**10 if quick else 2**16)
+    start = time.perf_counter()
+    minima = search(marginalised.whitening)
+    first = time.perf_counter() - start
+    measured(
+        lambda: search(marginalised.whitening),
+        rounds=1 if quick else 3,
+        warmup=0,
+        first_s=round(first, 2),
+        starts=len(minima.chi2),
+        steps_per_start=float(np.mean(minima.steps)),
+    )
+
+
+@pytest.fixture(scope="module")
+def prepared(marginalised, prior, quick):
+    """Fit, map learned there, and the seconds both took with compilation."""
+    start = time.perf_counter()
+    fit = at_best_fit(marginalised, prior, starts=8 if quick else 64)
+    learned = learned_transport(fit.values, len(prior.names), seed=0, **(QUICK_MAP if quick else {}))
+    return fit, learned, time.perf_counter() - start
+
+
+@pytest.mark.parametrize("chains", [2, 4, 8])
+def test_nuts(measured, benchmark, marginalised, prior, prepared, quick, chains):
+    """Draws after compilation; effective samples are those of the worst parameter, over all chains."""
+    if quick and chains > 2:
+        pytest.skip("--quick")
+    fit, learned, seconds = prepared
+    coordinates = Coordinates.build(marginalised, fit, prior, learned.transport)
+    starts = dispersed_starts(learned.sample, learned.transport, chains, seed=0)
+    settings = NutsSettings(warmup=100, draws=100 if quick else 2000)
+    args = coordinates, float(learned.sample.log_likelihood.max())
+    runs = []
+    measured(
+        lambda: runs.append(run_nuts(log_density, starts, args, seed=0, settings=settings)),
+        rounds=1,
+        warmup=0,
+        prepared_s=round(seconds, 1),
+    )
+    run = runs[0]
+    z = run.draws.z
+    flat = batched(lambda c, z: c.vector(z)[0], batch=64)(coordinates, z.reshape(-1, z.shape[-1]))
+    values = flat.reshape(z.shape)
+    ess = min(
+        entry["ess_bulk"] for entry in summarised({n: values[..., i] for i, n in enumerate(prior.names)}).values()
+    )
+    sampling = run.seconds["warmup"] + run.seconds["sample"]
+    benchmark.extra_info |= {
+        "compile_s": round(run.seconds["compile"], 2),
+        "worst_ess": round(ess),
+        "ess_per_s": round(ess / sampling, 1),
+        # without a force the density is never differentiated: every leapfrog step costs its value alone
+        "gradients_per_ess": round(float(run.draws.num_steps.sum()) / ess, 2) if settings.force_limit else 0.0,
+        "values_per_ess": round(float(run.draws.num_steps.sum()) / ess, 2),
+    }
+
+
+def test_importance(measured, benchmark, prior, prepared, quick):
+    """Points of the prior weighted by the likelihood."""
+    n = 2**10 if quick else 2**18
+    found = []
+    measured(lambda: found.append(sample_prior(prepared[0].values, len(prior.names), n=n, seed=0)), rounds=1, points=n)
+    benchmark.extra_info["ess"] = round(found[0].ess, 1)
