@@ -31,8 +31,8 @@ def by_hand(like, table_bytes: int) -> float:
     """Operations of the value from the sizes of its parts: the one function to change with the kernel.
 
     Each entry of a table meets one weight or one residual, the whitening matrix included; every panel of muons has two
-    weights at each fine node; a row costs a ratio and the quintic of its residual. The exact moments of the near panels,
-    one or two of them, are left out.
+    weights at each fine node; a row costs a ratio and the quintic of its residual. The exact moments of the near
+    panels, one or two of them, are left out.
     """
     from jaxdark.semileptonic.quadrature import FINE_NODES
 

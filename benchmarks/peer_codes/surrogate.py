@@ -11,21 +11,27 @@ import jax
 import numpy as np
 
 import jaxdark as jd
-from jaxdark.semileptonic.amplitudes import decay_at
+from jaxdark.semileptonic.amplitudes import J_NAMES, decay_at
 from jaxdark.semileptonic.bins import integrated_rates, make_panels
 from jaxdark.semileptonic.kinematics import CHANNELS
-from jaxdark.semileptonic.observables import INTEGRAL_MATRIX, INTEGRALS
 
+# What is made of the J_i beside them.
+COMBINATIONS = {
+    "rate": {"1s": 1.5, "1c": 0.75, "2s": -0.5, "2c": -0.25},
+    "AFB": {"6s": -0.75, "6c": -0.375},
+    "minus 2c": {"2c": -1.0},
+}
 # Observable: the integral above, its factor, and what it is divided by.
 RATIOS = {
-    "FL": ("minus_J2c", 1.0, "rate"),
-    "AFB": ("AFB_numerator", 1.0, "rate"),
-    **{f"S{i}": (f"J{i}", sign, "rate") for i, sign in zip("345789", (1, -1, 1, -1, 1, -1), strict=True)},
-    "P1": ("J3", 0.5, "J2s"),
-    "P2": ("J6s", -0.125, "J2s"),
-    "P3": ("J9", 0.25, "J2s"),
+    "FL": ("minus 2c", 1.0, "rate"),
+    "AFB": ("AFB", 1.0, "rate"),
+    **{f"S{i}": (i, sign, "rate") for i, sign in zip("345789", (1, -1, 1, -1, 1, -1), strict=True)},
+    "P1": ("3", 0.5, "2s"),
+    "P2": ("6s", -0.125, "2s"),
+    "P3": ("9", 0.25, "2s"),
 }
-ROOTS = {"P4p": ("J4", -0.5), "P5p": ("J5", 0.5), "P6p": ("J7", -0.5), "P8p": ("J8", 0.5)}
+# The same for what is divided by the root of J_2s times -J_2c.
+ROOTS = {"P4p": ("4", -0.5), "P5p": ("5", 0.5), "P6p": ("7", -0.5), "P8p": ("8", 0.5)}
 STEMS = {"B+->K+ll": "B+->K+", "B0->K*0ll": "B0->K*0", "B+->K*+ll": "B0->K*0"}
 _FIT_POINTS = np.array([(0, 0), (1, 0), (-1, 0), (0, 1), (0, -1), (1, 1)], float)
 
@@ -55,15 +61,15 @@ def bin_integrals(rows, sm) -> dict[tuple[str, tuple[float, float]], dict[str, n
         channel = CHANNELS[process]
         panels = make_panels(list(edges), channel, sm)
         decay = decay_at(panels.nodes, channel, sm)
-        matrix, names = (INTEGRAL_MATRIX, INTEGRALS) if channel.spin else (np.ones((1, 1)), ("rate",))
-        flat = _coefficients(
-            lambda physics, decay=decay, panels=panels, matrix=matrix: (
-                integrated_rates(physics, decay, panels, sm) @ matrix.T
-            ).ravel()
-        )
-        for q2, of_bin in zip(edges, flat.reshape(len(edges), len(names), 6), strict=True):
-            found[process, q2] = dict(zip(names, of_bin, strict=True))
+        flat = _coefficients(lambda p, d=decay, panels=panels: integrated_rates(p, d, panels, sm).ravel())
+        for q2, J in zip(edges, flat.reshape(len(edges), -1, 6), strict=True):
+            found[process, q2] = _named(J) if channel.spin else {"rate": J[0]}
     return found
+
+
+def _named(J: np.ndarray) -> dict[str, np.ndarray]:
+    known = dict(zip(J_NAMES, J, strict=True))
+    return known | {name: sum(f * known[i] for i, f in parts.items()) for name, parts in COMBINATIONS.items()}
 
 
 class Surrogate:
@@ -105,7 +111,7 @@ class Surrogate:
             parts = factor * I[above], I[below]
         else:
             above, factor = ROOTS[row.observable]
-            parts = factor * I[above], I["J2s"], I["minus_J2c"]
+            parts = factor * I[above], I["2s"], I["minus 2c"]
         return parts if row.process.endswith("mumu") else (_constant(parts),)
 
     def __call__(self, points: np.ndarray) -> np.ndarray:
