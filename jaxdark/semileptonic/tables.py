@@ -12,7 +12,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Complex, Float
+from jaxtyping import Array, Complex, Float, Inexact
 
 from jaxdark.ahead import Ahead
 from jaxdark.inputs import StandardModel
@@ -172,9 +172,8 @@ class _Tables(eqx.Module):
 
     def __call__(self, new_physics: NewPhysics) -> Float[Array, "integrals bins"]:
         """Integrals over the bins."""
-        x = _contact_weights(new_physics.contact)
-        n = len(x)
-        total = jnp.einsum("a,b,abni->ni", x, jnp.conj(x), self.plain[:n, :n]).real
+        present, x = _contact_weights(new_physics.contact)
+        total = self._smooth(present, x)
         if new_physics.resonance is None:
             return total
         s0, g = new_physics.resonance.pole
@@ -189,20 +188,29 @@ class _Tables(eqx.Module):
         rows = ((self.real, y), (self.imaginary, y), (self.quadratic, products))
         couplings = jnp.concatenate([weights @ row.coupling for row, weights in rows])
         resonant = (couplings * on_panels) @ np.concatenate([row.integral for row, _ in rows])
-        if n > 1:
-            N1 = jnp.einsum("a,b,abnpj->npj", y, jnp.conj(x[1:]), self.linear)
+        if len(x) > 1:
+            N1 = jnp.einsum("a,b,abnpj->npj", y, jnp.conj(x[1:]), self.linear[:, present[1:] - 1])
             resonant += 2 * jnp.sum(W * N1.real + gamma * V * N1.imag, axis=-1).T
         return total + (self.owner @ resonant).T
+
+    def _smooth(self, present: np.ndarray, x: Inexact[Array, " c"]) -> Float[Array, "integrals bins"]:
+        """The part without the resonance."""
+        plain = self.plain[np.ix_(present, present)]
+        if jnp.iscomplexobj(x):
+            return jnp.einsum("a,b,abni->ni", x, jnp.conj(x), plain).real
+        pairs = list(zip(*np.triu_indices(len(x)), strict=True))
+        return jnp.tensordot(jnp.stack([x[a] * x[b] for a, b in pairs]), _symmetric(plain.real), 1)
 
 
 def _symmetric(quadratic: np.ndarray) -> np.ndarray:
     """The upper triangle of a symmetric form (r, r, ...) with the off-diagonal entries doubled."""
     a, b = np.triu_indices(len(quadratic))
-    return quadratic[a, b] * np.where(a == b, 1, 2)[:, None, None, None]
+    return quadratic[a, b] * np.where(a == b, 1, 2).reshape(-1, *[1] * (quadratic.ndim - 2))
 
 
-def _contact_weights(contact: Contact | None):
-    one = jnp.ones(1)
-    if contact is None:
-        return one
-    return jnp.concatenate([one, jnp.stack([jnp.asarray(getattr(contact, name)) for name in CONTACT_NAMES])])
+def _contact_weights(contact: Contact | None) -> tuple[np.ndarray, Inexact[Array, " c"]]:
+    """Which of [1, contact terms] there are, and their values; a number 0 is no term."""
+    values = {} if contact is None else {name: getattr(contact, name) for name in CONTACT_NAMES}
+    given = {k: v for k, v in enumerate(values.values(), 1) if not (isinstance(v, int | float) and v == 0)}
+    dtype = jnp.result_type(float, *given.values())
+    return np.array([0, *given]), jnp.stack([jnp.asarray(value, dtype) for value in (1.0, *given.values())])
