@@ -13,9 +13,9 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from jaxdark.constraints.belle2_likelihood import Expansions
-from jaxdark.constraints.invisible import rates_of_the_searches
+from jaxdark.constraints.invisible import InvisibleBR, rates_of_the_searches
 from jaxdark.constraints.invisible_histogram import br_k_invisible_histogram
-from jaxdark.constraints.verdict import Constraint, Verdict, interval
+from jaxdark.constraints.verdict import Constraint, OfShared, Verdict, interval
 from jaxdark.dark.model import SplitDarkSector
 from jaxdark.inputs import StandardModel
 from jaxdark.semileptonic.neutrinos import br_k_nunu, br_k_nunu_bins
@@ -76,7 +76,11 @@ def belle2(model: SplitDarkSector, sm: StandardModel) -> Verdict:
         model: the dark-sector point.
         sm: Standard Model inputs.
     """
-    br = br_k_nunu(sm) + rates_of_the_searches(model, sm).total
+    return _measured(rates_of_the_searches(model, sm), model, sm)
+
+
+def _measured(rates: InvisibleBR, model: SplitDarkSector, sm: StandardModel) -> Verdict:
+    br = br_k_nunu(sm) + rates.total
     found = strength(expected_signal(model, sm))
     return interval(br, (found.value - 2 * found.error) * br, (found.value + 2 * found.error) * br)
 
@@ -84,4 +88,5 @@ def belle2(model: SplitDarkSector, sm: StandardModel) -> Verdict:
 def constraints() -> tuple[Constraint, ...]:
     """The verdict, which does not count: the SM itself is outside of it."""
     reference = "Belle II, arXiv:2311.14647, likelihood of arXiv:2507.12393"
-    return (Constraint("belle2_2023", belle2, reference, 0.9545, of=SplitDarkSector, counts=False),)
+    verdict = OfShared(rates_of_the_searches, _measured)
+    return (Constraint("belle2_2023", verdict, reference, 0.9545, of=SplitDarkSector, counts=False),)

@@ -12,9 +12,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from jaxdark.constraints.invisible_quadrature import Place, Ranges, integrals
+from jaxdark.constraints.invisible_quadrature import Place, Ranges, integrals, root
 from jaxdark.constraints.invisible_running import integrals_running
-from jaxdark.constraints.verdict import Constraint, Verdict, bare, upper_limit
+from jaxdark.constraints.verdict import Constraint, OfShared, Verdict, bare, upper_limit
 from jaxdark.dark.couplings import g_tilde
 from jaxdark.dark.mediator import width_running, width_total
 from jaxdark.dark.model import SplitDarkSector
@@ -128,7 +128,7 @@ def _chi_integrals(m, model: SplitDarkSector, sm: StandardModel, ranges: Ranges,
     place = Place(m, released, model.m_V)
 
     def numerator(s, above, below):
-        return jnp.sqrt(s) * (s + 2 * m**2) * kv_shape_smooth(s, below, sm)
+        return root(s) * (s + 2 * m**2) * kv_shape_smooth(s, below, sm)
 
     def m_gamma_running(s):
         running = jnp.vectorize(lambda x: width_running(x, model, sm))(s)
@@ -144,14 +144,14 @@ def _chi_integrals(m, model: SplitDarkSector, sm: StandardModel, ranges: Ranges,
 
 def kv_shape(s, below, sm: StandardModel):
     """Eq. (21) without g_tilde^2 s, GeV^3; below = (M_B - M_K)^2 - s. Real or complex."""
-    return jnp.sqrt(below) * kv_shape_smooth(s, below, sm)
+    return root(below) * kv_shape_smooth(s, below, sm)
 
 
 def kv_shape_smooth(s, below, sm: StandardModel):
     """`kv_shape` without the root of below, GeV^2: what is analytic at the end of the range."""
     f_plus = pseudoscalar_form_factors(s, sm.B_to_K).plus
     further = (sm.m_Bp + sm.m_Kp) ** 2 - s
-    return f_plus**2 * below * further * jnp.sqrt(further) / (64 * jnp.pi * sm.m_Bp**3)
+    return f_plus**2 * below * further * root(further) / (64 * jnp.pi * sm.m_Bp**3)
 
 
 def m_gamma(model: SplitDarkSector, sm: StandardModel):
@@ -217,8 +217,12 @@ def babar_hadronic(model: SplitDarkSector, sm: StandardModel, scale: float = 1.0
         sm: Standard Model inputs.
         scale: factor on the limits; those of the proxy are uncertain by 1.6 either way.
     """
+    return _strongest_s_B(rates_of_the_searches(model, sm), scale)
+
+
+def _strongest_s_B(rates: InvisibleBR, scale: float) -> Verdict:
     place = np.array([shown_bins().index(edges) for edges in babar_bin_limits().s_B])
-    values, limits = rates_of_the_searches(model, sm).s_B[place], scale * babar_bin_limits().limit
+    values, limits = rates.s_B[place], scale * babar_bin_limits().limit
     strongest = jnp.argmax(values / limits)
     return upper_limit(values[strongest], jnp.asarray(limits)[strongest])
 
@@ -235,57 +239,57 @@ def constraints(babar_scale: float = 1.0) -> tuple[Constraint, ...]:
     """
     semileptonic, bins = _data("babar_semileptonic_2010"), babar_bin_limits()
 
-    def total(model, sm):
-        return rates_of_the_searches(model, sm).total
+    def total(rates, sm):
+        return rates.total
 
-    def with_sm(model, sm):
-        return total(model, sm) + br_k_nunu(sm)
+    def with_sm(rates, sm):
+        return rates.total + br_k_nunu(sm)
 
     def in_q2(index, name):
-        limit = semileptonic[name]["limit"]
-        words = semileptonic["reference"], semileptonic["cl"], semileptonic["quality"]
-        verdict = _limit(lambda model, sm: rates_of_the_searches(model, sm).q2[index], limit)
-        return Constraint(f"babar_semileptonic_{name}", verdict, *words, of=SplitDarkSector)
+        words = (semileptonic[name]["limit"], *(semileptonic[word] for word in ("reference", "cl", "quality")))
+        return _limited(f"babar_semileptonic_{name}", lambda rates, sm: rates.q2[index], *words)
 
     def in_s_B(index):
         edges = shown_bins()[index]
         known = edges in bins.s_B
         limit = babar_scale * bins.limit[bins.s_B.index(edges)] if known else np.inf
-        verdict = _limit(lambda model, sm: rates_of_the_searches(model, sm).s_B[index], limit)
         words = (bins.reference, bins.cl, bins.quality) if known else ("arXiv:2002.11150, Eq. (22)",)
         name = "BR_Bp_Kp_inv_sB_{:g}_{:g}".format(*edges)
-        return Constraint(name, verdict, *words, of=SplitDarkSector, counts=False)
+        return _limited(name, lambda rates, sm: rates.s_B[index], limit, *words, counts=False)
 
     def of_all_q2(id, value, counts):
-        words = (_data(id)[name] for name in ("reference", "cl", "quality"))
-        return Constraint(id, _limit(value, _data(id)["limit"]), *words, of=SplitDarkSector, counts=counts)
+        return _limited(
+            id, value, *(_data(id)[name] for name in ("limit", "reference", "cl", "quality")), counts=counts
+        )
 
+    def babar(rates, model, sm):
+        return _strongest_s_B(rates, babar_scale)
+
+    def shown(rates, model, sm):
+        return bare(rates.total)
+
+    babar_words = bins.reference, bins.cl, bins.quality
     return (
         of_all_q2("cleo_2001", total, True),
-        Constraint(
-            "babar_hadronic_sB_bins",
-            lambda model, sm: babar_hadronic(model, sm, babar_scale),
-            bins.reference,
-            bins.cl,
-            bins.quality,
-            of=SplitDarkSector,
-        ),
+        _of_rates("babar_hadronic_sB_bins", babar, *babar_words),
         in_q2(0, "low_q2"),
         in_q2(1, "high_q2"),
-        Constraint(
-            "BR_Bp_Kp_inv",
-            lambda model, sm: bare(total(model, sm)),
-            "arXiv:2002.11150, Eq. (22)",
-            of=SplitDarkSector,
-        ),
+        _of_rates("BR_Bp_Kp_inv", shown, "arXiv:2002.11150, Eq. (22)"),
         *map(in_s_B, range(len(shown_bins()))),
         of_all_q2("belle_hadronic_2013", with_sm, False),
         of_all_q2("belle_semileptonic_2017", with_sm, False),
     )
 
 
-def _limit(value: Callable[..., Array], limit: float) -> Callable[..., Verdict]:
-    return lambda model, sm: upper_limit(value(model, sm), limit)
+def _of_rates(id: str, judge: Callable[..., Verdict], *words, **options) -> Constraint:
+    return Constraint(id, OfShared(rates_of_the_searches, judge), *words, of=SplitDarkSector, **options)
+
+
+def _limited(id: str, value: Callable[..., Array], limit: float, *words, **options) -> Constraint:
+    def judge(rates, model, sm):
+        return upper_limit(value(rates, sm), limit)
+
+    return _of_rates(id, judge, *words, **options)
 
 
 def _data(name: str) -> dict:

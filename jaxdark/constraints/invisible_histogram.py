@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from jaxdark.constraints.invisible import kv_shape, m_gamma, width_kv
+from jaxdark.constraints.invisible_quadrature import root
 from jaxdark.dark.couplings import g_tilde
 from jaxdark.dark.mediator import width_total
 from jaxdark.dark.model import SplitDarkSector
@@ -57,7 +58,7 @@ def _chi_integrals(
     p, end = 4 * m**2, released**2
 
     def numerator(s, t, below):
-        return jnp.sqrt(s) * t * (s + 2 * m**2) * kv_shape(s, below, sm)
+        return root(s) * t * (s + 2 * m**2) * kv_shape(s, below, sm)
 
     above = jnp.minimum(edges, end) - p
     t = jnp.where(above > 0, jnp.sqrt(jnp.where(above > 0, above, 1.0)), 0.0)
@@ -72,7 +73,7 @@ def _chi_integrals(
 
     # N is odd in t: 2 t/(s - s0) splits into poles at t0 and -t0 with residues N(t0) and -N(t0).
     is_near = (from_threshold > -_BELOW) & (from_end > 0)
-    t0 = jnp.sqrt(jax.lax.complex(jnp.where(is_near, from_threshold, 1.0), g))
+    t0 = root(jax.lax.complex(jnp.where(is_near, from_threshold, 1.0), g))
     residue = numerator(t0**2 + p, t0, end - p - t0**2)
     t = t[jnp.append(window, window[-1] + 1)]
     modulus = 0.5 * jnp.log(((t - t0.real) ** 2 + t0.imag**2) / ((t + t0.real) ** 2 + t0.imag**2))

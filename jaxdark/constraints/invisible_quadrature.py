@@ -11,7 +11,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Complex, Float
+from jaxtyping import Array, Bool, Float
 
 # H(s, s - 4 m^2, s_max - s) of N = sqrt((s - 4 m^2) (s_max - s)) H, real or complex, analytic around the range.
 Numerator = Callable[..., Array]
@@ -19,8 +19,9 @@ Numerator = Callable[..., Array]
 _LOW_PANELS = 6  # below the first cut, equal in arcosh(sqrt(s)/2m): for m > 1e-4 GeV a factor of at most 3.5 in y each
 # A pole at a distance d from the range is widened to 1e-5 d, a change of 1e-10, lest it and its mirror image cancel.
 _WIDENED = 1e-5
-# Poles within the Bernstein ellipse rho = 4 of a panel are subtracted; those beyond it cost 4^-20.
-_NEAR = (4 + 1 / 4) / 2
+# Poles within the Bernstein ellipse rho = 4 of a panel are subtracted; those beyond it cost 4^-20. Its half axes over
+# half the panel's length:
+_LONG, _SHORT = (4 + 1 / 4) / 2, (4 - 1 / 4) / 2
 # How far out they are: below threshold down to this part of 4 m^2, as sqrt(s) is no polynomial near 0, and
 # above s_max by this part of the range, and by so many GeV^2, where the form factor still lies far from its own pole.
 _LOWEST, _HIGHEST, _BEYOND = 0.1, 0.5, 2.5
@@ -84,12 +85,25 @@ def live(value, moving):
     return value + (moving - _fixed(moving))
 
 
+def root(z):
+    """Square root of a real number, or the principal one of a complex number that is not real."""
+    if not jnp.iscomplexobj(z):
+        return jnp.sqrt(z)
+    # Not jnp.sqrt, which takes long to compile as it guards against overflow.
+    on_right = z.real >= 0
+    size = jnp.where(on_right, z.real, -z.real)
+    larger = jnp.sqrt((size + jnp.sqrt(size**2 + z.imag**2)) / 2)
+    smaller = jnp.abs(z.imag) / (2 * larger)
+    real, imag = jnp.where(on_right, larger, smaller), jnp.where(on_right, smaller, larger)
+    return jax.lax.complex(real, jnp.where(z.imag > 0, imag, -imag))
+
+
 def integrals(numerator: Numerator, place: Place, g: Float[Array, ""], ranges: Ranges) -> Float[Array, " ranges"]:
     """Integrals over each range for a constant g (GeV^2), to 1e-8 relative for g/m_V^2 from 0 to 1."""
     panels = _panels(*_fixed((place, ranges)))
     g = jnp.maximum(g, _WIDENED * _fixed(jnp.maximum(-place.above, -place.below)))
-    pole = _seen_from(panels, _pole(numerator, place, g))
-    return panels.owner @ (_sums(numerator, place, pole, panels) + _closed_forms(pole, panels))
+    pole = _seen_from(panels, *_pole(numerator, place, g))
+    return panels.owner @ (_sums(numerator, place, g, pole, panels) + _closed_forms(g, pole, panels))
 
 
 class _Panels(NamedTuple):
@@ -134,26 +148,25 @@ def _panels(place: Place, ranges: Ranges) -> _Panels:
 
 
 class _Pole(NamedTuple):
-    """The pole at s = m_V^2 + i g as y sees it, from both halves of the range or from every panel.
+    """The pole at s = m_V^2 + i g as y sees it, from one half of the range or from every panel.
 
-    With d the real part of y^2 at the pole and F the rest N/y there, F.real + F.imag/g (y^2 - d) meets N/y at both
-    poles. In the upper half, where y^2 runs against s, all are the complex conjugates.
+    With d the real part of y^2 at the pole and F the rest N/y there, Re F + Im F/g (y^2 - d) meets N/y at both poles.
+    In the upper half, where y^2 runs against s, all are the complex conjugates.
 
     Attributes:
         d: m_V^2 - 4 m^2 or s_max - m_V^2, GeV^2.
-        y: its real and imaginary part positive, GeV.
-        numerator, rest: N and N/y at the pole; 0 where it is too far away to be subtracted.
-        g: GeV^2, a scalar.
+        y: real and imaginary part, both positive, GeV.
+        numerator, rest: N and N/y at the pole, real and imaginary part; 0 where it is too far away to be subtracted.
     """
 
-    d: Float[Array, " halves_or_panels"]
-    y: Complex[Array, " halves_or_panels"]
-    numerator: Complex[Array, " halves_or_panels"]
-    rest: Complex[Array, " halves_or_panels"]
-    g: Float[Array, ""]
+    d: Float[Array, "*panels"]
+    y: tuple[Float[Array, "*panels"], Float[Array, "*panels"]]
+    numerator: tuple[Float[Array, "*panels"], Float[Array, "*panels"]]
+    rest: tuple[Float[Array, "*panels"], Float[Array, "*panels"]]
 
 
-def _pole(numerator: Numerator, place: Place, g: Float[Array, ""]) -> _Pole:
+def _pole(numerator: Numerator, place: Place, g: Float[Array, ""]) -> tuple[_Pole, _Pole]:
+    """The pole as seen from the lower and from the upper half."""
     above, below, p, span = _fixed((place.above, place.below, 4 * place.m**2, place.span))
     is_lower = (above > (_LOWEST - 1) * p) & (below > 0)
     is_upper = (above > 0) & (below > -jnp.minimum(_HIGHEST * span, _BEYOND))
@@ -161,37 +174,42 @@ def _pole(numerator: Numerator, place: Place, g: Float[Array, ""]) -> _Pole:
     # Where no half subtracts it, N is taken elsewhere, free of singularities of its own.
     elsewhere = span * (0.5 + 0.3j)
     s = jnp.where(used, jax.lax.complex(place.m_V**2, g), p + elsewhere)
-    squares = (
-        jnp.where(used, jax.lax.complex(place.above, g), elsewhere),
-        jnp.where(used, jax.lax.complex(place.below, -g), span - elsewhere),
+    above_there = jnp.where(used, jax.lax.complex(place.above, g), elsewhere)
+    below_there = jnp.where(used, jax.lax.complex(place.below, -g), span - elsewhere)
+    roots, shape = (root(above_there), root(below_there)), numerator(s, above_there, below_there)
+
+    def seen(d, y, other, conjugate, subtracted):
+        # The panels are fixed: in y the pole moves with m_V alone, while N and its own roots move with all masses.
+        y0 = root(jax.lax.complex(d, g))
+        of_N, rest = (conjugate(number) for number in (y * other * shape, other * shape))
+        rest = rest * jnp.where(used, conjugate(y) / y0, 1.0)
+        parts = (jnp.where(subtracted, part, 0.0) for part in (of_N.real, of_N.imag, rest.real, rest.imag))
+        real, imag, rest_real, rest_imag = parts
+        return _Pole(d, (y0.real, y0.imag), (real, imag), (rest_real, rest_imag))
+
+    return (
+        seen(live(above, place.m_V**2), *roots, lambda z: z, is_lower),
+        seen(live(below, -(place.m_V**2)), *roots[::-1], jnp.conj, is_upper),
     )
-    root_above, root_below = (jnp.sqrt(square) for square in squares)
-    shape = numerator(s, *squares)
-    d = jnp.stack([live(above, place.m_V**2), live(below, -(place.m_V**2))])
-    y = jnp.sqrt(jax.lax.complex(d, jnp.stack([g, g])))
-    # The panels are fixed: in y the pole moves with m_V alone, while N and its own roots move with all masses.
-    moved = jnp.where(used, jnp.stack([root_above, root_below.conj()]) / y, 1.0)
-    whole = jnp.stack([root_above * root_below * shape, (root_above * root_below * shape).conj()])
-    rest = moved * jnp.stack([root_below * shape, (root_above * shape).conj()])
-    subtracted = jnp.stack([is_lower, is_upper])
-    return _Pole(d, y, jnp.where(subtracted, whole, 0.0), jnp.where(subtracted, rest, 0.0), g)
 
 
-def _seen_from(panels: _Panels, pole: _Pole) -> _Pole:
+def _seen_from(panels: _Panels, lower: _Pole, upper: _Pole) -> _Pole:
     """Of the pole as seen from both halves, what each panel needs."""
-    d, y, numerator, rest = (jnp.where(panels.is_lower, pair[0], pair[1]) for pair in pole[:4])
-    near = jnp.abs(y - panels.lower) + jnp.abs(y - panels.upper) < _NEAR * (panels.upper - panels.lower)
-    return _Pole(d, y, jnp.where(near, numerator, 0.0), jnp.where(near, rest, 0.0), pole.g)
+    pole = jax.tree.map(lambda *pair: jnp.where(panels.is_lower, *pair), lower, upper)
+    half, off = (panels.upper - panels.lower) / 2, pole.y[0] - (panels.upper + panels.lower) / 2
+    near = (off / _LONG) ** 2 + (pole.y[1] / _SHORT) ** 2 < half**2
+    subtracted = (tuple(jnp.where(near, part, 0.0) for part in number) for number in (pole.numerator, pole.rest))
+    return _Pole(pole.d, pole.y, *subtracted)
 
 
-def _sums(numerator: Numerator, place: Place, pole: _Pole, panels: _Panels) -> Float[Array, " panels"]:
+def _sums(numerator: Numerator, place: Place, g, pole: _Pole, panels: _Panels) -> Float[Array, " panels"]:
     """Sums over the nodes of each panel, the interpolant subtracted from N."""
     above, below = live(panels.above, -4 * place.m**2), live(panels.below, place.released**2)
     of_N = jnp.sqrt(above * below) * numerator(panels.s, above, below)
     length = panels.upper - panels.lower
     from_pole = panels.y**2 - pole.d[:, None]
-    interpolant = pole.rest.real[:, None] + (pole.rest.imag / pole.g)[:, None] * from_pole
-    peak = length[:, None] * panels.y / (from_pole**2 + pole.g**2)
+    interpolant = pole.rest[0][:, None] + (pole.rest[1] / g)[:, None] * from_pole
+    peak = length[:, None] * panels.y / (from_pole**2 + g**2)
     # The rule that has no node near the pole: there the difference would be one of equal numbers over a small one.
     y, both = jnp.sqrt(jnp.maximum(_fixed(pole.d), 0.0)), panels.lower + panels.upper
     place_in_panel = jnp.where((panels.lower < y) & (y < panels.upper), (2 * y - both) / length, 0.0).sum()
@@ -199,16 +217,16 @@ def _sums(numerator: Numerator, place: Place, pole: _Pole, panels: _Panels) -> F
     return ((of_N - panels.y * interpolant) * peak * weights).sum(-1)
 
 
-def _closed_forms(pole: _Pole, panels: _Panels) -> Float[Array, " panels"]:
+def _closed_forms(g, pole: _Pole, panels: _Panels) -> Float[Array, " panels"]:
     """Integral of what is subtracted over each panel: with y0 at the pole, Im (N/y0 (2 y + y0 ln (y - y0)/(y + y0)))/g.
 
     The phase of the logarithm is counted from where it vanishes on the one axis, 0 or pi, lest narrow V lose digits.
     """
-    y, y0 = jnp.stack([panels.lower, panels.upper]), pole.y
-    beyond = y**2 - (y0.real**2 + y0.imag**2)
+    y, (real, imag) = jnp.stack([panels.lower, panels.upper]), pole.y
+    beyond = y**2 - (real**2 + imag**2)
     is_beyond = beyond >= 0
-    phase = -jnp.arctan2(jnp.where(is_beyond, 2.0, -2.0) * y * y0.imag, jnp.abs(beyond))
-    modulus = 0.5 * jnp.log(((y**2 - pole.d) ** 2 + pole.g**2) / ((y + y0.real) ** 2 + y0.imag**2) ** 2)
+    phase = -jnp.arctan2(jnp.where(is_beyond, 2.0, -2.0) * y * imag, jnp.abs(beyond))
+    modulus = 0.5 * jnp.log(((y**2 - pole.d) ** 2 + g**2) / ((y + real) ** 2 + imag**2) ** 2)
     turned = phase[1] - phase[0] + jnp.where(is_beyond[1] & ~is_beyond[0], jnp.pi, 0.0)
-    of_logarithm = pole.numerator.real * turned + pole.numerator.imag * (modulus[1] - modulus[0])
-    return (2 * (panels.upper - panels.lower) * pole.rest.imag + of_logarithm) / pole.g
+    of_logarithm = pole.numerator[0] * turned + pole.numerator[1] * (modulus[1] - modulus[0])
+    return (2 * (panels.upper - panels.lower) * pole.rest[1] + of_logarithm) / g

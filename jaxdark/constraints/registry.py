@@ -17,7 +17,7 @@ from jaxdark.constraints import (
     relic,
     resonance_search,
 )
-from jaxdark.constraints.verdict import Constraint, Verdict
+from jaxdark.constraints.verdict import Constraint, OfShared, Verdict
 from jaxdark.dark.model import Model
 from jaxdark.inputs import StandardModel
 
@@ -40,5 +40,12 @@ def all_constraints(
 
 def verdicts(model: Model, sm: StandardModel, constraints: Sequence[Constraint]) -> Verdict:
     """Verdicts on a model, each field of shape (constraints,); pure, to be jitted and mapped over draws."""
-    each = [constraint.verdict(model, sm) for constraint in constraints]
-    return Verdict(*(jnp.stack(field) for field in zip(*each, strict=True)))
+    shared = dict.fromkeys(c.verdict.prediction for c in constraints if isinstance(c.verdict, OfShared))
+    made = {prediction: prediction(model, sm) for prediction in shared}
+
+    def verdict(constraint: Constraint) -> Verdict:
+        if isinstance(constraint.verdict, OfShared):
+            return constraint.verdict.judge(made[constraint.verdict.prediction], model, sm)
+        return constraint.verdict(model, sm)
+
+    return Verdict(*(jnp.stack(field) for field in zip(*map(verdict, constraints), strict=True)))

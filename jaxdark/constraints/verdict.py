@@ -5,7 +5,7 @@ over draws; its words travel beside it in a `Constraint`.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple, get_args
+from typing import Any, NamedTuple, get_args
 
 import jax.numpy as jnp
 from jax.typing import ArrayLike
@@ -52,6 +52,22 @@ def bare(value: ArrayLike) -> Verdict:
     """A prediction without a limit."""
     value = jnp.asarray(value, float)
     return Verdict(value, jnp.full_like(value, jnp.inf), jnp.zeros_like(value))
+
+
+class OfShared(NamedTuple):
+    """Verdict of a constraint on a prediction that others take as well: `registry.verdicts` makes it once for all.
+
+    Attributes:
+        prediction: pure function (model, sm) -> anything.
+        judge: pure function (prediction, model, sm) -> Verdict of scalars.
+    """
+
+    prediction: Callable[[Model, StandardModel], Any]
+    judge: Callable[[Any, Model, StandardModel], Verdict]
+
+    def __call__(self, model: Model, sm: StandardModel) -> Verdict:
+        """The verdict by itself."""
+        return self.judge(self.prediction(model, sm), model, sm)
 
 
 class Constraint(NamedTuple):
