@@ -16,7 +16,7 @@ from jaxtyping import Array, Bool, Float
 # H(s, s - 4 m^2, s_max - s) of N = sqrt((s - 4 m^2) (s_max - s)) H, real or complex, analytic around the range.
 Numerator = Callable[..., Array]
 
-_LOW_PANELS = 6  # below the first cut, equal in arcosh(sqrt(s)/2m): for m > 1e-4 GeV a factor of at most 3.5 in y each
+_LOW_PANELS = 6  # below the first cut, equal in arcosh(sqrt(s)/2m): for m > 1e-4 GeV a factor of at most 5 in y each
 # A pole at a distance d from the range is widened to 1e-5 d, a change of 1e-10, lest it and its mirror image cancel.
 _WIDENED = 1e-5
 # Poles within the Bernstein ellipse rho = 4 of a panel are subtracted; those beyond it cost 4^-20. Its half axes over
