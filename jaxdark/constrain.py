@@ -23,6 +23,9 @@ from jaxdark.inference.priors import Prior, prior_of
 from jaxdark.inputs import StandardModel, load_inputs
 from jaxdark.measurements import dataset_names, load_dataset
 
+_MANY = 50_000
+"""Draws from which a program that takes seconds longer to compile and runs in a fifth of the time pays."""
+
 
 def constrain(tree, prior: Prior | None = None):
     """The result with the group `constraints` and with what each constraint cuts in its summary.
@@ -88,17 +91,17 @@ def on_vectors(
         g_minus_2: reading of (g-2).
     """
     wanted = all_constraints(type(prior.model(vectors[0])), g_minus_2)
-    return wanted, _program(prior.build, prior.names, wanted)(sm, vectors)
+    return wanted, _program(prior.build, prior.names, wanted, len(vectors) < _MANY)(sm, vectors)
 
 
 @cache
-def _program(build: Callable[..., Model], names: tuple[str, ...], wanted: tuple[Constraint, ...]):
+def _program(build: Callable[..., Model], names: tuple[str, ...], wanted: tuple[Constraint, ...], quick: bool):
     """One compiled program for all regions of a model."""
 
     def of_vector(sm, vector):
         return verdicts(build(**dict(zip(names, vector, strict=True))), sm, wanted)
 
-    return batched(of_vector, batch=512, quick=True)
+    return batched(of_vector, quick=quick)
 
 
 def cuts(excluded: np.ndarray, constraints: Sequence[Constraint]) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from jaxtyping import Array, Bool, Float
 # H(s, s - 4 m^2, s_max - s) of N = sqrt((s - 4 m^2) (s_max - s)) H, real or complex, analytic around the range.
 Numerator = Callable[..., Array]
 
-_LOW_PANELS = 6  # below the first cut, equal in arcosh(sqrt(s)/2m): for m > 1e-4 GeV a factor of at most 3.5 in y each
+_LOW_PANELS = 6  # below the first cut, equal in arcosh(sqrt(s)/2m): for m > 1e-4 GeV a factor of at most 5 in y each
 # A pole at a distance d from the range is widened to 1e-5 d, a change of 1e-10, lest it and its mirror image cancel.
 _WIDENED = 1e-5
 # Poles within the Bernstein ellipse rho = 4 of a panel are subtracted; those beyond it cost 4^-20. Its half axes over
@@ -176,20 +176,20 @@ def _pole(numerator: Numerator, place: Place, g: Float[Array, ""]) -> tuple[_Pol
     s = jnp.where(used, jax.lax.complex(place.m_V**2, g), p + elsewhere)
     above_there = jnp.where(used, jax.lax.complex(place.above, g), elsewhere)
     below_there = jnp.where(used, jax.lax.complex(place.below, -g), span - elsewhere)
-    roots, shape = (root(above_there), root(below_there)), numerator(s, above_there, below_there)
+    root_above, root_below, shape = root(above_there), root(below_there), numerator(s, above_there, below_there)
 
-    def seen(d, y, other, conjugate, subtracted):
+    def seen(d, moving, of_N, rest, subtracted):
         # The panels are fixed: in y the pole moves with m_V alone, while N and its own roots move with all masses.
-        y0 = root(jax.lax.complex(d, g))
-        of_N, rest = (conjugate(number) for number in (y * other * shape, other * shape))
-        rest = rest * jnp.where(used, conjugate(y) / y0, 1.0)
+        y0, shift = root(jax.lax.complex(d, g)), (moving - d) / (2 * (d**2 + g**2))
+        rest = rest * (1 + jax.lax.complex(shift * d, -shift * g))
         parts = (jnp.where(subtracted, part, 0.0) for part in (of_N.real, of_N.imag, rest.real, rest.imag))
         real, imag, rest_real, rest_imag = parts
         return _Pole(d, (y0.real, y0.imag), (real, imag), (rest_real, rest_imag))
 
+    of_N, of_above, of_below = root_above * root_below * shape, root_above * shape, root_below * shape
     return (
-        seen(live(above, place.m_V**2), *roots, lambda z: z, is_lower),
-        seen(live(below, -(place.m_V**2)), *roots[::-1], jnp.conj, is_upper),
+        seen(live(above, place.m_V**2), place.above, of_N, of_below, is_lower),
+        seen(live(below, -(place.m_V**2)), place.below, of_N.conj(), of_above.conj(), is_upper),
     )
 
 

@@ -28,7 +28,7 @@ def integrals_running(
 ) -> Float[Array, " ranges"]:
     """Integrals over each range for g(s) (GeV^2), to 1e-8 relative for g(m_V^2)/m_V^2 > 1e-11.
 
-    The thresholds (GeV^2) are those of g, next to 4 m^2. Costs thirty times as much as a constant g.
+    The thresholds (GeV^2) are those of g, next to 4 m^2. Costs far more than a constant g.
     """
     panels = _panels(*_fixed((place, ranges, thresholds)))
     above, below = live(panels.above, -4 * place.m**2), live(panels.below, place.released**2)

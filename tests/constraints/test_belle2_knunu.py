@@ -13,7 +13,7 @@ from scipy.stats import chi2, norm, poisson
 from test_invisible import GIVEN, checkpoint_inputs, gamma_v, point
 
 from jaxdark.ahead import Ahead
-from jaxdark.constraints import belle2_likelihood
+from jaxdark.constraints import belle2_likelihood, invisible_histogram
 from jaxdark.constraints.belle2_knunu import belle2, constraints, expansions, expected_signal, strength
 from jaxdark.constraints.belle2_likelihood import best_fit, histograms, log_likelihood
 from jaxdark.constraints.invisible import br_k_invisible, width_kv
@@ -250,6 +250,18 @@ def test_signal_of_five_models():
         exact = br_of_bins(row, data.q2)
         np.testing.assert_allclose(data.per_br @ bins, data.per_br @ exact, rtol=3e-4)
         np.testing.assert_allclose(signal, data.undefined + data.per_br @ (nunu + exact), rtol=3e-4)
+
+
+def test_bins_far_from_the_pole_need_no_correction(monkeypatch):
+    """Against the correction in all bins, to the 1e-5 of the whole that two nodes per bin are good for."""
+    rows = np.concatenate([random_rows("high", 192), random_rows("low", 64)])
+    rows[::4, 3] *= 1e-4
+    rows[1::4, 0] = np.sqrt(np.linspace(0.01, 22.885, 64))
+    found = predict(rows)
+    monkeypatch.setattr(invisible_histogram, "_WINDOW", 100)
+    everywhere = Ahead(jax.vmap(lambda values: predictions(values)["bins"]))
+    corrected = predict(rows, everywhere)
+    assert (np.abs(found["bins"] - corrected) <= 1e-5 * found["total"][:, None]).all()
 
 
 def test_no_couplings_leave_the_sm():

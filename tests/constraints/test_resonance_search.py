@@ -371,3 +371,24 @@ def test_tables():
 def test_names():
     assert list(VERDICTS) == ["lhcb_kstar_mumu_2015", "lhcb_k_mumu_2016", "BR_B0_Kst0_V_mumu"]
     assert [entry.cl for entry in resonance_search.constraints()] == [0.95, 0.95, None]
+
+
+@pytest.mark.parametrize("name", SEARCHES)
+def test_strongest_bin_away_from_the_pole(sm, name):
+    """The maximum of integers finds what an argmax over all bins finds, up to ties."""
+    search = SEARCHES[name]()
+
+    @jax.jit
+    @jax.vmap
+    def found(values):
+        line, moments = resonance_search._line(point(values), sm), resonance_search._moments(sm, search)
+        ratios = resonance_search._away(line, moments, search) * search.strength[0]
+        return ratios[resonance_search._strongest_away(line, moments, search)], ratios.max()
+
+    rng, n = np.random.default_rng(8), 300
+    random = [rng.uniform(0.2, 15, n), 10 ** rng.uniform(-9, -0.7, n), rng.uniform(-1, 0, n), rng.uniform(0, 4, n)]
+    points = np.column_stack([*random, 10 ** rng.uniform(-1.5, 1, n), np.full(n, 1e-3)])
+    points[:20, 2] = 0.0
+    strongest, expected = found(points)
+    assert (expected > 0).all()
+    np.testing.assert_allclose(strongest, expected, rtol=1e-12)
