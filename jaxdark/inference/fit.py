@@ -215,7 +215,8 @@ def _status(found: RegionFit, minima, errors, goodness, starts: int) -> dict[str
     converged = norm < TOLERANCE and bool(minima)
     remarks = []
     if converged:
-        remarks.append(f"converged: {minima[0]['starts']} of {ran} starts reached the best of {len(minima)} minima")
+        which = "the only minimum" if len(minima) == 1 else f"the best of {len(minima)} minima"
+        remarks.append(f"converged: {minima[0]['starts']} of {ran} starts reached {which}")
     else:
         remarks.append(
             f"not converged: the gradient norm at the lowest chi2 is {norm:.2g}, above {TOLERANCE:g}; "
