@@ -68,9 +68,9 @@ def corner_figure(tree) -> Figure:
     for ax in fig.axes:
         ax.minorticks_off()
         _set_ticks(ax)
-    fig.legend(
-        handles=[marker(VERMILION, "s", "best draw")], loc="upper right", bbox_to_anchor=(0.97, 0.9), frameon=False
-    )
+    shades = [marker(BLUE, "s", "68.27 % region"), marker(BLUE, "s", "95.45 % region", alpha=0.35)]
+    handles = [*shades, marker(VERMILION, "s", "best draw")]
+    fig.legend(handles=handles, loc="upper right", bbox_to_anchor=(0.97, 0.9), frameon=False)
     fig.subplots_adjust(top=0.93)
     _title(fig, tree)
     return fig
@@ -217,24 +217,38 @@ def _pulls(ax: Axes, rows: list[dict], limit: float) -> None:
     ax.set(xlim=(-limit, limit), ylim=(len(rows) - 0.5, -0.5), xlabel="(prediction − measurement)/error")
 
 
-def overlay_figure(trees: Mapping[str, Any]) -> Figure:
-    """Distribution functions of each parameter in several results, by label, on the axes of the first one's prior."""
+_OVERLAID = ((BLUE, "-"), (VERMILION, "--"), (GREEN, ":"), (ORANGE, "-."))
+
+
+def overlay_figure(trees: Mapping[str, Any], distances: Mapping[str, Mapping[str, float]] | None = None) -> Figure:
+    """Distribution functions of each parameter in several results, by label, on the axes of the first one's prior.
+
+    Args:
+        trees: results.
+        distances: of `marginal_distances`, written into the panels.
+    """
     ranges = _ranges(next(iter(trees.values())))
     fig = blank_figure(10.5, 2.3 * math.ceil(len(ranges) / 3) + 0.6)
     axes = fig.subplots(math.ceil(len(ranges) / 3), 3, squeeze=False).ravel()
     for ax, (name, r) in zip(axes, ranges.items(), strict=False):
-        for tree, colour in zip(trees.values(), (BLUE, VERMILION, GREEN, ORANGE), strict=False):
+        for tree, (colour, style) in zip(trees.values(), _OVERLAID, strict=False):
             values = np.sort(_draws(tree)[name].ravel())
-            ax.plot(values, np.arange(1, len(values) + 1) / len(values), color=colour, lw=1.2, alpha=0.8)
+            ax.plot(values, np.arange(1, len(values) + 1) / len(values), color=colour, ls=style, lw=1.4)
+        if distances is not None:
+            found = distances[name]
+            text = f"KS distance {found['distance']:.3f}, p = {found['p_value']:.2g}"
+            ax.set_title(text, fontsize=9, loc="right")
         ax.set(xlabel=LABELS.get(name, name), xscale="log" if r.log else "linear", ylim=(0, 1))
     for ax in axes[len(ranges) :]:
         ax.axis("off")
-    axes[0].set_ylabel("posterior probability below")
+    for ax in axes[::3]:
+        ax.set_ylabel("posterior probability below")
     handles = [
-        Line2D([], [], color=colour, label=label)
-        for label, colour in zip(trees, (BLUE, VERMILION, GREEN, ORANGE), strict=False)
+        Line2D([], [], color=colour, ls=style, label=f"{label}: {_work(summary(tree))}")
+        for (label, tree), (colour, style) in zip(trees.items(), _OVERLAID, strict=False)
     ]
-    fig.legend(handles=handles, loc="outside upper right", ncols=len(trees), frameon=False)
+    fig.legend(handles=handles, loc="outside lower center", ncols=2, frameon=False)
+    fig.suptitle(_selection(summary(next(iter(trees.values())))), fontsize=11)
     return fig
 
 
@@ -299,13 +313,25 @@ def blank_figure(width: float, height: float, layout: Literal["constrained"] | N
 def _title(fig: Figure, tree) -> None:
     """Region, data, theory mode, reading of (g-2) and draws; a bad verdict, in red, with its reasons."""
     record = summary(tree)
-    title = (
-        f"{record['model']}, {record['region']} region, data {record['data']}, theory {record['theory']}, "
-        f"$(g-2)_\\mu$ {record['g_minus_2']}, {record['chains']} × {record['draws']} draws"
-    )
+    title = f"{_selection(record)}, {_work(record)}"
     good = record["verdict"] == "good"
     if not good:
         reasons = [*record["reasons"][:2], *(["see summary.json"] if len(record["reasons"]) > 2 else [])]
         sentence = f"verdict {record['verdict']}: {'; '.join(reasons)}"
         title += "\n" + textwrap.fill(sentence, int(11 * fig.get_figwidth()))
     fig.suptitle(title, fontsize=11, color="black" if good else VERMILION)
+
+
+def _selection(record: Mapping[str, Any]) -> str:
+    """What was fitted to what."""
+    return (
+        f"{record['model']}, {record['region']} region, data {record['data']}, theory {record['theory']}, "
+        f"$(g-2)_\\mu$ {record['g_minus_2']}"
+    )
+
+
+def _work(record: Mapping[str, Any]) -> str:
+    """How many draws there are, and by which method if there are no chains."""
+    if (method := record.get("method", "nuts")) == "nuts":
+        return f"{record['chains']} × {record['draws']} draws"
+    return f"{record['draws']} draws by {'nested' if method == 'nested' else 'importance'} sampling"

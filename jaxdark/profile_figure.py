@@ -76,7 +76,7 @@ def _shown(values: np.ndarray, r: Range) -> np.ndarray:
 def _plane(fig: Figure, ax: Axes, dataset: xr.Dataset, ranges: list[Range], draws) -> list[Line2D]:
     x, y = (_shown(dataset[name].values, r) for name, r in zip(dataset["delta_chi2"].dims, ranges, strict=True))
     delta = dataset["delta_chi2"].values.T
-    image = ax.pcolormesh(x, y, np.minimum(delta, _SHOWN), cmap="Blues_r", vmin=0, vmax=_SHOWN, rasterized=True)
+    image = ax.pcolormesh(x, y, np.minimum(delta, _SHOWN), cmap="Blues", vmin=0, vmax=_SHOWN, rasterized=True)
     fig.colorbar(image, ax=ax, label=r"$\Delta\chi^2$ of the profile", pad=0.02, extend="max")
     handles = []
     for sigma, (level, style) in enumerate(zip(LEVELS[2], _STYLES, strict=True), start=1):

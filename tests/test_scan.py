@@ -251,7 +251,10 @@ def test_a_killed_scan_goes_on(whole, tmp_path):
 
 @pytest.mark.slow
 def test_ten_kills_at_random_moments(tmp_path):
-    """Anywhere in a chunk, computing or writing: all end alike."""
+    """Anywhere in a chunk, computing or writing: all end alike.
+
+    pytest -m slow tests/test_scan.py -k ten_kills
+    """
     size, moments = {"chunk": 2**10, "n": 60_000}, random.Random(1)
     with worker(tmp_path / "reference.zarr", **size) as process:
         process.communicate()

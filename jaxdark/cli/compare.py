@@ -23,7 +23,7 @@ def compare(
     trees = {str(path): results.load(path / "posterior.nc") for path in (one, other)}
     found = marginal_distances(*trees.values())
     with runs.result_folder(out, force=force) as folder:
-        plots.save_figure(plots.overlay_figure(trees), folder, "overlay")
+        plots.save_figure(plots.overlay_figure(trees, found), folder, "overlay")
     if as_json:
         print(report.to_json(found))
     options.console(quiet=quiet or as_json).print(report.distances_table(found), f"figure in {out}", sep="\n")

@@ -118,8 +118,8 @@ def provenance(like: Likelihood, prior: Prior, found: RegionFit, seed: int) -> d
 
 def curvature(
     like: Likelihood, prior: Prior, u: Float[np.ndarray, " d"]
-) -> tuple[Float[np.ndarray, "d d"], Float[np.ndarray, "d d"]]:
-    """Second derivatives of chi2/2 in the prior quantiles: the exact ones and J^T J of the deviations (Fisher)."""
+) -> tuple[Float[np.ndarray, " d"], Float[np.ndarray, "d d"], Float[np.ndarray, "d d"]]:
+    """Derivatives of chi2/2 in the prior quantiles: first, second, and J^T J of the deviations (Fisher)."""
 
     def deviations(u: Float[Array, " d"]) -> Float[Array, " n"]:
         return jnp.concatenate(list(like.deviations(prior.model(prior.vector(u))).values()))
@@ -131,7 +131,7 @@ def curvature(
             return jax.jvp(slope, (u,), (direction,))[1], jax.jvp(deviations, (u,), (direction,))[1]
 
         hessian, J = jax.lax.map(column, jnp.eye(len(u)))
-        return hessian, J @ J.T
+        return slope(u), hessian, J @ J.T
 
     return Ahead(both)(u)
 
@@ -139,11 +139,13 @@ def curvature(
 def _errors(found: RegionFit, prior: Prior) -> dict[str, dict[str, Any]]:
     """Value and errors of each parameter, null with a reason where there is none."""
     u = found.minima.best
-    edge = (u < _EDGE) | (u > 1 - _EDGE)
+    first, *second = curvature(found.like, prior, u)
+    # A slope that the search would follow no further holds nothing: such an edge was met by chance.
+    pushed = first / np.sqrt(1 + np.diag(second[1]))
+    edge = ((u < _EDGE) & (pushed > TOLERANCE)) | ((u > 1 - _EDGE) & (pushed < -TOLERANCE))
     slope = np.abs(np.asarray(jax.jvp(prior.vector, (u,), (np.ones_like(u),))[1]))
     of_kind = {
-        kind: _standard_errors(matrix, ~edge)
-        for kind, matrix in zip(("hessian", "fisher"), curvature(found.like, prior, u), strict=True)
+        kind: _standard_errors(matrix, ~edge) for kind, matrix in zip(("hessian", "fisher"), second, strict=True)
     }
     record = {}
     for i, name in enumerate(prior.names):
@@ -213,7 +215,8 @@ def _status(found: RegionFit, minima, errors, goodness, starts: int) -> dict[str
     converged = norm < TOLERANCE and bool(minima)
     remarks = []
     if converged:
-        remarks.append(f"converged: {minima[0]['starts']} of {ran} starts reached the best of {len(minima)} minima")
+        which = "the only minimum" if len(minima) == 1 else f"the best of {len(minima)} minima"
+        remarks.append(f"converged: {minima[0]['starts']} of {ran} starts reached {which}")
     else:
         remarks.append(
             f"not converged: the gradient norm at the lowest chi2 is {norm:.2g}, above {TOLERANCE:g}; "

@@ -1,8 +1,8 @@
 """Many small least-squares problems at once: damped Gauss-Newton steps on the unit cube of prior quantiles.
 
 Enters: standard-normal deviations as a function of u, and starts. Leaves: minima with the gradient norm that judges
-them. The search runs in angles y with u = sin^2 y: they are unconstrained, and a minimum on an edge of the cube is an
-ordinary one in y, at a finite place.
+them. Steps are straight in u and end at the edges of the cube: the long valleys of this problem, along which a product
+of couplings stays the same, are straight lines in the logarithms, and any map of u to the whole line would bend them.
 """
 
 from collections.abc import Callable
@@ -21,9 +21,7 @@ TOLERANCE = 1e-4
 _BLOCK, _BATCH = 5, 64
 _LARGEST_STEP = 0.3
 _ROUNDING = 1e-10
-_INSIDE, _TINY = 1e-4, 1e-300
-_NEAR_EDGE, _OFF_EDGE = 1e-6, 1e-2
-"""In u: where steps in y are too short or too long, and the longest step that leaves."""
+_TINY = 1e-300
 
 
 class Minima(NamedTuple):
@@ -55,18 +53,22 @@ class Minima(NamedTuple):
 
 
 class _State(NamedTuple):
-    """Best point so far with value, gradient and curvature there; what the last step was expected to gain."""
+    """Best point so far with value, gradient and curvature there; the rest of the Hessian, as far as steps tell;
+    damping; what the last step was expected to gain.
+    """
 
     params: Float[Array, " d"]
     value: Float[Array, ""]
     gradient: Float[Array, " d"]
     curvature: Float[Array, "d d"]
+    bending: Float[Array, "d d"]
     damping: Float[Array, ""]
     expected: Float[Array, ""]
 
 
 def levenberg_marquardt(initial_damping: float = 1e-2) -> optax.GradientTransformationExtraArgs:
-    """Damped Newton steps as a transformation of gradients; `update` also wants `value` and `curvature`.
+    """Damped Newton steps within the unit cube as a transformation of gradients; `update` also wants `value` and
+    `curvature`.
 
     A step that does not lower the value is taken back and tried again, shorter.
 
@@ -76,24 +78,65 @@ def levenberg_marquardt(initial_damping: float = 1e-2) -> optax.GradientTransfor
 
     def init(params: Float[Array, " d"]) -> _State:
         zero, d = jnp.zeros_like(params), len(params)
-        return _State(params, jnp.array(jnp.inf), zero, jnp.eye(d), jnp.array(initial_damping), jnp.array(1.0))
+        start, one = jnp.array(initial_damping), jnp.array(1.0)
+        return _State(params, jnp.array(jnp.inf), zero, jnp.eye(d), jnp.zeros((d, d)), start, one)
 
     def update(gradient, state: _State, params, *, value, curvature, **_):
-        better = value < state.value + _ROUNDING
+        finite = jnp.isfinite(value + jnp.sum(gradient) + jnp.sum(curvature))
+        better = (value < state.value + _ROUNDING) & finite
         gain = (state.value - value) / state.expected
         factor = jnp.where(better, jnp.where(gain > 0.75, 0.2, jnp.where(gain < 0.25, 3.0, 1.0)), 4.0)
+        bending = jnp.where(
+            finite & jnp.isfinite(state.value), _bending(state, params, gradient, curvature), state.bending
+        )
         here = jax.tree.map(
             lambda new, old: jnp.where(better, new, old), (params, value, gradient, curvature), state[:4]
         )
         damping = jnp.clip(state.damping * factor, 1e-9, 1e6)
         best, _, slope, curved = here
-        damped = curved + jnp.diag(damping * (jnp.diag(curved) + 1e-3) + 1e-9)
-        step = -jax.scipy.linalg.solve(damped, slope, assume_a="pos")
+        added = jnp.diag(damping * (jnp.diag(curved) + 1e-3) + 1e-9)
+        # Of coordinates that an edge holds the steps tell nothing.
+        free = jnp.where(slope > 0, best > 0, best < 1)
+        hessian = curved + jnp.where(free[:, None] & free, bending, 0.0)
+        convex = jnp.isfinite(jnp.linalg.cholesky(hessian + added)).all()
+        hessian = jnp.where(convex, hessian, curved)
+        step = _step_in_cube(best, slope, hessian + added)
         step *= jnp.minimum(1.0, _LARGEST_STEP / (jnp.max(jnp.abs(step)) + _TINY))
-        expected = jnp.maximum(-step @ (slope + 0.5 * curved @ step), _TINY)
-        return best + step - params, _State(*here, damping, expected)
+        expected = jnp.maximum(-step @ (slope + 0.5 * hessian @ step), _TINY)
+        return best + step - params, _State(*here, bending, damping, expected)
 
     return optax.GradientTransformationExtraArgs(init, update)
+
+
+def _bending(state: _State, params, gradient, curvature) -> Float[Array, "d d"]:
+    """What J^T J leaves out of the Hessian, by a symmetric rank-one update: the change of the gradient from the best
+    point to the present one is that of the whole Hessian. The steps of a descent thus become those of Newton's method.
+    """
+    s = params - state.params
+    missing = gradient - state.gradient - 0.5 * (state.curvature + curvature) @ s - state.bending @ s
+    along = missing @ s
+    safe = jnp.abs(along) > 1e-8 * jnp.linalg.norm(missing) * jnp.linalg.norm(s)
+    return state.bending + jnp.where(safe, jnp.outer(missing, missing) / jnp.where(safe, along, 1.0), 0.0)
+
+
+def _step_in_cube(u: Float[Array, " d"], slope: Float[Array, " d"], curved: Float[Array, "d d"]) -> Float[Array, " d"]:
+    """The step to the minimum of a parabola in the unit cube: primal-dual active sets (Hintermueller, Ito and Kunisch).
+
+    Coordinates at an edge that pushes them back are held there, the others take the best step that is left to them. The
+    sets settle in a few rounds; should they not, a step that gains nothing is tried again with more damping, and for a
+    diagonal curvature two rounds suffice.
+    """
+
+    def settle(_, step):
+        wish = step - (slope + curved @ step) / jnp.diag(curved)
+        held = (wish < -u) | (wish > 1 - u)
+        ends, free = jnp.where(wish < -u, -u, 1 - u), ~held
+        matrix = jnp.where(free[:, None] & free, curved, jnp.eye(len(u)))
+        force = jnp.where(held, ends, -slope - curved @ jnp.where(held, ends, 0.0))
+        return jax.scipy.linalg.solve(matrix, force, assume_a="pos")
+
+    newton = jax.scipy.linalg.solve(curved, -slope, assume_a="pos")
+    return jnp.clip(jax.lax.fori_loop(0, len(u) + 2, settle, newton), -u, 1 - u)
 
 
 class LeastSquares:
@@ -108,37 +151,30 @@ class LeastSquares:
         self._optimiser = levenberg_marquardt()
         self._advance = batched(self._block, batch=_BATCH)
 
-    def _model(self, shared, own, y: Float[Array, " d"]):
-        """Half of chi2 with gradient and curvature in y; gradient and J^T J in u."""
+    def _model(self, shared, own, u: Float[Array, " d"]):
+        """Half of chi2 with its gradient and J^T J."""
 
         def twice(u):
             value = self._deviations(shared, own, u)
             return value, value
 
-        u, slope = jnp.sin(y) ** 2, jnp.sin(2 * y)
         J, values = jax.jacfwd(twice, has_aux=True)(u)
-        in_u = J.T @ values
-        # The curvature of the map itself is known; where it is negative Newton steps would climb.
-        bend = jnp.maximum(in_u * 2 * jnp.cos(2 * y), 0.0)
-        curvature = slope[:, None] * (J.T @ J) * slope + jnp.diag(bend)
-        return 0.5 * values @ values, slope * in_u, curvature, (in_u, J.T @ J)
+        return 0.5 * values @ values, J.T @ values, J.T @ J
 
     def _block(self, shared, point):
-        """Some steps of one descent; point is (y, state, gradient and J^T J in u of the best, own)."""
+        """Some steps of one descent; point is (u, state, own)."""
         own = point[-1]
 
         def step(carry, _):
-            y, state, best_in_u = carry
-            value, gradient, curvature, in_u = self._model(shared, own, y)
-            better = value < state.value + _ROUNDING
-            best_in_u = jax.tree.map(lambda new, old: jnp.where(better, new, old), in_u, best_in_u)
-            change, state = self._optimiser.update(gradient, state, y, value=value, curvature=curvature)
-            y = _off_edges(optax.apply_updates(y, change), state, *best_in_u)
-            return (y, state, best_in_u), None
+            u, state = carry
+            value, gradient, curvature = self._model(shared, own, u)
+            change, state = self._optimiser.update(gradient, state, u, value=value, curvature=curvature)
+            # Rounding must not lead out of the cube.
+            return (jnp.clip(optax.apply_updates(u, change), 0.0, 1.0), state), None
 
-        (y, state, in_u), _ = jax.lax.scan(step, point[:-1], None, length=_BLOCK)
-        u = jnp.sin(state.params) ** 2
-        return (y, state, in_u), {"u": u, "chi2": 2 * state.value, "gradient_norm": _norm(u, *in_u)}
+        (u, state), _ = jax.lax.scan(step, point[:-1], None, length=_BLOCK)
+        norm = _norm(state.params, state.gradient, state.curvature)
+        return (u, state), {"u": state.params, "chi2": 2 * state.value, "gradient_norm": norm}
 
     def __call__(
         self, shared, starts: Float[np.ndarray, "n d"], own, *, steps: int = 200, tolerance: float = TOLERANCE
@@ -153,12 +189,8 @@ class LeastSquares:
             tolerance: gradient norm at which it ends.
         """
         n = len(starts)
-        y = np.arcsin(np.sqrt(np.clip(starts, _INSIDE, 1 - _INSIDE)))
-        carry = (
-            y,
-            jax.device_get(jax.vmap(self._optimiser.init)(y)),
-            (np.zeros_like(y), np.zeros((*y.shape, y.shape[1]))),
-        )
+        u = np.clip(starts, 0.0, 1.0)
+        carry = (u, jax.device_get(jax.vmap(self._optimiser.init)(u)))
         found = Minima(np.array(starts, float), np.full(n, np.inf), np.full(n, np.inf), np.zeros(n, int))
         left = np.arange(n)
         for _ in range(-(-steps // _BLOCK)):
@@ -171,29 +203,6 @@ class LeastSquares:
             if len(left) == 0:
                 break
         return found
-
-
-def _off_edges(
-    y: Float[Array, " d"], state: _State, gradient: Float[Array, " d"], gram: Float[Array, "d d"]
-) -> Float[Array, " d"]:
-    """The next point, with coordinates taken off an edge of the cube that does not hold them.
-
-    At an edge du/dy = 0, so that a step in y, however large the slope in u, goes nowhere or, very near, much too far. A
-    coordinate that would take a longer damped Newton step of its own in u than it is away from the edge takes that one.
-
-    Args:
-        y: the next point.
-        state: of the optimiser, with the best point.
-        gradient: of chi2/2 in u at the best point.
-        gram: J^T J in u there.
-    """
-    u = jnp.sin(state.params) ** 2
-    low, room = u < 0.5, jnp.minimum(u, 1 - u)
-    inwards = jnp.where(low, -gradient, gradient)
-    curvature = jnp.diag(gram)
-    step = inwards / (curvature + state.damping * (curvature + 1e-3) + _TINY)
-    off = jnp.arcsin(jnp.sqrt(jnp.clip(room + step, 0.0, _OFF_EDGE)))
-    return jnp.where((room < _NEAR_EDGE) & (step > room), jnp.where(low, off, jnp.pi / 2 - off), y)
 
 
 def _norm(u: Float[Array, " d"], gradient: Float[Array, " d"], gram: Float[Array, "d d"]) -> Float[Array, ""]:

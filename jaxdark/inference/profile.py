@@ -45,7 +45,8 @@ def profile(
     """Profile likelihood: chi2 = -2 ln L minimised over the parameters that are not on an axis.
 
     Every grid point descends from the best points of a scan of its own; then solutions spread from neighbour to
-    neighbour until none lowers another. The theory covariance is taken at the region's best fit, as for `sample`.
+    neighbour until none lowers another, in a plane those that already lie lower. The theory covariance is taken at the
+    region's best fit, as for `sample`.
 
     Args:
         like: the likelihood, in mode "marginalised".
@@ -131,7 +132,10 @@ class _Grid:
             report("descents", count, len(starts))
             _keep(best, np.arange(n), self._descend(None, start, fixed))
         report("descents", len(starts), len(starts))
-        self._spread(best, fixed, report)
+        if len(self._shape) == 1:
+            self._follow(best, fixed, report)
+        else:
+            self._spread(best, fixed, report)
         return best
 
     def _scanned(self, fixed, *, seed: int, report: Report) -> list[Float[np.ndarray, "points d-k"]]:
@@ -147,6 +151,25 @@ class _Grid:
             chi2[index % groups][lower], start[index % groups][lower] = found[lower], point
         report("scan", len(scan), len(scan))
         return list(start)
+
+    def _follow(self, best: Minima, fixed, report: Report) -> None:
+        """On a line descend from both neighbours' solutions until none ends lower: there are few points, and minima far
+        apart that differ by 1e-3 are not seen before the descent.
+        """
+        changed = np.ones(len(fixed), bool)
+        for done in range(_ROUNDS):
+            report("neighbours", done, _ROUNDS)
+            moved = np.zeros(len(fixed), bool)
+            for here, there in _neighbours(np.arange(len(fixed))):
+                here, there = here[changed[there]], there[changed[there]]
+                if len(here):
+                    before = best.chi2[here]
+                    _keep(best, here, self._descend(None, best.u[there], fixed[here]))
+                    moved[here] |= best.chi2[here] < before - _LOWER
+            changed = moved
+            if not changed.any():
+                break
+        report("neighbours", _ROUNDS, _ROUNDS)
 
     def _spread(self, best: Minima, fixed, report: Report) -> None:
         """Take over solutions of neighbours, diagonal ones too, wherever they lie lower, until nothing changes."""

@@ -6,6 +6,7 @@ from scipy.stats import norm
 
 import jaxdark as jd
 from jaxdark import results
+from jaxdark.inference.agreement import marginal_distances
 from jaxdark.inference.importance import batched, sample_prior
 from jaxdark.inference.priors import prior_of
 from jaxdark.inference.sample import sample
@@ -69,6 +70,20 @@ def test_importance_sampling_of_the_prior_gives_the_same_posterior(marginalised,
             share, expected = np.mean(draws <= threshold), probability @ (exact[:, i] <= threshold)
             error = np.sqrt(expected * (1 - expected) * (1 / min(row["ess_bulk"], row["ess_tail"]) + 1 / weighted.ess))
             assert abs(share - expected) < norm.isf(1e-4) * error, (name, threshold)
+
+
+def test_nested_sampling_gives_the_same_marginals(marginalised, region):
+    """Kolmogorov-Smirnov distance of every parameter within the Monte Carlo error of both.
+
+    pytest -m slow tests/inference/test_posterior.py -k "nested and high"  (or low)
+    """
+    pytest.importorskip("blackjax")
+    nested = sample(jd.Likelihood(jd.load_dataset("paper2020")), region, method="nested")
+    assert results.summary(nested)["verdict"] == "good"
+    distances = marginal_distances(marginalised, nested)
+    assert min(row["p_value"] for row in distances.values()) > 0.01, distances
+    one, other = (results.summary(tree)["log_evidence"] for tree in (marginalised, nested))
+    assert abs(one["value"] - other["value"]) < 4 * np.hypot(one["error"], other["error"])
 
 
 def test_the_two_modes_agree(marginalised, full):

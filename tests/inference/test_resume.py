@@ -18,6 +18,7 @@ from toy_data import TOY
 
 from jaxdark import results
 from jaxdark.checkpoints import Checkpoints
+from jaxdark.cli import main
 from jaxdark.inference.importance import ImportanceSample, sample_prior
 from jaxdark.inference.likelihood import Likelihood
 from jaxdark.inference.nested import nested_sample
@@ -173,9 +174,55 @@ def content_of(tree):
     return kept, {f"{g}/{name}": np.asarray(tree[g][name]) for g in groups for name in tree[g].data_vars}
 
 
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 8 MB."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    try:
+        mount = ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(disk)]
+        mounted = subprocess.run(mount, capture_output=True).returncode == 0
+    except OSError:
+        mounted = False
+    if not mounted:
+        pytest.skip("mounting a small disk is not permitted here")
+    yield disk
+    subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_a_full_disk(small_disk, tmp_path, capsys, monkeypatch):
+    """One sentence, what was done stays, and the same numbers once there is space."""
+    monkeypatch.setenv("JAXDARK_COMPILE_CACHE", "0")
+    data = tmp_path / "toy.yaml"
+    data.write_text(TOY)
+    flags = ["--data", data, "--model", "constant", "--method", "importance", "--points", 2**18, "--draws", 200]
+
+    def run(out):
+        code = main(["sample", *map(str, flags), "--out", str(out), "--quiet"])
+        return code, capsys.readouterr().err
+
+    assert run(tmp_path / "whole") == (0, "")
+    out, partial, filler = small_disk / "result", small_disk / ".result.partial", small_disk / "filler"
+    free = os.statvfs(small_disk).f_bavail * os.statvfs(small_disk).f_frsize
+    filler.write_bytes(bytes(free - 5 * 2**18))  # room for the fit and two of the four chunks
+    code, said = run(out)
+    assert code == 1 and "No space left on device" in said and "give the same command to resume" in said
+    assert said.count("\n") == 1 and not out.exists()
+    assert {path.name for path in partial.glob("*.npz")} == {"fit.npz", "importance-00001.npz", "importance-00002.npz"}
+    filler.unlink()
+    assert run(out) == (0, "") and not partial.exists()
+    (summary, arrays), (again, draws) = contents(tmp_path / "whole"), contents(out)
+    assert again == summary
+    for name, values in arrays.items():
+        np.testing.assert_array_equal(draws[name], values, err_msg=name)
+
+
 @pytest.mark.slow
 def test_kill_9_at_ten_random_moments(tmp_path):
-    """Two of the ten fall into the preparation, the others into the chains, wherever they are."""
+    """Two of the ten fall into the preparation, the others into the chains, wherever they are.
+
+    pytest -m slow tests/inference/test_resume.py -k kill_9
+    """
     generator = random.Random(7)
     partial, prepared = tmp_path / ".whole.partial", tmp_path / "prepared"
     whole = command(tmp_path / "whole")
