@@ -128,5 +128,5 @@ def excluded(
         return future.terms(prior.model(vector))["flavour"]
 
     of_truth = future.evaluate(truth).terms["flavour"]
-    loss = 2 * (of_truth - batched(flavour, batch=256)(vectors))
+    loss = 2 * (of_truth - batched(flavour)(vectors))
     return loss > chi2.isf(1 - CONFIDENCE, len(prior.names))

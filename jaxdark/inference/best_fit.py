@@ -40,7 +40,7 @@ class BestFit:
     def __init__(self, like: Likelihood, prior: Prior, *, seed: int = 0, points: int = _POINTS, starts: int = STARTS):
         self._like, self.prior, self._starts = like, prior, starts
         self._u = prior_points(len(prior.names), points, seed)
-        self._deviations = batched(lambda whitening, u: self._deviations_at(whitening, None, u), batch=256)
+        self._deviations = batched(lambda whitening, u: self._deviations_at(whitening, None, u))
         self._descend = LeastSquares(self._deviations_at)
 
     def _deviations_at(self, whitening, offset, u: Float[Array, " d"]) -> Float[Array, " rows+1"]:

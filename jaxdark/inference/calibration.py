@@ -97,7 +97,7 @@ def calibrate(
         seed: fixes the result.
         report: called with (data sets done, n).
     """
-    d, generator, on_host = len(names), np.random.default_rng(seed), batched(residuals, batch=256)
+    d, generator, on_host = len(names), np.random.default_rng(seed), batched(residuals)
     u = prior_points(d, points, seed)
     table = on_host(u)
     half_squares = 0.5 * np.einsum("nk,nk->n", table, table)
@@ -132,7 +132,7 @@ def _by_nuts(residuals: Residuals, names: tuple[str, ...], seed: int):
     def log_density(z, transport, shift, log_best):
         return transported(lambda u: log_likelihood(u, shift))(z, transport, log_best)
 
-    image = batched(lambda transport, z: transport.forward(z)[0], batch=256)
+    image = batched(lambda transport, z: transport.forward(z)[0])
 
     def below(sample: ImportanceSample, truth, shift):
         x = ndtri(sample.resampled(2**14, seed))

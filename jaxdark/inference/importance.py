@@ -12,6 +12,7 @@ from functools import cache
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 from scipy.special import logsumexp
@@ -78,40 +79,63 @@ def resampled_indices(log_weight: Float[np.ndarray, " n"], n: int, seed: int) ->
     return generator.permutation(np.searchsorted(cumulative, position).clip(max=len(log_weight) - 1))
 
 
+_BLOCKS = 8
+"""Batches in one call of a compiled program, so that most of the time is spent in it."""
+
+
 def batched(
     function: Callable, batch: int | None = None, workers: int | None = None, *, quick: bool = False
 ) -> Callable:
     """Host function that maps `function` over the first axis of its last argument in batches of one fixed size.
 
-    One compilation serves every number of points, memory is that of `workers` batches, and the result does not depend
-    on the number of threads.
+    One compilation serves every number of points, memory is that of a few batches per worker, and the result does not
+    depend on the number of threads.
 
     Args:
         function: (*leading, point) -> pytree of arrays; the leading arguments are shared by all points, and a point is
             an array or a pytree of such.
-        batch: points per call; by default what fits a core's cache, 256, or on an accelerator 65536.
+        batch: points at a time; by default what fits a core's cache, 128, or on an accelerator 65536.
         workers: threads, by default one per core.
         quick: the program runs a few times only, see `ahead.compiler_options`.
     """
 
+    def blocks(count, leading, points):
+        """The first `count` of several batches, one after the other."""
+
+        def of_block(k):
+            return jax.vmap(lambda point: function(*leading, point))(jax.tree.map(lambda a: a[k], points))
+
+        empty = jax.tree.map(lambda a: jnp.zeros((_BLOCKS, *a.shape), a.dtype), jax.eval_shape(of_block, 0))
+        put = lambda k, done: jax.tree.map(lambda all_, one: all_.at[k].set(one), done, of_block(k))  # noqa: E731
+        return jax.lax.fori_loop(0, count, put, empty)
+
     @cache
     def program():
-        mapped = without_repeats(lambda *args: jax.vmap(lambda point: function(*args[:-1], point))(args[-1]))
-        return jax.jit(mapped, compiler_options=compiler_options(quick=quick))
+        return jax.jit(without_repeats(blocks), compiler_options=compiler_options(quick=quick))
 
     def apply(*args):
-        compiled = program()
+        compiled, threads = program(), workers or os.cpu_count() or 1
         *leading, points = args
-        size = batch or (256 if jax.default_backend() == "cpu" else 2**16)
+        size = batch or (128 if jax.default_backend() == "cpu" else 2**16)
         n = len(jax.tree.leaves(points)[0])
+        # Few batches are shared among the threads, not all left to one.
+        count = min(_BLOCKS, -(-n // (size * threads)))
 
-        def chunk(start: int):
-            # The last points are repeated to fill the last batch.
-            return jax.tree.map(lambda a: a[np.minimum(np.arange(start, start + size), n - 1)], points)
+        def call(start: int):
+            here = min(count, -(-(n - start) // size))
 
-        with ThreadPoolExecutor(workers or os.cpu_count()) as pool:
-            parts = pool.map(lambda start: jax.device_get(compiled(*leading, chunk(start))), range(0, n, size))
-            return jax.tree.map(lambda *a: np.concatenate(a)[:n], *parts)
+            def laid_out(a):
+                part = np.asarray(a[start : start + here * size])
+                # The last point is repeated to fill the batches.
+                filled = np.concatenate([part, np.repeat(part[-1:], _BLOCKS * size - len(part), axis=0)])
+                return filled.reshape(_BLOCKS, size, *part.shape[1:])
+
+            result = jax.device_get(compiled(here, leading, jax.tree.map(laid_out, points)))
+            return jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:])[: min(here * size, n - start)], result)
+
+        with ThreadPoolExecutor(threads) as pool:
+            parts = pool.map(call, range(0, n, count * size))
+            return jax.tree.map(lambda *a: np.concatenate(a), *parts)
 
     return apply
 

@@ -114,7 +114,7 @@ class _Grid:
         self._order = [prior.names.index(n) for n in (*names, *(m for m in prior.names if m not in names))]
         self._k, self._fit = len(names), fit
         self.free = [prior.names[i] for i in self._order[self._k :]]
-        self._chi2 = batched(lambda point: jnp.sum(self._deviations(None, *point) ** 2), batch=256)
+        self._chi2 = batched(lambda point: jnp.sum(self._deviations(None, *point) ** 2))
         self._descend = LeastSquares(self._deviations)
 
     def _deviations(self, _, fixed: Float[Array, " k"], free: Float[Array, " d-k"]) -> Float[Array, " n"]:
