@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 from types import SimpleNamespace
 
+import cloudpickle
 import jax
 import numpy as np
 import pytest
@@ -291,7 +292,7 @@ def test_a_stopped_scan_goes_on(whole, like, tmp_path):
 
 
 def test_a_stopped_profile_goes_on(whole_profile, like, fitted_before, tmp_path, monkeypatch):
-    """To the same bytes, whatever the order of its chunks, and without another best fit."""
+    """To the same bytes, whatever the order of its chunks or the process, and without another best fit."""
 
     def stop(stage, done, total):
         if stage == "scan" and done:
@@ -303,7 +304,7 @@ def test_a_stopped_profile_goes_on(whole_profile, like, fitted_before, tmp_path,
     assert open_scan(path)["done"].values.tolist() == [True, False, False]
     monkeypatch.delattr(scan_module, "at_best_fit")
     task = Scan(like, LINE, out=path, **PROFILE)
-    task._store.write(2, task.work(2))
+    task._store.write(2, cloudpickle.loads(cloudpickle.dumps(task.work))(2))
     task.run()
     assert content(path) == content(whole_profile)
     with pytest.raises(jd.RequestError, match="one of other axes"):

@@ -27,7 +27,7 @@ from jaxdark.yaml_fields import nearest
 GROUPS = ("log_likelihood", "constraints", "observables")
 _FIT_BATCH, _CONSTRAINT_BATCH = 256, 512
 """Points per call on a CPU: what fits a core's cache."""
-_STARTS_FROM = 64
+_STARTS_FROM = 128
 """Quasi-random points at which the starts of a profile are looked for, the same at every point of its axes."""
 
 

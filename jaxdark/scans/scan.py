@@ -31,7 +31,7 @@ from jaxdark.scans.points import Points, grid, of_prior, of_profile
 Report = Callable[[str, int, int], None]
 DEFAULT_OUTPUTS = ("log_likelihood", "constraints")
 _CHUNK, _PROFILE_CHUNK = 2**16, 2**10
-"""Points; those of a profile take some hundred evaluations each."""
+"""Points; those of a profile take some 300 evaluations each."""
 
 
 class Scan:
