@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 from types import SimpleNamespace
 
+import cloudpickle
 import jax
 import numpy as np
 import pytest
@@ -22,18 +23,28 @@ from scan_worker import OUTPUTS, content, toy_likelihood
 
 import jaxdark as jd
 from jaxdark.constraints.registry import all_constraints, verdicts
+from jaxdark.inference import profile as profile_module
+from jaxdark.inference.best_fit import at_best_fit
 from jaxdark.inference.importance import prior_points
 from jaxdark.inference.priors import prior_of
 from jaxdark.inference.sharded import sharded
 from jaxdark.scans import scan as scan_module
-from jaxdark.scans.points import Axis, grid, of_prior
-from jaxdark.scans.scan import Scan, best_point
+from jaxdark.scans.points import Axis, grid, of_prior, of_profile
+from jaxdark.scans.scan import Scan, best_point, converged
 from jaxdark.scans.store import open_scan
 
 TESTS = Path(__file__).parent
 FIXED = {"r_AV": -0.4, "g_D": 1.0, "r": -3.0}
 GRID = {"m_V": "2:15:12", "g_mu_V": "1e-3:0.2:20:log", **FIXED}
 N, CHUNK = 700, 128
+LINE = {"C9": "-2:0.5:40"}
+PROFILE = {
+    "profile": True,
+    "model": "constant",
+    "reference": "fit",
+    "chunk": 16,
+    "outputs": ["log_likelihood", "Toy_RK"],
+}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -60,6 +71,28 @@ def whole(like, tmp_path_factory):
     """An uninterrupted scan of N Sobol points in chunks of CHUNK."""
     path = tmp_path_factory.mktemp("whole") / "scan.zarr"
     jd.scan(like, out=path, sobol=N, chunk=CHUNK, outputs=OUTPUTS)
+    return path
+
+
+@pytest.fixture(scope="module")
+def constant_fit(like):
+    return at_best_fit(like, prior_of("all", "constant"))
+
+
+@pytest.fixture
+def fitted_before(constant_fit, monkeypatch):
+    """The region's best fit is at hand."""
+    for module in (scan_module, profile_module):
+        monkeypatch.setattr(module, "at_best_fit", lambda *_, **__: constant_fit)
+
+
+@pytest.fixture(scope="module")
+def whole_profile(like, constant_fit, tmp_path_factory):
+    """An uninterrupted profile."""
+    path = tmp_path_factory.mktemp("profile") / "scan.zarr"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(scan_module, "at_best_fit", lambda *_, **__: constant_fit)
+        jd.scan(like, LINE, out=path, **PROFILE)
     return path
 
 
@@ -121,6 +154,20 @@ def test_points_of_a_prior_do_not_depend_on_the_chunk(chunk):
             assert np.array_equal(points.at(region), u[part])
 
 
+def test_points_of_a_profile_are_those_of_its_axes():
+    """What is profiled comes last, as quantiles of its prior; axes and fixed parameters need not be in the prior."""
+    given, prior = {"g_mu_V": "1e-3:0.2:5:log", "m_Phi": "500:900:3", "r_AV": 0.5}, prior_of("low")
+    points = of_profile(given, prior, 0, 16)
+    assert points.dims == ("g_mu_V", "m_Phi") and points.profiled == ("m_V", "g_D", "r")
+    assert points.names == (*points.dims, *points.profiled)
+    at = points.at(points.region(0))
+    assert np.array_equal(at, list(itertools.product(*(axis.values() for axis in points.axes.values()))))
+    vector = np.asarray(points.vector(np.concatenate([at[4], [0.5, 0.25, 1.0]])))
+    assert np.allclose(vector, [*at[4], 1.3, 1.0, 10.0])
+    model = points.model(vector)
+    assert [float(value) for value in (model.m_Phi, model.r_AV, model.r)] == pytest.approx([700.0, 0.5, 10.0])
+
+
 # Values
 
 
@@ -177,7 +224,7 @@ def test_a_model_of_ones_own(like, tmp_path):
 def test_the_theory_covariance_at_the_best_fit_is_stored_and_taken_again(like, tmp_path, monkeypatch):
     def fitted(like, prior, *, seed):
         reference = np.array([5.0, 0.02, -0.3, 1.0, -2.0])
-        return SimpleNamespace(reference=reference)
+        return SimpleNamespace(reference=reference, vector=reference)
 
     monkeypatch.setattr(scan_module, "at_best_fit", fitted)
     request = {"out": tmp_path / "s", "sobol": 64, "outputs": ["log_likelihood"]}
@@ -191,6 +238,21 @@ def test_the_theory_covariance_at_the_best_fit_is_stored_and_taken_again(like, t
     assert Scan(like, reference="fit", **request)._store.missing() == []
     with pytest.raises(jd.RequestError, match="other reference"):
         jd.scan(like, **request)
+
+
+def test_a_profile_is_that_in_memory(whole_profile, like, constant_fit, fitted_before):
+    """Streamed, each point by itself; all outputs are those of the model at the conditional minimum."""
+    result = open_scan(whole_profile)
+    expected = jd.profile(like, prior_of("all", "constant"), axes={"C9": result["C9"].values})
+    assert np.allclose(-2 * result["log_likelihood"], expected["chi2"], rtol=1e-9, atol=1e-6)
+    assert np.allclose(result["C10"], expected["C10"], atol=1e-4)
+    assert result["C10"].dims == ("C9",) and "C10" in result.coords and "C10" in best_point(result)["parameters"]
+    assert converged(result) == 1.0 and (result["gradient_norm"] < 1e-4).all()
+    assert [*json.loads(result.attrs["covariance_at"]).values()] == constant_fit.reference.tolist()
+    here = result.isel(C9=17)
+    evaluated = constant_fit.like.evaluate(jd.ConstantWilson(C9=float(here["C9"]), C10=float(here["C10"])))
+    assert np.allclose(here["log_likelihood"], evaluated.log_likelihood, rtol=1e-9)
+    assert np.allclose(here["prediction"], evaluated.predictions[like.data.ids.index("Toy_RK")], rtol=1e-9)
 
 
 # Stores
@@ -227,6 +289,26 @@ def test_a_stopped_scan_goes_on(whole, like, tmp_path):
     jd.scan(like, out=path, sobol=N, chunk=CHUNK, outputs=OUTPUTS, report=lambda stage, done, total: seen.append(done))
     assert seen == [0, CHUNK, 2 * CHUNK, 3 * CHUNK, 3 * CHUNK, 4 * CHUNK, 5 * CHUNK, N]
     assert content(path) == content(whole)
+
+
+def test_a_stopped_profile_goes_on(whole_profile, like, fitted_before, tmp_path, monkeypatch):
+    """To the same bytes, whatever the order of its chunks or the process, and without another best fit."""
+
+    def stop(stage, done, total):
+        if stage == "scan" and done:
+            raise KeyboardInterrupt
+
+    path = tmp_path / "scan.zarr"
+    with pytest.raises(KeyboardInterrupt):
+        jd.scan(like, LINE, out=path, report=stop, **PROFILE)
+    assert open_scan(path)["done"].values.tolist() == [True, False, False]
+    monkeypatch.delattr(scan_module, "at_best_fit")
+    task = Scan(like, LINE, out=path, **PROFILE)
+    task._store.write(2, cloudpickle.loads(cloudpickle.dumps(task.work))(2))
+    task.run()
+    assert content(path) == content(whole_profile)
+    with pytest.raises(jd.RequestError, match="one of other axes"):
+        jd.scan(like, {"C9": "-2:0.5:41"}, out=path, **PROFILE)
 
 
 def kill(store, after, seconds, **size):
@@ -372,6 +454,19 @@ def test_a_sharded_function_is_the_mapped_one():
         ({}, {"random": 10, "reference": "best"}, "expected the reference sm or fit"),
         ({}, {"random": 10, "model": "zprim"}, "unknown model 'zprim'"),
         (GRID, {"model": "splt"}, "unknown model 'splt'"),
+        (GRID, {"profile": True, "model": "splt"}, "unknown model 'splt'"),
+        (GRID, {"profile": True, "model": jd.DarkSector}, "expected a Prior as the region of a model of your own"),
+        ({"r_AV": -0.4}, {"profile": True}, "expected an axis such as m_V=2:15:200 for --profile, got none"),
+        (GRID, {"profile": True}, "expected a parameter left to profile, got all of m_V, g_mu_V, r_AV, g_D, r"),
+        ({"m_v": "2:15:9"}, {"profile": True}, "unknown parameter 'm_v' .* m_V"),
+        ({"m_V": "-2:15:9"}, {"profile": True}, "m_V is .* must be positive"),
+        (
+            {"m_V": "2:15:9"},
+            {"profile": True, "random": 10},
+            "expected a profile on a grid, got random or sobol points",
+        ),
+        ({"m_V": "2:15:9"}, {"profile": True, "region": "hihg"}, "unknown region 'hihg'.*high"),
+        ({"m_V": "2:15:9"}, {"profile": True, "chunk": 1000}, "power of two.* take 1024"),
     ],
 )
 def test_a_wrong_request_is_one_sentence(like, tmp_path, parameters, settings, sentence):
@@ -384,6 +479,8 @@ def test_the_full_likelihood_has_no_scan(like, tmp_path):
     full = jd.Likelihood(like.data, theory="full")
     with pytest.raises(jd.RequestError, match="take theory marginalised"):
         jd.scan(full, out=tmp_path / "s", random=10)
+    with pytest.raises(jd.RequestError, match="take theory marginalised"):
+        jd.scan(full, {"m_V": "2:15:9"}, out=tmp_path / "s", profile=True)
 
 
 def test_a_missing_extra(like, tmp_path, monkeypatch):

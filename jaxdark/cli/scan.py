@@ -1,4 +1,4 @@
-"""`jaxdark scan`: log-likelihood, constraints and predictions over a grid or points of the prior."""
+"""`jaxdark scan`: log-likelihood, constraints and predictions over a grid, a profile or points of the prior."""
 
 import math
 import re
@@ -11,6 +11,7 @@ import typer
 from pydantic import Field
 
 from jaxdark.cli import options
+from jaxdark.cli.profile import ENOUGH
 from jaxdark.cli.sample import progress_bars
 
 
@@ -20,10 +21,11 @@ class ScanSettings(options.Settings):
     parameters: dict[str, Any] = {}
     random: int | None = None
     sobol: int | None = None
+    profile: bool = False
     region: str | None = None
     outputs: list[str] = ["log_likelihood", "constraints"]
     reference: str = "sm"
-    chunk: Annotated[int, Field(gt=0)] = 2**16
+    chunk: Annotated[int, Field(gt=0)] | None = None
     out: str | None = None
 
 
@@ -35,9 +37,13 @@ def scan(
     ] = None,
     random: Annotated[int | None, typer.Option(metavar="N", help="N random points of the prior, no grid.")] = None,
     sobol: Annotated[int | None, typer.Option(metavar="N", help="N quasi-random points of the prior, no grid.")] = None,
+    profile: Annotated[
+        bool | None,
+        typer.Option("--profile", help="At each grid point the best fit over the parameters that are not given."),
+    ] = None,
     region: Annotated[
         str | None,
-        typer.Option(metavar="high|low|all", help="Prior of the points.", show_default="the model's first"),
+        typer.Option(metavar="high|low|all", help="Prior of points or profile.", show_default="the model's first"),
     ] = None,
     outputs: Annotated[
         str | None,
@@ -55,7 +61,8 @@ def scan(
         str | None, typer.Option(metavar="ADDRESS", help="Dask scheduler.", show_default="this process")
     ] = None,
     chunk: Annotated[
-        int | None, typer.Option(help="Points written together, a power of two.", show_default="65536")
+        int | None,
+        typer.Option(help="Points written together, a power of two.", show_default="65536; 1024 in a profile"),
     ] = None,
     out: Annotated[
         str | None,
@@ -74,7 +81,8 @@ def scan(
 ) -> int:
     """Scan of a grid, or of random or quasi-random points of the prior: scan.zarr and config.toml in a folder.
 
-    A scan that was stopped or killed goes on by the same command, to the same result bit for bit.
+    A scan that was stopped or killed goes on by the same command, to the same result bit for bit. With --profile the
+    exit code is 1 if more than one point in a hundred has not converged; the store is written all the same.
     """
     given: dict[str, Any] = {"parameters": options.parse_parameters(parameters or [])}
     if outputs is not None:
@@ -84,7 +92,7 @@ def scan(
 
     options.prepare()
     from jaxdark.cluster import connected
-    from jaxdark.scans.scan import Scan, best_point
+    from jaxdark.scans.scan import Scan, best_point, converged
 
     like = options.build_likelihood(settings)
     folder = Path(settings.out or f"results/scan-{Path(settings.data).stem}")
@@ -96,6 +104,7 @@ def scan(
             out=folder / "scan.zarr",
             random=settings.random,
             sobol=settings.sobol,
+            profile=settings.profile,
             model=settings.model,
             region=settings.region,
             outputs=settings.outputs,
@@ -105,7 +114,9 @@ def scan(
             force=force,
             report=show,
         )
-        runs.write_text(folder / "config.toml", runs.config_toml("scan", options.resolved(settings, like)))
+        runs.write_text(
+            folder / "config.toml", runs.config_toml("scan", options.resolved(settings, like) | {"chunk": task.chunk})
+        )
         start = time.perf_counter()
         try:
             result = task.run(client)
@@ -114,6 +125,7 @@ def scan(
                 f"jaxdark: stopped; what is done is in {folder}, give the same command again to go on", file=sys.stderr
             )
             return 130
+    reached = converged(result) if settings.profile else None
     record = {
         "store": str(task.path),
         "points": math.prod(task.work.points.shape),
@@ -121,10 +133,17 @@ def scan(
         "outputs": task.work.outputs._asdict(),
         "seconds": time.perf_counter() - start,
         "best": best_point(result),
-    }
+    } | ({} if reached is None else {"converged": reached})
     if as_json:
         print(report.to_json(record))
     options.console(quiet=quiet or as_json).print(*_lines(record), sep="\n")
+    if reached is not None and reached < ENOUGH:
+        print(
+            f"jaxdark: only {100 * reached:.3g} % of the grid points converged; leave out those of {task.path} whose "
+            "gradient_norm is above 1e-4",
+            file=sys.stderr,
+        )
+        return 1
     return 0
 
 

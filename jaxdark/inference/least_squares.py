@@ -144,12 +144,15 @@ class LeastSquares:
 
     Args:
         deviations: (shared, own, u) -> vector; `shared` is the same for all descents, `own` belongs to each.
+        workers: threads, by default one per core.
     """
 
-    def __init__(self, deviations: Callable[[Any, Any, Float[Array, " d"]], Float[Array, " n"]]):
+    def __init__(
+        self, deviations: Callable[[Any, Any, Float[Array, " d"]], Float[Array, " n"]], workers: int | None = None
+    ):
         self._deviations = deviations
         self._optimiser = levenberg_marquardt()
-        self._advance = batched(self._block, batch=_BATCH)
+        self._advance = batched(self._block, _BATCH, workers)
 
     def _model(self, shared, own, u: Float[Array, " d"]):
         """Half of chi2 with its gradient and J^T J."""

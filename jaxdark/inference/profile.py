@@ -5,7 +5,7 @@ reach it. Section 4.
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from itertools import product
 from typing import Any
 
@@ -16,16 +16,14 @@ from jaxtyping import Array, Float
 
 from jaxdark.errors import RequestError
 from jaxdark.inference.best_fit import RegionFit, at_best_fit
+from jaxdark.inference.conditional import Conditional, Report, keep
 from jaxdark.inference.fit import marginalised_only, provenance
-from jaxdark.inference.importance import batched, prior_points
-from jaxdark.inference.least_squares import LeastSquares, Minima
+from jaxdark.inference.least_squares import Minima
 from jaxdark.inference.likelihood import Likelihood
 from jaxdark.inference.priors import Prior, prior_of, unit
 from jaxdark.precision import require_x64
 from jaxdark.results import plain
 from jaxdark.yaml_fields import nearest
-
-Report = Callable[[str, int, int], None]
 
 _SCANNED = 2**20
 """Points of the scan that starts are taken from, over all grid points together."""
@@ -107,15 +105,13 @@ def _quantiles(prior: Prior, name: str, values: Float[np.ndarray, " n"]) -> Floa
 
 
 class _Grid:
-    """The small problems of all grid points, compiled once."""
+    """The small problems of all grid points, and the exchange of solutions between neighbours."""
 
     def __init__(self, fit: RegionFit, prior: Prior, names: tuple[str, ...], shape: list[int]):
         self._like, self._prior, self._shape = fit.like, prior, shape
         self._order = [prior.names.index(n) for n in (*names, *(m for m in prior.names if m not in names))]
-        self._k, self._fit = len(names), fit
-        self.free = [prior.names[i] for i in self._order[self._k :]]
-        self._chi2 = batched(lambda point: jnp.sum(self._deviations(None, *point) ** 2))
-        self._descend = LeastSquares(self._deviations)
+        self.free = [prior.names[i] for i in self._order[len(names) :]]
+        self._conditional = Conditional(self._deviations, len(self.free))
 
     def _deviations(self, _, fixed: Float[Array, " k"], free: Float[Array, " d-k"]) -> Float[Array, " n"]:
         u = jnp.concatenate([fixed, free])[np.argsort(self._order)]
@@ -123,34 +119,18 @@ class _Grid:
 
     def minimised(self, fixed: Float[np.ndarray, "points k"], *, seed: int, report: Report) -> Minima:
         """The smallest minimum found at each grid point."""
-        n, free = len(fixed), len(self.free)
-        if not free:
-            return Minima(np.zeros((n, 0)), self._chi2((fixed, np.zeros((n, 0)))), np.zeros(n), np.zeros(n, int))
-        starts = self._scanned(fixed, seed=seed, report=report)
-        best = _none(n, free)
-        for count, start in enumerate(starts):
-            report("descents", count, len(starts))
-            _keep(best, np.arange(n), self._descend(None, start, fixed))
-        report("descents", len(starts), len(starts))
+        n = len(fixed)
+        if not self.free:
+            none = np.zeros((n, 0))
+            return Minima(none, self._conditional.chi2(None, fixed, none), np.zeros(n), np.zeros(n, int))
+        scanned = 1 << max(5, min(10, (_SCANNED // n).bit_length() - 1))
+        starts = self._conditional.starts(None, fixed, points=scanned, seed=seed, report=report)
+        best = self._conditional.minimised(None, fixed, starts, report)
         if len(self._shape) == 1:
             self._follow(best, fixed, report)
         else:
             self._spread(best, fixed, report)
         return best
-
-    def _scanned(self, fixed, *, seed: int, report: Report) -> list[Float[np.ndarray, "points d-k"]]:
-        """Starts for every grid point: the best of each group of scan points."""
-        n, free = len(fixed), len(self.free)
-        scan = prior_points(free, 1 << max(5, min(10, (_SCANNED // n).bit_length() - 1)), seed)
-        groups = min(8, max(2, len(scan) // 16))
-        chi2, start = np.full((groups, n), np.inf), np.zeros((groups, n, free))
-        for index, point in enumerate(scan):
-            report("scan", index, len(scan))
-            found = self._chi2((fixed, np.tile(point, (n, 1))))
-            lower = found < chi2[index % groups]
-            chi2[index % groups][lower], start[index % groups][lower] = found[lower], point
-        report("scan", len(scan), len(scan))
-        return list(start)
 
     def _follow(self, best: Minima, fixed, report: Report) -> None:
         """On a line descend from both neighbours' solutions until none ends lower: there are few points, and minima far
@@ -164,7 +144,7 @@ class _Grid:
                 here, there = here[changed[there]], there[changed[there]]
                 if len(here):
                     before = best.chi2[here]
-                    _keep(best, here, self._descend(None, best.u[there], fixed[here]))
+                    keep(best, here, self._conditional.descended(None, fixed[here], best.u[there]))
                     moved[here] |= best.chi2[here] < before - _LOWER
             changed = moved
             if not changed.any():
@@ -181,14 +161,14 @@ class _Grid:
             for here, there in _neighbours(index):
                 asked = changed[there]
                 here, there = here[asked], there[asked]
-                found = self._chi2((fixed[here], best.u[there])) if len(here) else np.zeros(0)
+                found = self._conditional.chi2(None, fixed[here], best.u[there]) if len(here) else np.zeros(0)
                 lower = found < chi2[here] - _LOWER
                 chi2[here[lower]], start[here[lower]] = found[lower], best.u[there[lower]]
             taken = np.flatnonzero(chi2 < best.chi2)
             changed[:] = False
             if len(taken) == 0:
                 break
-            _keep(best, taken, self._descend(None, start[taken], fixed[taken]))
+            keep(best, taken, self._conditional.descended(None, fixed[taken], start[taken]))
             changed[taken] = True
         report("neighbours", _ROUNDS, _ROUNDS)
 
@@ -200,18 +180,6 @@ def _neighbours(index: np.ndarray):
             here = tuple(slice(max(-s, 0), n - max(s, 0)) for s, n in zip(shift, index.shape, strict=True))
             there = tuple(slice(max(s, 0), n - max(-s, 0)) for s, n in zip(shift, index.shape, strict=True))
             yield index[here].ravel(), index[there].ravel()
-
-
-def _none(n: int, d: int) -> Minima:
-    return Minima(np.zeros((n, d)), np.full(n, np.inf), np.full(n, np.inf), np.zeros(n, int))
-
-
-def _keep(best: Minima, where: np.ndarray, found: Minima) -> None:
-    """Put what was found at the grid points `where` into `best` wherever it is lower; steps add up."""
-    lower = found.chi2 < best.chi2[where]
-    for name in ("u", "chi2", "gradient_norm"):
-        getattr(best, name)[where[lower]] = getattr(found, name)[lower]
-    best.steps[where] += found.steps
 
 
 def _dataset(like, fit: RegionFit, prior: Prior, axes, grid: _Grid, fixed, found: Minima, seed: int) -> xr.Dataset:

@@ -1,4 +1,5 @@
-"""What a scan computes at its points: log-likelihood, constraints, predictions, all of them or some by name.
+"""What a scan computes at its points: log-likelihood, constraints, predictions, all of them or some by name; in a
+profile after it has minimised over the parameters that are left.
 
 Enters: names and a likelihood. Leaves: arrays of a chunk. Travels to the workers of a cluster.
 """
@@ -9,12 +10,15 @@ from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Float
 
 from jaxdark.cluster import threads
 from jaxdark.constraints.registry import all_constraints, verdicts
 from jaxdark.constraints.verdict import Constraint
 from jaxdark.dark.model import Model
 from jaxdark.errors import RequestError
+from jaxdark.inference.conditional import Conditional
+from jaxdark.inference.least_squares import Minima
 from jaxdark.inference.likelihood import Likelihood
 from jaxdark.inference.sharded import mapped
 from jaxdark.scans.points import Points
@@ -23,6 +27,8 @@ from jaxdark.yaml_fields import nearest
 GROUPS = ("log_likelihood", "constraints", "observables")
 _FIT_BATCH, _CONSTRAINT_BATCH = 256, 512
 """Points per call on a CPU: what fits a core's cache."""
+_STARTS_FROM = 128
+"""Quasi-random points at which the starts of a profile are looked for, the same at every point of its axes."""
 
 
 class Outputs(NamedTuple):
@@ -67,21 +73,44 @@ class Work:
         like: the likelihood, its theory covariance where it shall be.
         points: the points.
         outputs: what is wanted.
+        start: of a profile, prior quantiles of what is profiled from which each point descends too.
     """
 
-    def __init__(self, like: Likelihood, points: Points, outputs: Outputs):
-        self.like, self.points, self.outputs = like, points, outputs
+    def __init__(
+        self, like: Likelihood, points: Points, outputs: Outputs, start: Float[np.ndarray, " d"] | None = None
+    ):
+        self.like, self.points, self.outputs, self.start = like, points, outputs, start
         _ = like.whitening  # made here, so that all workers have the same bits
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: self.__dict__[name] for name in ("like", "points", "outputs")}
+        return {name: self.__dict__[name] for name in ("like", "points", "outputs", "start")}
 
     def __call__(self, k: int) -> dict[str, np.ndarray]:
-        """The arrays of chunk k; `parameters` are always among them."""
-        points = self.points.at(self.points.region(k))
+        """The arrays of chunk k; `parameters` are always among them, in a profile also `gradient_norm`."""
+        points, further = self.points.at(self.points.region(k)), {}
+        if self.points.profiled:
+            minima = self._minima(points)
+            points, further = np.concatenate([points, minima.u], axis=1), {"gradient_norm": minima.gradient_norm}
         fit, constraints = self._programs
-        found = fit(self.like.whitening, points)
+        found = fit(self.like.whitening, points) | further
         return found | (constraints(self.like.sm, points) if constraints else {})
+
+    def _minima(self, points: Float[np.ndarray, "n axes"]) -> Minima:
+        """Where chi2 is smallest over what is profiled, each point by itself, so that no chunk asks for another."""
+        starts = self._conditional.starts(
+            self.like.whitening, points, points=_STARTS_FROM, seed=self.points.settings["seed"]
+        )
+        if self.start is not None:
+            starts.append(np.tile(self.start, (len(points), 1)))
+        return self._conditional.minimised(self.like.whitening, points, starts)
+
+    @cached_property
+    def _conditional(self) -> Conditional:
+        def deviations(whitening, axes, u):
+            model = self.points.model(self.points.vector(jnp.concatenate([axes, u])))
+            return jnp.concatenate(list(self.like.deviations(model, whitening=whitening).values()))
+
+        return Conditional(deviations, len(self.points.profiled), threads())
 
     @property
     def constraints(self) -> list[Constraint]:

@@ -1,4 +1,4 @@
-"""Points of a scan, cut into chunks: a grid, or random or quasi-random points of a prior.
+"""Points of a scan, cut into chunks: a grid, the grid of a profile, or random or quasi-random points of a prior.
 
 Enters: axes, or a prior and a number. Leaves: the points of any chunk, a pure function of the settings and the chunk's
 number, so that nothing of the whole scan is ever in memory.
@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 from scipy.stats import qmc
@@ -80,17 +81,18 @@ class Points(NamedTuple):
     """Points of a scan.
 
     Attributes:
-        names: scanned parameters, in the order of a point.
+        names: scanned parameters, in the order of a point; those that are profiled come last.
         dims: names of the axes of the result: the parameters of a grid, or `point`.
         shape: lengths of those axes.
         chunk: lengths of a chunk; the last along an axis may be shorter.
-        at: points (n, len(names)) of a region of the grid of chunks: a slice per axis.
+        at: points (n, len(names)) of a region of the grid of chunks, a slice per axis; without what is profiled.
         in_cube: whether points are coordinates of the prior's cube or the parameters themselves.
         vector: parameters from a point, traceable.
         model: the model from the parameters, traceable.
         fixed: parameters that are the same everywhere.
         axes: of a grid, by name.
         settings: all that fixes the points, in JSON's types.
+        profiled: parameters that are minimised at each point of the axes; as coordinates they are prior quantiles.
     """
 
     names: tuple[str, ...]
@@ -103,6 +105,14 @@ class Points(NamedTuple):
     fixed: dict[str, Any]
     axes: dict[str, Axis]
     settings: dict[str, Any]
+    profiled: tuple[str, ...] = ()
+
+    @property
+    def model_type(self) -> type[Model]:
+        """The class of the models at the points."""
+        first = self.at(tuple(slice(0, 1) for _ in self.shape))[0]
+        point = np.concatenate([first, np.full(len(self.profiled), 0.5)])
+        return type(self.model(np.asarray(self.vector(point))))
 
     @property
     def chunks(self) -> tuple[int, ...]:
@@ -129,25 +139,59 @@ def grid(parameters: Mapping[str, Any], model: str | Callable[..., Model], chunk
     """
     name, build = (model, model_class(model)) if isinstance(model, str) else (model.__name__, model)
     check_parameters(name, build, parameters)
-    axes = {n: axis for n, value in parameters.items() if (axis := _axis(n, value)) is not None}
-    fixed = {n: value for n, value in parameters.items() if n not in axes}
+    axes, fixed = _axes(parameters)
     if not axes:
         raise RequestError(
             "expected an axis such as m_V=2:15:200, or --random N or --sobol N, got neither; "
             "`jaxdark point` serves a single point"
         )
     names, shape = tuple(axes), tuple(axis.n for axis in axes.values())
-    for end in ("lower", "upper"):  # inside a compiled program no value is checked
-        build(**fixed, **{n: getattr(axis, end) for n, axis in axes.items()})
-
-    def at(region: tuple[slice, ...]) -> np.ndarray:
-        values = [axis.values(part) for axis, part in zip(axes.values(), region, strict=True)]
-        return np.stack([v.ravel() for v in np.meshgrid(*values, indexing="ij")], axis=-1)
-
+    for end in _ends(axes):  # inside a compiled program no value is checked
+        build(**fixed, **end)
     settings = {"kind": "grid", "model": name, "axes": {n: axis._asdict() for n, axis in axes.items()}, "fixed": fixed}
     return Points(
-        names, names, shape, _chunk_shape(shape, chunk), at, _unchanged, partial(_built, build, names, fixed), fixed,
-        axes, settings,
+        names, names, shape, _chunk_shape(shape, chunk), partial(_at, axes), _unchanged,
+        partial(_built, build, names, fixed), fixed, axes, settings,
+    )  # fmt: skip
+
+
+def of_profile(parameters: Mapping[str, Any], prior: Prior, seed: int, chunk: int) -> Points:
+    """Points of a grid whose further parameters are profiled: minimised within their prior at each of them.
+
+    Args:
+        parameters: an `Axis` or its text for the scanned ones, a value for those that are fixed.
+        prior: of all parameters; those that are not given are profiled.
+        seed: of the starts.
+        chunk: most points in a chunk.
+
+    Raises:
+        RequestError: an axis is wrong or missing, a parameter unknown or impossible, or none left to profile.
+    """
+    check_parameters(prior.model_name, prior.build, {**prior.ranges, **parameters})
+    axes, fixed = _axes(parameters)
+    if not axes:
+        raise RequestError(
+            "expected an axis such as m_V=2:15:200 for --profile, got none; `jaxdark fit` minimises over all parameters"
+        )
+    ranges = {name: r for name, r in prior.ranges.items() if name not in parameters}
+    if not ranges:
+        raise RequestError(
+            f"expected a parameter left to profile, got all of {', '.join(prior.names)}; "
+            "leave one of them out, or leave out --profile"
+        )
+    free, shape = prior._replace(ranges=ranges), tuple(axis.n for axis in axes.values())
+    names = (*axes, *ranges)
+    for u, end in zip((_SMALLEST, _LARGEST), _ends(axes), strict=True):
+        values = np.asarray(free.vector(np.full(len(ranges), u)))
+        _built(prior.build, names, fixed, np.concatenate([[*end.values()], values]))
+    settings = {
+        "kind": "profile", "model": prior.model_name, "region": prior.region, "seed": seed,
+        "axes": {n: axis._asdict() for n, axis in axes.items()}, "fixed": fixed,
+        "prior": {name: r._asdict() for name, r in prior.ranges.items()},
+    }  # fmt: skip
+    return Points(
+        names, tuple(axes), shape, _chunk_shape(shape, chunk), partial(_at, axes), partial(_joined, len(axes), free),
+        partial(_built, prior.build, names, fixed), fixed, axes, settings, tuple(ranges),
     )  # fmt: skip
 
 
@@ -200,8 +244,28 @@ def _axis(name: str, value: Any) -> Axis | None:
     return Axis.parse(name, value) if isinstance(value, str) and ":" in value else None
 
 
+def _axes(parameters: Mapping[str, Any]) -> tuple[dict[str, Axis], dict[str, Any]]:
+    """Axes, and what has one value."""
+    axes = {name: axis for name, value in parameters.items() if (axis := _axis(name, value)) is not None}
+    return axes, {name: value for name, value in parameters.items() if name not in axes}
+
+
+def _ends(axes: Mapping[str, Axis]) -> list[dict[str, float]]:
+    return [{name: getattr(axis, end) for name, axis in axes.items()} for end in ("lower", "upper")]
+
+
+def _at(axes: Mapping[str, Axis], region: tuple[slice, ...]) -> Float[np.ndarray, "n d"]:
+    values = [axis.values(part) for axis, part in zip(axes.values(), region, strict=True)]
+    return np.stack([v.ravel() for v in np.meshgrid(*values, indexing="ij")], axis=-1)
+
+
 def _unchanged(point):
     return point
+
+
+def _joined(n: int, free: Prior, point):
+    """Parameters from values on n axes and the prior quantiles of the others."""
+    return jnp.concatenate([point[:n], free.vector(point[n:])])
 
 
 def _built(build: Callable[..., Model], names: tuple[str, ...], fixed: Mapping[str, Any], vector) -> Model:

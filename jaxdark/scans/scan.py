@@ -6,7 +6,7 @@ killed goes on where it was.
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -20,15 +20,18 @@ from jaxdark.cluster import map_chunks
 from jaxdark.dark.model import Model
 from jaxdark.errors import RequestError
 from jaxdark.inference.best_fit import at_best_fit
+from jaxdark.inference.least_squares import TOLERANCE
 from jaxdark.inference.likelihood import Likelihood
 from jaxdark.inference.priors import Prior, prior_of
 from jaxdark.precision import require_x64
 from jaxdark.scans import store
 from jaxdark.scans.outputs import Work, selected
-from jaxdark.scans.points import Points, grid, of_prior
+from jaxdark.scans.points import Points, grid, of_prior, of_profile
 
 Report = Callable[[str, int, int], None]
 DEFAULT_OUTPUTS = ("log_likelihood", "constraints")
+_CHUNK, _PROFILE_CHUNK = 2**16, 2**10
+"""Points; those of a profile take some 300 evaluations each."""
 
 
 class Scan:
@@ -46,7 +49,8 @@ class Scan:
         region: str | Prior | None = None,
         outputs: Sequence[str] = DEFAULT_OUTPUTS,
         reference: str | None = None,
-        chunk: int = 2**16,
+        profile: bool = False,
+        chunk: int | None = None,
         seed: int = 0,
         force: bool = False,
         report: Report | None = None,
@@ -61,43 +65,47 @@ class Scan:
             )
         if reference not in (None, "fit"):
             raise RequestError(f"expected the reference sm or fit, got {reference!r}; leave it out for the default")
+        usual = _PROFILE_CHUNK if profile else _CHUNK
+        self.chunk = chunk = usual if chunk is None else chunk
         if chunk < 16 or chunk & (chunk - 1):
-            raise RequestError(f"expected a chunk of a power of two of points, at least 16, got {chunk}; take 65536")
-        points = _points(parameters or {}, random, sobol, model, region, seed, chunk)
-        first = points.at(tuple(slice(0, 1) for _ in points.shape))[0]
-        found = selected(outputs, like, type(points.model(np.asarray(points.vector(first)))))
-        prior = prior_of(region, model if isinstance(model, str) else "split") if reference == "fit" else None
-        settings = _settings(like, points, found, prior, chunk, seed)
+            raise RequestError(f"expected a chunk of a power of two of points, at least 16, got {chunk}; take {usual}")
+        points = _points(parameters or {}, random, sobol, profile, model, region, seed, chunk)
+        found = selected(outputs, like, points.model_type)
+        prior = _prior(region, model, "split") if profile or reference == "fit" else None
+        settings = _settings(like, points, found, prior if reference == "fit" else None, chunk, seed)
         former = store.attributes(self.path)
         if force and former and former["settings"] != settings:
             former = None
         _check_same(former, settings, self.path)
-        like, at = self._referenced(like, prior, seed, former)
-        self.work = Work(like, points, found)
+        places, start = former or self._places(like, prior, reference, seed), None
+        if prior is not None and reference == "fit":
+            like = like.at(prior.build(**places["covariance_at"]))
+        if prior is not None and profile:
+            best = np.asarray(prior.cube(np.array([*places["best_fit"].values()])))
+            start = best[[prior.names.index(name) for name in points.profiled]]
+        self.work = Work(like, points, found, start)
         if former is None:
             kept = set(found.rows)
             store.create(
                 self.path,
                 points,
-                {"settings": settings, "covariance_at": at, "versions": _versions()},
+                {"settings": settings, **places, "versions": _versions()},
                 log_likelihood=found.log_likelihood,
                 constraints=self.work.constraints,
                 rows=[row for row in like.data.rows if row.id in kept],
             )
         self._store = store.Store(self.path, points)
 
-    def _referenced(self, like: Likelihood, prior: Prior | None, seed: int, former: dict[str, Any] | None):
-        """The likelihood with its theory covariance at the reference, and that point; an earlier run's stays."""
+    def _places(self, like: Likelihood, prior: Prior | None, reference: str | None, seed: int) -> dict[str, Any]:
+        """Where the theory covariance is taken and, if asked for, the best fit; those of an earlier run stay."""
+        here = {"covariance_at": _leaves(like.reference) or "standard_model"}
         if prior is None:
-            return like, _leaves(like.reference) or "standard_model"
-        if former is None:
-            self._report("best fit", 0, 1)
-            fit = at_best_fit(like, prior, seed=seed)
-            self._report("best fit", 1, 1)
-            at = dict(zip(prior.names, fit.reference.tolist(), strict=True))
-        else:
-            at = former["covariance_at"]
-        return like.at(prior.build(**at)), at
+            return here
+        self._report("best fit", 0, 1)
+        fit = at_best_fit(like, prior, seed=seed)
+        self._report("best fit", 1, 1)
+        at, best = (dict(zip(prior.names, v.tolist(), strict=True)) for v in (fit.reference, fit.vector))
+        return (here if reference is None else {"covariance_at": at}) | {"best_fit": best}
 
     def run(self, scheduler: Any = None) -> xr.Dataset:
         """Do what is not done; returns the dataset, read as it is used."""
@@ -123,17 +131,20 @@ def scan(
     Args:
         like: the likelihood, in mode "marginalised".
         parameters: for a grid an `Axis` or LOWER:UPPER:COUNT[:log] per axis and a value for every other parameter, in
-            GeV; for points of a prior the parameters that are fixed.
+            GeV; for points of a prior the parameters that are fixed; for a profile axes and what is fixed.
         out: the store.
         scheduler: address of a Dask scheduler, or a Dask client or cluster; None is this process.
-        settings: random or sobol (number of points); model (a name, or a class or function of keywords, for a grid);
-            region (name or `Prior`, for points of a prior and for reference); outputs (of "log_likelihood",
-            "constraints", "observables", ids of constraints and rows; by default the first two); reference ("fit"
-            takes the theory covariance at the region's best fit, by default it is where `like` has it); chunk (points,
-            a power of two); seed; force (replace a scan of other settings); report (called with stage, done, all).
+        settings: random or sobol (number of points); profile (at each grid point the likelihood is maximised over the
+            parameters that are not given, within their prior, and the outputs are those of the maximum); model (a
+            name, or a class or function of keywords, for a grid); region (name or `Prior`, for points of a prior,
+            a profile and reference); outputs (of "log_likelihood", "constraints", "observables", ids of constraints
+            and rows; by default the first two); reference ("fit" takes the theory covariance at the region's best
+            fit, by default it is where `like` has it); chunk (points, a power of two); seed; force (replace a scan of
+            other settings); report (called with stage, done, all).
 
     Returns:
-        The dataset, with the axes of the grid or `point`, then `constraint` or `row`.
+        The dataset, with the axes of the grid or `point`, then `constraint` or `row`; in a profile also the profiled
+        parameters and `gradient_norm`, below 1e-4 where the minimum was reached.
 
     Raises:
         RequestError: the request is wrong, or the store holds a scan of other settings.
@@ -146,23 +157,45 @@ def best_point(result: xr.Dataset, chunk: int = 2**20) -> dict[str, Any] | None:
     """Highest log-likelihood of a scan and the parameters there, read in chunks; None where it has no such output."""
     if "log_likelihood" not in result:
         return None
-    values, best = result["log_likelihood"], (-np.inf, {})
-    step = max(1, chunk // max(1, values.size // values.shape[0]))
-    for start in range(0, values.shape[0], step):
-        part = values[start : start + step].load()
+    best = (-np.inf, {})
+    for part in _parts(result["log_likelihood"], chunk):
         if np.isfinite(part).any() and float(part.max()) > best[0]:
             place = part.isel(part.argmax(...))
             best = float(place), {name: place[name].values.tolist() for name in place.coords}
     return {"log_likelihood": best[0], "parameters": best[1]} if best[1] else None
 
 
-def _points(parameters, random, sobol, model, region, seed, chunk) -> Points:
+def converged(result: xr.Dataset, chunk: int = 2**20) -> float:
+    """Share of a profile's points that reached a minimum, read in chunks."""
+    norm = result["gradient_norm"]
+    return sum(int((part < TOLERANCE).sum()) for part in _parts(norm, chunk)) / norm.size
+
+
+def _parts(values: xr.DataArray, chunk: int) -> Iterator[xr.DataArray]:
+    step = max(1, chunk // max(1, values.size // values.shape[0]))
+    for start in range(0, values.shape[0], step):
+        yield values[start : start + step].load()
+
+
+def _points(parameters, random, sobol, profile, model, region, seed, chunk) -> Points:
+    if profile and (random is not None or sobol is not None):
+        raise RequestError("expected a profile on a grid, got random or sobol points; leave out one of the two")
+    if profile:
+        return of_profile(parameters, _prior(region, model), seed, chunk)
     if random is None and sobol is None:
         return grid(parameters, model, chunk)
     if random is not None and sobol is not None:
         raise RequestError("expected random or sobol points, got both; leave one of them out")
     kind, n = ("random", random) if sobol is None else ("sobol", sobol)
-    return of_prior(kind, n, prior_of(region, model), parameters, seed, chunk)
+    return of_prior(kind, n, _prior(region, model), parameters, seed, chunk)
+
+
+def _prior(region: str | Prior | None, model: str | Callable[..., Model], otherwise: str | None = None) -> Prior:
+    """Prior of a region; that of a model of one's own is that of the model `otherwise`, or must be given."""
+    name = model if isinstance(model, str) else otherwise
+    if name is None and not isinstance(region, Prior):
+        raise RequestError(f"expected a Prior as the region of a model of your own, got {region!r}; pass one")
+    return prior_of(region, name or "split")
 
 
 def _versions() -> dict[str, str]:

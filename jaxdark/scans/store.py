@@ -18,6 +18,7 @@ import xarray as xr
 
 from jaxdark.constraints.verdict import Constraint
 from jaxdark.errors import RequestError
+from jaxdark.inference.least_squares import TOLERANCE
 from jaxdark.measurements import Row
 from jaxdark.scans.points import Points
 
@@ -38,7 +39,8 @@ def attributes(path: Path) -> dict[str, Any] | None:
         return None
     try:
         raw = json.loads((path / "zarr.json").read_text(encoding="utf-8"))["attributes"]
-        return {name: json.loads(raw[name]) for name in ("settings", "covariance_at", "versions")}
+        words = {name: json.loads(raw[name]) for name in ("settings", "covariance_at", "versions")}
+        return words | {name: json.loads(raw[name]) for name in ("best_fit",) if name in raw}
     except (OSError, KeyError, ValueError, TypeError):
         raise RequestError(
             f"expected the store of a scan or nothing, got {path}; name another place with --out"
@@ -76,6 +78,10 @@ def create(
         stage.parent.mkdir(parents=True, exist_ok=True)
         group = zarr.open_group(stage, mode="w", zarr_format=3, attributes=attrs)
         _coordinates(group, points)
+        if points.profiled:
+            _numbers(
+                group, "gradient_norm", points, units="1", long_name=f"of the descent; converged below {TOLERANCE:g}"
+            )
         if log_likelihood:
             _numbers(group, "log_likelihood", points, units="1", long_name="log-likelihood")
         if constraints:
@@ -127,8 +133,8 @@ def _coordinates(group: Any, points: Points) -> None:
         for start in range(0, axis.n, _BLOCK):
             part = slice(start, min(start + _BLOCK, axis.n))
             array[part] = axis.values(part)
-    if not points.axes:
-        for name in points.names:
+    for name in points.names:
+        if name not in points.axes:
             _numbers(group, name, points, units=_unit(name))
     for name, value in points.fixed.items():
         value = np.asarray(value, dtype=None if isinstance(value, str) else float)
@@ -191,7 +197,8 @@ class Store:
         region = self.points.region(k)
         shape = tuple(part.stop - part.start for part in region)
         parameters = values["parameters"]
-        columns = {} if self.points.axes else dict(zip(self.points.names, parameters.T, strict=True))
+        columns = dict(zip(self.points.names, parameters.T, strict=True))
+        columns = {name: column for name, column in columns.items() if name not in self.points.axes}
         columns |= {name: value for name, value in values.items() if name != "parameters"}
         place = np.unravel_index(k, self.points.chunks)
         try:

@@ -2,6 +2,7 @@
 
 import json
 import tomllib
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -41,6 +42,21 @@ def test_points_of_the_prior_as_json(jaxdark, toy, tmp_path):
     assert json.loads(jaxdark(*request, "--json")[1])["best"] == record["best"]
 
 
+def test_a_profile_says_how_many_points_have_converged(jaxdark, toy, tmp_path, monkeypatch):
+    near = np.array([-0.9, 0.0])
+    monkeypatch.setattr(scan_module, "at_best_fit", lambda *_, **__: SimpleNamespace(reference=near, vector=near))
+    request = ["scan", "C9=-2:0.5:20", "--model", "constant", "--profile", "--outputs", "log_likelihood", "--data", toy]
+    code, shown, err = jaxdark(*request, "--out", tmp_path / "s", "--json")
+    record = json.loads(shown)
+    assert (code, err, record["converged"], record["axes"]) == (0, "", 1.0, {"C9": 20})
+    assert set(record["best"]["parameters"]) == {"C9", "C10"}
+    config = tomllib.loads((tmp_path / "s" / "config.toml").read_text())
+    assert (config["profile"], config["chunk"]) == (True, 1024)
+    monkeypatch.setattr(scan_module, "converged", lambda result: 0.5)
+    code, _, err = jaxdark("scan", "--config", tmp_path / "s" / "config.toml", "--out", tmp_path / "s", "--quiet")
+    assert code == 1 and err.startswith("jaxdark: only 50 % of the grid points converged; ")
+
+
 def test_ctrl_c_says_how_to_go_on(jaxdark, toy, tmp_path, monkeypatch):
     def stopped(self, scheduler):
         raise KeyboardInterrupt
@@ -71,6 +87,9 @@ def test_a_failing_disk_is_a_failed_job(jaxdark, toy, tmp_path, monkeypatch):
         (["--random", "ten"], "Invalid value for '--random'"),
         ([*GRID, "--outputs", "log_likelihod"], "the nearest right name is log_likelihood"),
         (["--random", "5", "--region", "hihg"], "nearest: high"),
+        (["--random", "5", "--profile"], "expected a profile on a grid"),
+        (["--profile"], "expected an axis such as m_V=2:15:200 for --profile"),
+        ([*GRID, "--profile"], "expected a parameter left to profile"),
         (["--random", "5", "--scheduler", "tcp://127.0.0.1:1"], "expected the address of a Dask scheduler"),
     ],
 )
