@@ -14,6 +14,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float
 
+from jaxdark.cluster import threads
 from jaxdark.inference.importance import batched
 
 TOLERANCE = 1e-4
@@ -149,7 +150,7 @@ class LeastSquares:
     def __init__(self, deviations: Callable[[Any, Any, Float[Array, " d"]], Float[Array, " n"]]):
         self._deviations = deviations
         self._optimiser = levenberg_marquardt()
-        self._advance = batched(self._block, batch=_BATCH)
+        self._advance = batched(self._block, _BATCH, threads())
 
     def _model(self, shared, own, u: Float[Array, " d"]):
         """Half of chi2 with its gradient and J^T J."""
