@@ -1,7 +1,7 @@
 """Chunks of work over a Dask cluster, with retries, or one after the other in this process.
 
 Enters: a function of a chunk and the chunks. Leaves: pairs (chunk, result) as they are ready; what a dead worker had in
-hand is done again elsewhere. Scans use it, and so can ensembles of fits or chains.
+hand is done again elsewhere. Scans, fits to pseudo-data and chains use it.
 """
 
 import sys

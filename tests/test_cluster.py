@@ -3,10 +3,12 @@
 import itertools
 import logging
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import jax
@@ -15,9 +17,12 @@ import pytest
 from scan_worker import OUTPUTS, content, toy_likelihood
 
 import jaxdark as jd
+import jaxdark.inference.sample
+from jaxdark.checkpoints import Checkpoints
 from jaxdark.cluster import ClusterError, map_chunks, threads
 from jaxdark.inference.importance import batched, prior_points
 from jaxdark.inference.priors import prior_of
+from jaxdark.inference.transport import Round, learned_transport
 
 distributed = pytest.importorskip("distributed")
 TESTS = Path(__file__).parent
@@ -143,6 +148,58 @@ def test_a_scan_with_one_and_two_workers_one_of_them_killed(cluster, tmp_path):
     assert killed
     assert content(tmp_path / "one") == content(tmp_path / "here")
     assert content(tmp_path / "two") == content(tmp_path / "here")
+
+
+CONSTANT = prior_of("all", "constant")
+
+
+def test_fits_to_pseudo_data_are_those_of_one_process(cluster, tmp_path):
+    like, seen = toy_likelihood(tmp_path), []
+    request = {"region": CONSTANT, "starts": 8, "pseudo": 200, "seed": 3}
+    here = jd.fit(like, **request).record
+    there = jd.fit(like, **request, scheduler=cluster, report=lambda *stage: seen.append(stage)).record
+    assert there == here and here["pseudo_data"]["sets"] == 200
+    assert seen[-1] == ("pseudo-data", 200, 200)
+    assert {done for stage, done, _ in seen if stage == "pseudo-data"} > {0, 200}  # in more than one chunk
+
+
+@pytest.fixture
+def small_map(monkeypatch):
+    """A map that is learned in a second, and serves badly."""
+    rounds = {"exploration": Round(20, 2**9), "refinement": (Round(20, 2**9),)}
+    monkeypatch.setattr(
+        jaxdark.inference.sample, "learned_transport", partial(learned_transport, n_prior=2**10, **rounds)
+    )
+
+
+def test_chains_are_those_of_one_process_and_finished_ones_are_kept(cluster, small_map, tmp_path):
+    like, folder, seen = toy_likelihood(tmp_path), tmp_path / "kept", []
+    request = {"region": CONSTANT, "chains": 2, "draws": 100, "warmup": 100, "seed": 3}
+
+    def stop(stage, done, total):
+        if (stage, done) == ("chains", 1):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        jd.sample(like, **request, scheduler=cluster, report=stop, checkpoints=Checkpoints(folder))
+    assert len(list(folder.glob("chain-*.npz"))) == 1
+    shutil.copytree(folder, tmp_path / "copy")
+    report = lambda *stage: seen.append(stage)  # noqa: E731
+    there = jd.sample(like, **request, scheduler=cluster, report=report, checkpoints=Checkpoints(folder))
+    assert [done for stage, done, _ in seen if stage == "chains"] == [2]
+    here = jd.sample(like, **request, checkpoints=Checkpoints(tmp_path / "copy"))  # takes fit and map alone
+    for group in ("posterior", "sample_stats", "log_likelihood"):
+        for name, values in here[group].items():
+            np.testing.assert_array_equal(there[group][name], values)
+    assert np.ptp(here["posterior"]["C9"].values, axis=1).all()
+
+
+def test_a_scheduler_that_has_nothing_to_do_is_refused(tmp_path):
+    like = toy_likelihood(tmp_path)
+    with pytest.raises(jd.RequestError, match="runs the chains of the method nuts, got the method importance"):
+        jd.sample(like, method="importance", scheduler="tcp://127.0.0.1:1")
+    with pytest.raises(jd.RequestError, match="fits sets of pseudo-data, got one and 0 sets"):
+        jd.fit(like, pseudo=0, scheduler="tcp://127.0.0.1:1")
 
 
 PROCESS = """

@@ -31,6 +31,7 @@ def fit(
     pseudo: Annotated[
         int | None, typer.Option(help="Sets of pseudo-data for the p-value; 0 for none.", show_default="500")
     ] = None,
+    scheduler: options.Scheduler = None,
     model: options.ModelName = None,
     data: options.Data = None,
     theory: options.Theory = None,
@@ -62,7 +63,13 @@ def fit(
         like = options.build_likelihood(settings)
         with progress_bars(shown=sys.stderr.isatty() and not quiet) as show:
             found = best_fit(
-                like, prior, starts=settings.starts, pseudo=settings.pseudo, seed=settings.seed, report=show
+                like,
+                prior,
+                starts=settings.starts,
+                pseudo=settings.pseudo,
+                seed=settings.seed,
+                report=show,
+                scheduler=scheduler,
             )
         runs.write_text(folder / "fit.json", report.to_json(found.record) + "\n")
         runs.write_text(folder / "config.toml", runs.config_toml("fit", options.resolved(settings, like)))

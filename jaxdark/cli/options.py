@@ -63,6 +63,9 @@ Inputs = Annotated[
     Path | None,
     typer.Option("--inputs", metavar="FILE.yaml", help="name: value lines over jaxdark data show inputs."),
 ]
+Scheduler = Annotated[
+    str | None, typer.Option("--scheduler", metavar="ADDRESS", help="Dask scheduler.", show_default="this process")
+]
 Seed = Annotated[int | None, typer.Option("--seed", help="Fixes every random number.", show_default="0")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Print no tables and no progress.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")]

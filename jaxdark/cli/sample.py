@@ -46,6 +46,7 @@ def sample(
         int | None,
         typer.Option(help="Of the prior (importance) or live ones (nested).", show_default="enough for good draws"),
     ] = None,
+    scheduler: options.Scheduler = None,
     model: options.ModelName = None,
     data: options.Data = None,
     theory: options.Theory = None,
@@ -91,6 +92,7 @@ def sample(
                 seed=settings.seed,
                 report=show,
                 checkpoints=checkpoints,
+                scheduler=scheduler,
             )
         summary = results.summary(tree)
         results.save(tree, folder / "posterior.nc")

@@ -57,9 +57,7 @@ def scan(
         str | None,
         typer.Option(metavar="sm|fit", help="Theory covariance there or at the region's best fit.", show_default="sm"),
     ] = None,
-    scheduler: Annotated[
-        str | None, typer.Option(metavar="ADDRESS", help="Dask scheduler.", show_default="this process")
-    ] = None,
+    scheduler: options.Scheduler = None,
     chunk: Annotated[
         int | None,
         typer.Option(help="Points written together, a power of two.", show_default="65536; 1024 in a profile"),

@@ -4,6 +4,7 @@ Enters: a likelihood and a region. Leaves: the record of `fit.json`.
 """
 
 from collections.abc import Callable
+from functools import partial
 from importlib.metadata import version
 from typing import Any, NamedTuple
 
@@ -14,6 +15,7 @@ from jaxtyping import Array, Float
 
 from jaxdark import __version__
 from jaxdark.ahead import Ahead
+from jaxdark.cluster import connected
 from jaxdark.dark.model import Model
 from jaxdark.errors import RequestError
 from jaxdark.inference.best_fit import PSEUDO_TOLERANCE, RegionFit, at_best_fit
@@ -53,6 +55,7 @@ def fit(
     pseudo: int = 500,
     seed: int = 0,
     report: Report | None = None,
+    scheduler: Any = None,
 ) -> Fit:
     """Best fit of a model in one region by many starts at once, with errors and goodness of fit.
 
@@ -67,24 +70,29 @@ def fit(
         pseudo: sets of pseudo-data for the p-value, each fitted by the same search; 0 leaves it out.
         seed: of scan and pseudo-data.
         report: called with (stage, done, all) as work proceeds.
+        scheduler: address of a Dask scheduler, or a Dask client or cluster, whose workers fit the pseudo-data; None is
+            this process, with the same result.
 
     Raises:
-        RequestError: single precision, mode "full", an unknown region, or impossible numbers of starts or pseudo-data.
+        RequestError: single precision, mode "full", an unknown region, impossible numbers of starts or pseudo-data, or
+            a scheduler that does not answer or has nothing to do.
+        OSError: the cluster failed.
     """
     require_x64()
     prior = prior_of(region)
     marginalised_only(like)
     if starts < 1 or pseudo < 0:
         raise RequestError(f"expected at least 1 start and 0 sets of pseudo-data, got {starts} and {pseudo}")
+    if scheduler is not None and not pseudo:
+        raise RequestError("a scheduler fits sets of pseudo-data, got one and 0 sets; give some, or leave it out")
     report = report or (lambda stage, done, total: None)
-    report("best fit", 0, 1)
-    found = at_best_fit(like, prior, seed=seed, starts=starts)
-    report("best fit", 1, 1)
-    errors = _errors(found, prior)
-    minima = _distinct(found, prior)
-    report("pseudo-data", 0, 1)
-    goodness = _goodness(found, prior, pseudo, seed)
-    report("pseudo-data", 1, 1)
+    with connected(scheduler) as client:
+        report("best fit", 0, 1)
+        found = at_best_fit(like, prior, seed=seed, starts=starts)
+        report("best fit", 1, 1)
+        errors = _errors(found, prior)
+        minima = _distinct(found, prior)
+        goodness = _goodness(found, prior, pseudo, seed, client, report)
     model = prior.model(found.vector)
     record = provenance(like, prior, found, seed) | _status(found, minima, errors, goodness, starts)
     record |= {"parameters": errors, "minima": minima[:_LISTED], "minima_found": len(minima)}
@@ -248,7 +256,7 @@ def _status(found: RegionFit, minima, errors, goodness, starts: int) -> dict[str
     }
 
 
-def _goodness(found: RegionFit, prior: Prior, pseudo: int, seed: int) -> dict[str, Any]:
+def _goodness(found: RegionFit, prior: Prior, pseudo: int, seed: int, client: Any, report: Report) -> dict[str, Any]:
     """chi2, degrees of freedom, and the share of fits to pseudo-data that are worse."""
     u, chi2 = found.minima.best, float(found.minima.chi2.min())
     like = found.like
@@ -257,7 +265,10 @@ def _goodness(found: RegionFit, prior: Prior, pseudo: int, seed: int) -> dict[st
     record: dict[str, Any] = {"chi2": chi2, "dof": len(like.data) + int(g_minus_2) - len(u), "p_value": None}
     sets: dict[str, Any] = {"sets": pseudo, "not_converged": 0}
     if pseudo:
-        drawn, norm = found.search.pseudo(like.whitening, u, pseudo, seed)
+        report("pseudo-data", 0, pseudo)
+        drawn, norm = found.search.pseudo(
+            like.whitening, u, pseudo, seed, scheduler=client, progress=partial(report, "pseudo-data")
+        )
         worse = int((drawn >= chi2).sum())
         p = worse / pseudo
         record["p_value"] = p

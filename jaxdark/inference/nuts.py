@@ -9,7 +9,7 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, Literal, NamedTuple
 
 import jax
@@ -20,6 +20,7 @@ from numpyro.infer.hmc import hmc
 from numpyro.infer.util import ParamInfo
 
 from jaxdark.ahead import compiler_options
+from jaxdark.cluster import map_chunks
 from jaxdark.errors import RequestError
 from jaxdark.inference.importance import ImportanceSample, LogLikelihood, Progress, resampled_indices
 from jaxdark.inference.transport import TransportMap
@@ -27,6 +28,7 @@ from jaxdark.inference.transport import TransportMap
 LogDensity = Callable[..., Float[Array, ""]]
 Checkpoint = Mapping[str, np.ndarray]
 ChainMethod = Literal["parallel", "sequential", "vectorized"]
+_STAGES = ("compile", "warmup", "sample")
 
 FLOOR = -35.0
 """Log of the smallest likelihood relative to the best: walls end there. The whole prior at e^-35 weighs less than
@@ -145,6 +147,7 @@ def run_nuts(
     progress: Progress | None = None,
     on_segment: Callable[[Checkpoint], None] | None = None,
     resume: Checkpoint | None = None,
+    first: int = 0,
 ) -> NutsRun:
     """Draws from exp(log_density(z, *args)) by NUTS; the chains are independent of each other and of their number.
 
@@ -157,6 +160,7 @@ def run_nuts(
         progress: called with (steps done per chain, all of them), warm-up included.
         on_segment: called after each segment with named arrays that `resume` takes, fit for numpy.savez.
         resume: continue from here, with all other arguments unchanged; the result is that of an uninterrupted run.
+        first: number of the first of these chains among all those of the seed.
 
     Raises:
         RequestError: warm-up and draws are not whole segments, or a start has no finite density.
@@ -168,7 +172,7 @@ def run_nuts(
             f"got {settings.warmup} and {settings.draws}"
         )
     clock = time.perf_counter()
-    state, advance = _compiled_chains(log_density, starts, args, seed, settings)
+    state, advance = _compiled_chains(log_density, starts, args, seed, settings, first)
     parts = []
     if resume is not None:
         leaves, structure = jax.tree.flatten(state)
@@ -176,7 +180,7 @@ def run_nuts(
         parts = [Draws(*(np.asarray(resume[name]) for name in Draws._fields))]
     done = parts[0].z.shape[1] if parts else 0
     warmup, sample = (0.0, 0.0) if resume is None else resume["seconds"].tolist()
-    seconds = {"compile": time.perf_counter() - clock, "warmup": warmup, "sample": sample}
+    seconds = dict(zip(_STAGES, (time.perf_counter() - clock, warmup, sample), strict=True))
     while done < total:
         clock = time.perf_counter()
         state, part = advance(state)
@@ -189,10 +193,67 @@ def run_nuts(
             on_segment(leaves | parts[0]._asdict() | {"seconds": spent})
         if progress is not None:
             progress(done, total)
-    return NutsRun(parts[0].between(settings.warmup, None), parts[0].between(0, settings.warmup), seconds)
+    return _run(parts[0], settings, seconds)
 
 
-def _compiled_chains(log_density: LogDensity, starts, args, seed: int, settings: NutsSettings):
+def run_nuts_on_cluster(
+    log_density: LogDensity,
+    starts: Float[np.ndarray, "chains n"],
+    args: tuple = (),
+    *,
+    seed: int,
+    settings: NutsSettings = NutsSettings(),
+    scheduler: Any,
+    progress: Progress | None = None,
+    on_chain: Callable[[int, Checkpoint], None] | None = None,
+    finished: Mapping[int, Checkpoint] | None = None,
+) -> NutsRun:
+    """`run_nuts` with one task of a Dask cluster for each chain; on machines like this one the draws are the same.
+
+    Args:
+        log_density, starts, args, seed, settings: as for `run_nuts`; all of them travel, and each worker compiles.
+        scheduler: as `map_chunks` takes it.
+        progress: called with (chains done, all of them).
+        on_chain: called with each chain's number and named arrays when it is done, in any order.
+        finished: what on_chain was given by a run with the same arguments; those chains are not run again.
+
+    Returns:
+        The run; its seconds are those of the slowest chain.
+
+    Raises:
+        RequestError: no scheduler answers.
+        ClusterError: a chain failed, or the scheduler is lost.
+    """
+    done = dict(finished or {})
+    left = [c for c in range(len(starts)) if c not in done]
+    for c, chain in map_chunks(
+        partial(_one_chain, log_density, starts, args, seed, settings), left, scheduler=scheduler
+    ):
+        done[c] = chain
+        if on_chain is not None:
+            on_chain(c, chain)
+        if progress is not None:
+            progress(len(done), len(starts))
+    chains = [done[c] for c in range(len(starts))]
+    seconds = np.max([chain["seconds"] for chain in chains], axis=0).tolist()
+    draws = Draws(*(np.concatenate([chain[name] for chain in chains]) for name in Draws._fields))
+    return _run(draws, settings, dict(zip(_STAGES, seconds, strict=True)))
+
+
+def _one_chain(log_density: LogDensity, starts, args, seed: int, settings: NutsSettings, c: int) -> Checkpoint:
+    run = run_nuts(log_density, starts[c : c + 1], args, seed=seed, settings=settings, first=c)
+    steps = {
+        name: np.concatenate([getattr(part, name) for part in (run.warmup, run.draws)], 1) for name in Draws._fields
+    }
+    return steps | {"seconds": np.array([run.seconds[stage] for stage in _STAGES])}
+
+
+def _run(draws: Draws, settings: NutsSettings, seconds: dict[str, float]) -> NutsRun:
+    """The run of all its steps."""
+    return NutsRun(draws.between(settings.warmup, None), draws.between(0, settings.warmup), seconds)
+
+
+def _compiled_chains(log_density: LogDensity, starts, args, seed: int, settings: NutsSettings, first: int):
     """State of all chains at their starts, and the compiled function state -> (state, steps) of one segment."""
     limit = tuple(np.atleast_1d(np.asarray(settings.force_limit, float)).tolist())
     programs = _programs(log_density, settings._replace(force_limit=limit))
@@ -201,7 +262,7 @@ def _compiled_chains(log_density: LogDensity, starts, args, seed: int, settings:
     if not np.isfinite(values).all():
         raise RequestError(f"every chain must start at a point of finite density; the potentials are {values.tolist()}")
     # raw keys, so that a checkpoint is made of plain arrays
-    keys = jax.vmap(jax.random.fold_in, (None, 0))(jax.random.PRNGKey(seed), np.arange(len(starts)))
+    keys = jax.vmap(jax.random.fold_in, (None, 0))(jax.random.PRNGKey(seed), first + np.arange(len(starts)))
     state = programs.start(keys, starts, values, gradients, args)
     method = settings.chain_method or ("vectorized" if jax.default_backend() == "gpu" else "parallel")
     if method == "vectorized":

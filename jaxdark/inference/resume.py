@@ -19,7 +19,7 @@ from jaxdark.inference.priors import Prior
 from jaxdark.inference.record import versions
 from jaxdark.inference.transport import Learned
 
-_CHAINS = "chains"
+_CHAINS, _CHAIN = "chains", "chain"
 
 
 def run_settings(like: Likelihood, prior: Prior, **further: Any) -> dict[str, Any]:
@@ -77,6 +77,15 @@ def kept_chains(store: Checkpoints) -> tuple[Callable[[Checkpoint], None], Check
         return on_segment, None
     draws = {name: np.concatenate([part[name] for part in parts], axis=1) for name in Draws._fields}
     return on_segment, {**parts[-1], **draws}
+
+
+def finished_chains(
+    store: Checkpoints, chains: int
+) -> tuple[Callable[[int, Checkpoint], None], dict[int, dict[str, np.ndarray]]]:
+    """What `run_nuts_on_cluster` calls after each chain, and the chains that are done; a file holds a whole one."""
+    found = {c: store.load(numbered(_CHAIN, c + 1)) for c in range(chains)}
+    done = {c: chain for c, chain in found.items() if chain is not None}
+    return lambda c, chain: store.save(numbered(_CHAIN, c + 1), chain), done
 
 
 def kept_parts(store: Checkpoints, name: str) -> tuple[Callable[[Arrays], None], list[dict[str, np.ndarray]]]:

@@ -5,7 +5,7 @@ Enters: a likelihood and a region. Leaves: an ArviZ object with draws, diagnosti
 
 import time
 from collections.abc import Callable
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import jax.numpy as jnp
 import numpy as np
@@ -13,6 +13,7 @@ from jaxtyping import Array, Float
 from scipy.special import logsumexp
 
 from jaxdark.checkpoints import Checkpoints
+from jaxdark.cluster import connected
 from jaxdark.dark.checks import one_of
 from jaxdark.errors import RequestError
 from jaxdark.inference.best_fit import RegionFit
@@ -21,10 +22,10 @@ from jaxdark.inference.diagnostics import Weighted, diagnose
 from jaxdark.inference.importance import batched, resampled_indices, sample_prior
 from jaxdark.inference.likelihood import Likelihood
 from jaxdark.inference.nested import nested_sample
-from jaxdark.inference.nuts import NutsRun, NutsSettings, dispersed_starts, run_nuts
+from jaxdark.inference.nuts import NutsRun, NutsSettings, dispersed_starts, run_nuts, run_nuts_on_cluster
 from jaxdark.inference.priors import Prior, prior_of
 from jaxdark.inference.record import Sampled, evidence_of, posterior_tree
-from jaxdark.inference.resume import kept_chains, kept_fit, kept_map, kept_parts, run_settings
+from jaxdark.inference.resume import finished_chains, kept_chains, kept_fit, kept_map, kept_parts, run_settings
 from jaxdark.inference.transport import Learned, learned_transport
 from jaxdark.inference.weighted import diagnose_weighted
 from jaxdark.precision import require_x64
@@ -50,6 +51,7 @@ def sample(
     seed: int = 0,
     report: Report | None = None,
     checkpoints: Checkpoints | None = None,
+    scheduler: Any = None,
 ):
     """Sample the posterior of a model in one region.
 
@@ -68,6 +70,8 @@ def sample(
         seed: fixes the result.
         report: called with (stage, done, all) as work proceeds.
         checkpoints: where an interrupted run is taken up; its result is that of an uninterrupted one.
+        scheduler: address of a Dask scheduler, or a Dask client or cluster, whose workers run one chain each, with the
+            same draws; None is this process. For the method nuts.
 
     Returns:
         An ArviZ object (InferenceData or DataTree): posterior, derived, sample_stats, log_likelihood (per row, given
@@ -75,7 +79,9 @@ def sample(
 
     Raises:
         RequestError: single precision, an unknown region, numbers of chains or draws that cannot be used, a method that
-            does not go with the likelihood, or checkpoints of a run with other settings.
+            does not go with the likelihood or a scheduler, a scheduler that does not answer, or checkpoints of a run
+            with other settings.
+        OSError: the cluster failed; the same call goes on from the checkpoints.
     """
     require_x64()
     one_of("method", method, get_args(Method))
@@ -83,15 +89,18 @@ def sample(
     points = _points(method, points, like)
     report, store = report or (lambda stage, done, total: None), checkpoints or Checkpoints(None)
     counts = {"chains": chains, "draws": settings.draws, "warmup": settings.warmup, "points": points}
-    store.begin(run_settings(like, prior, method=method, seed=seed, **counts))
-    clock = time.perf_counter()
-    report("best fit", 0, 1)
-    fit = kept_fit(store, like, prior, seed)
-    report("best fit", 1, 1)
-    if method == "nuts":
-        sampled = _by_nuts(like, prior, fit, settings, chains, seed, report, store, clock)
-    else:
-        sampled = _by_weights(method, prior, fit, chains * settings.draws, points, seed, report, store, clock)
+    if scheduler is not None and method != "nuts":
+        raise RequestError(f"a scheduler runs the chains of the method nuts, got the method {method}; leave it out")
+    with connected(scheduler) as client:
+        store.begin(run_settings(like, prior, method=method, seed=seed, **counts))
+        clock = time.perf_counter()
+        report("best fit", 0, 1)
+        fit = kept_fit(store, like, prior, seed)
+        report("best fit", 1, 1)
+        if method == "nuts":
+            sampled = _by_nuts(like, prior, fit, settings, chains, seed, report, store, clock, client)
+        else:
+            sampled = _by_weights(method, prior, fit, chains * settings.draws, points, seed, report, store, clock)
     report("result", 0, 1)
     tree = posterior_tree(like if like.theory == "full" else fit.like, prior, fit, sampled, seed=seed)
     report("result", 1, 1)
@@ -129,6 +138,7 @@ def _by_nuts(
     report: Report,
     store: Checkpoints,
     clock: float,
+    client: Any,
 ) -> Sampled:
     """Chains in the coordinates of a learned map."""
 
@@ -141,17 +151,19 @@ def _by_nuts(
     starts = dispersed_starts(learned.sample, learned.transport, chains, seed=seed)
     eta = np.random.default_rng(seed).normal(size=(chains, len(coordinates.spread)))
     prepared = time.perf_counter() - clock
-    on_segment, resume = kept_chains(store)
-    run = run_nuts(
+    density = (
         log_density,
         np.concatenate([starts, eta], axis=1),
         (coordinates, float(learned.sample.log_likelihood.max())),
-        seed=seed,
-        settings=settings,
-        progress=lambda done, total: report("chains", done, total),
-        on_segment=on_segment,
-        resume=resume,
     )
+    further = {"seed": seed, "settings": settings, "progress": lambda done, total: report("chains", done, total)}
+    if client is None:
+        on_segment, resume = kept_chains(store)
+        run = run_nuts(*density, **further, on_segment=on_segment, resume=resume)
+    else:
+        _ = coordinates.like.whitening  # made here, so that all workers have the same bits
+        on_chain, finished = finished_chains(store, chains)
+        run = run_nuts_on_cluster(*density, **further, scheduler=client, on_chain=on_chain, finished=finished)
     z = run.draws.z
     to_vector = batched(lambda coordinates, z: coordinates.vector(z)[0], batch=64, quick=True)
     vectors = to_vector(coordinates, z.reshape(-1, z.shape[2]))

@@ -125,11 +125,29 @@ def test_a_wrong_config_file_is_refused(refused, tmp_path, toy, content, expecte
         (["--chains", "0"], ["chains", "greater than 0", "0"]),
         (["--draws", "-5"], ["draws", "greater than 0", "-5"]),
         (["--data", "papr2020"], ["'papr2020'", "paper2020"]),
+        (["--method", "nested", "--scheduler", "tcp://127.0.0.1:1"], ["scheduler", "nuts", "nested", "leave it out"]),
+        (["--scheduler", "tcp://127.0.0.1:1"], ["expected the address of a Dask scheduler", "tcp://127.0.0.1:1"]),
     ],
 )
 def test_sample_refuses_and_leaves_nothing(refused, tmp_path, monkeypatch, toy, arguments, expected):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("jaxdark.cluster._TIMEOUT", 1)
     sentence = refused("sample", "--data", toy, *arguments)
+    assert all(part in sentence for part in expected), sentence
+    assert [path.name for path in tmp_path.iterdir()] == ["toy.yaml"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["--pseudo", "0"], ["scheduler", "0 sets", "leave it out"]),
+        (["--pseudo", "5"], ["expected the address of a Dask scheduler", "tcp://127.0.0.1:1"]),
+    ],
+)
+def test_fit_refuses_a_scheduler_and_leaves_nothing(refused, tmp_path, monkeypatch, toy, arguments, expected):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("jaxdark.cluster._TIMEOUT", 1)
+    sentence = refused("fit", "--data", toy, "--scheduler", "tcp://127.0.0.1:1", *arguments)
     assert all(part in sentence for part in expected), sentence
     assert [path.name for path in tmp_path.iterdir()] == ["toy.yaml"]
 
