@@ -401,7 +401,8 @@ def test_a_full_disk(whole, like, tmp_path):
         jd.scan(like, out=path, **request)
         assert content(path) == content(whole)
     finally:
-        subprocess.run(["umount", str(disk)], check=True)
+        # Lazily: readers of results may hold files open until they are collected.
+        subprocess.run(["umount", "--lazy", str(disk)], check=True)
 
 
 # Devices

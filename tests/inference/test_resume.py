@@ -187,7 +187,8 @@ def small_disk(tmp_path):
     if not mounted:
         pytest.skip("mounting a small disk is not permitted here")
     yield disk
-    subprocess.run(["umount", str(disk)], check=True)
+    # Lazily: readers of results may hold files open until they are collected.
+    subprocess.run(["umount", "--lazy", str(disk)], check=True)
 
 
 def test_a_full_disk(small_disk, tmp_path, capsys, monkeypatch):
