@@ -37,7 +37,7 @@ LABELS = {
     "C9": "$C_9$",
     "C10": "$C_{10}$",
 }
-_ONE_SIGMA, _TWO_SIGMA = 0.6827, 0.9545
+_ONE_SIGMA, _TWO_SIGMA, _THREE_SIGMA = 0.6827, 0.9545, 0.9973
 
 
 def corner_figure(tree) -> Figure:
@@ -167,10 +167,23 @@ def plane_figure(tree) -> Figure:
     return fig
 
 
+CONTOURS = ((_ONE_SIGMA, 1.8, "-"), (_TWO_SIGMA, 2.5, "--"), (_THREE_SIGMA, 3.2, ":"))
+"""Share of the draws inside, smoothing in bins and line style. The outer lines run where draws are few and want more
+smoothing; the level is chosen by the draws inside, so that the smoothing moves the line but not the share it holds."""
+
+
 def draw_contours(
-    ax: Axes, x: np.ndarray, y: np.ndarray, x_range: Range, y_range: Range, bins: int = 60, colour: str = "black"
+    ax: Axes,
+    x: np.ndarray,
+    y: np.ndarray,
+    x_range: Range,
+    y_range: Range,
+    *,
+    sigmas: int = 2,
+    bins: int = 60,
+    colour: str = "black",
 ) -> None:
-    """Smallest regions of the plane that hold 68.27 and 95.45 % of the draws, from a smoothed histogram."""
+    """Smallest regions of the plane that hold the first `sigmas` shares of CONTOURS, from a smoothed histogram."""
     edges = [
         np.geomspace(r.lower, r.upper, bins + 1) if r.log else np.linspace(r.lower, r.upper, bins + 1)
         for r in (x_range, y_range)
@@ -180,9 +193,7 @@ def draw_contours(
         for e, r in zip(edges, (x_range, y_range), strict=True)
     ]
     counts = np.histogram2d(x, y, edges)[0]
-    # The outer line runs where draws are few and wants more smoothing. The level is chosen by the draws inside, so that
-    # the smoothing moves the line but not the share it holds.
-    for share, width, style in ((_TWO_SIGMA, 2.5, "--"), (_ONE_SIGMA, 1.8, "-")):
+    for share, width, style in reversed(CONTOURS[:sigmas]):
         density = gaussian_filter(counts, width, mode="nearest")
         descending = np.argsort(density.ravel())[::-1]
         held = np.cumsum(counts.ravel()[descending]) / len(x)

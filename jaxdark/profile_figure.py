@@ -16,11 +16,10 @@ from jaxdark import results
 from jaxdark.errors import RequestError
 from jaxdark.inference.priors import Prior, Range
 from jaxdark.inference.profile import record_of
-from jaxdark.plots import BLUE, GREY, LABELS, VERMILION, blank_figure, draw_contours, marker, save_figure
+from jaxdark.plots import BLUE, CONTOURS, GREY, LABELS, VERMILION, blank_figure, draw_contours, marker, save_figure
 
 LEVELS = {1: (1.0, 4.0, 9.0), 2: (2.29575, 6.18007, 11.82916)}
 """Delta chi2 that encloses 68.27, 95.45 and 99.73 %, by the number of parameters."""
-_STYLES = ("-", "--", ":")
 _SHOWN = 25.0
 
 
@@ -63,7 +62,7 @@ def profile_figure(dataset: xr.Dataset, tree=None) -> Figure:
     ax.set_xlabel(LABELS.get(names[0], names[0]))
     ax.set_xscale("log" if axes[0].log else "linear")
     handles.append(marker(VERMILION, "*", "best fit", mec="black", ms=12))
-    fig.legend(handles=handles, loc="outside lower center", ncols=4 if len(handles) == 4 else 3, frameon=False)
+    fig.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False)
     _title(fig, dataset, tree)
     return fig
 
@@ -78,16 +77,17 @@ def _plane(fig: Figure, ax: Axes, dataset: xr.Dataset, ranges: list[Range], draw
     delta = dataset["delta_chi2"].values.T
     image = ax.pcolormesh(x, y, np.minimum(delta, _SHOWN), cmap="Blues", vmin=0, vmax=_SHOWN, rasterized=True)
     fig.colorbar(image, ax=ax, label=r"$\Delta\chi^2$ of the profile", pad=0.02, extend="max")
-    handles = []
-    for sigma, (level, style) in enumerate(zip(LEVELS[2], _STYLES, strict=True), start=1):
+    for level, (_, _, style) in zip(LEVELS[2], CONTOURS, strict=True):
         ax.contour(x, y, delta, levels=[level], colors="black", linestyles=style, linewidths=1.3)
-        handles.append(Line2D([], [], color="black", ls=style, label=rf"profile, {sigma} $\sigma$"))
+    handles = [Line2D([], [], color="black", label="profile")]
     if draws is not None:
-        draw_contours(ax, *(_shown(d, r) for d, r in zip(draws, ranges, strict=True)), *ranges, colour=VERMILION)
-        handles += [
-            Line2D([], [], color=VERMILION, ls=style, label=f"posterior, {share} %")
-            for style, share in zip(_STYLES, ("68.27", "95.45"), strict=False)
-        ]
+        shown = (_shown(d, r) for d, r in zip(draws, ranges, strict=True))
+        draw_contours(ax, *shown, *ranges, sigmas=len(CONTOURS), colour=VERMILION)
+        handles.append(Line2D([], [], color=VERMILION, label="posterior"))
+    handles += [
+        Line2D([], [], color=GREY, ls=style, label=rf"{sigma} $\sigma$: {100 * share:.2f} %")
+        for sigma, (share, _, style) in enumerate(CONTOURS, start=1)
+    ]
     ax.set(xlim=(x.min(), x.max()), ylim=(y.min(), y.max()))
     return handles
 
@@ -97,7 +97,7 @@ def _line(ax: Axes, dataset: xr.Dataset, r: Range, draws) -> list[Line2D]:
     x, delta = _shown(dataset[name].values, r), dataset["delta_chi2"].values
     ax.plot(x, delta, color=BLUE)
     handles = [Line2D([], [], color=BLUE, label="profile")]
-    for sigma, (level, style) in enumerate(zip(LEVELS[1], _STYLES, strict=True), start=1):
+    for sigma, (level, (_, _, style)) in enumerate(zip(LEVELS[1], CONTOURS, strict=True), start=1):
         ax.axhline(level, color=GREY, lw=0.9, ls=style)
         handles.append(Line2D([], [], color=GREY, ls=style, label=rf"{sigma} $\sigma$"))
     if draws is not None:

@@ -101,7 +101,9 @@ def _run(arguments: list[str]) -> int:
         # Typer carries its own copy of click in some versions, so its usage errors have no importable common class.
         if not hasattr(error, "format_message"):
             raise
-        return _refuse(f"{error.format_message().rstrip('.')}; see jaxdark --help")
+        context = getattr(error, "ctx", None)  # of the command that was being read
+        command = "jaxdark" if context is None else context.command_path
+        return _refuse(f"{error.format_message().rstrip('.')}; see {command} --help")
 
 
 def _notes(error: BaseException) -> str:

@@ -5,6 +5,7 @@ Enters: a data set, inputs, a model. Leaves: named log-likelihood terms, their s
 
 import copy
 from functools import cached_property
+from itertools import pairwise
 from typing import Any, Literal, NamedTuple, get_args
 
 import jax
@@ -147,7 +148,7 @@ class Likelihood:
 
     @cached_property
     def whitening(self) -> Float[np.ndarray, "rows rows"]:
-        """Inverse Cholesky factor of the covariance."""
+        """Inverse Cholesky factor of the covariance, lower triangular."""
         cholesky = np.linalg.cholesky(self.covariance)
         return solve_triangular(cholesky, np.eye(len(cholesky)), lower=True)
 
@@ -165,7 +166,8 @@ class Likelihood:
     ) -> dict[str, Float[Array, ""]]:
         """Named log-likelihood terms; `nuisances` (the prior of xi) only where xi is given.
 
-        A whitening passed in place of the likelihood's own lets one compiled program serve several references.
+        A whitening passed in place of the likelihood's own, lower triangular like that, lets one compiled program serve
+        several references.
         """
         parts = self.deviations(model, xi, whitening)
         return {name: -0.5 * jnp.sum(part**2) for name, part in parts.items()}
@@ -182,7 +184,8 @@ class Likelihood:
         Arguments as for `terms`; the offset is added to the whitened residuals and to the pull of (g-2), which makes
         pseudo-data.
         """
-        flavour = (self.whitening if whitening is None else whitening) @ self.residuals(self.predictions(model, xi))
+        z = self.residuals(self.predictions(model, xi))
+        flavour = _lower_triangular_times(self.whitening if whitening is None else whitening, z)
         added = np.zeros(len(self.data) + 1) if offset is None else offset
         parts = {"flavour": flavour + added[:-1], "g_minus_2": self._pull_g_minus_2(model, added[-1])[None]}
         return parts if xi is None else parts | {"nuisances": xi}
@@ -218,6 +221,13 @@ class Likelihood:
         chi2 = {"experiment": experiment, "total": -2 * log_likelihood, "rows": len(self.data)}
         pulls = z / np.sqrt(1 + (self.standardised_jacobian**2).sum(axis=1))
         return Evaluation(predictions, pulls, terms, log_likelihood, chi2)
+
+
+def _lower_triangular_times(matrix: Float[Array, "n n"], vector: Float[Array, " n"]) -> Float[Array, " n"]:
+    """The product in three bands of rows, each without the zeros right of it: a third of the work less."""
+    n = len(vector)
+    edges = [0, n // 3, 2 * n // 3, n]
+    return jnp.concatenate([matrix[a:b, :b] @ vector[:b] for a, b in pairwise(edges)])
 
 
 class _Linear(NamedTuple):

@@ -32,6 +32,8 @@ Report = Callable[[str, int, int], None]
 DEFAULT_OUTPUTS = ("log_likelihood", "constraints")
 _CHUNK, _PROFILE_CHUNK = 2**16, 2**10
 """Points; those of a profile take some 300 evaluations each."""
+_READ = 2**17
+"""Points that are read together: 2**20 would set the peak memory of a long scan."""
 
 
 class Scan:
@@ -153,7 +155,7 @@ def scan(
     return Scan(like, parameters, out=out, **settings).run(scheduler)
 
 
-def best_point(result: xr.Dataset, chunk: int = 2**20) -> dict[str, Any] | None:
+def best_point(result: xr.Dataset, chunk: int = _READ) -> dict[str, Any] | None:
     """Highest log-likelihood of a scan and the parameters there, read in chunks; None where it has no such output."""
     if "log_likelihood" not in result:
         return None
@@ -165,7 +167,7 @@ def best_point(result: xr.Dataset, chunk: int = 2**20) -> dict[str, Any] | None:
     return {"log_likelihood": best[0], "parameters": best[1]} if best[1] else None
 
 
-def converged(result: xr.Dataset, chunk: int = 2**20) -> float:
+def converged(result: xr.Dataset, chunk: int = _READ) -> float:
     """Share of a profile's points that reached a minimum, read in chunks."""
     norm = result["gradient_norm"]
     return sum(int((part < TOLERANCE).sum()) for part in _parts(norm, chunk)) / norm.size
