@@ -1,7 +1,8 @@
 """EOS's predictions of given rows at given (C9, C10): JSON in, JSON out, eoshep alone is needed.
 
-In: rows [process, observable, q2] and points. What several observables of a bin share is computed once, in EOS's own
-cache. Below 14 GeV^2 its QCD factorisation is taken, above its operator product expansion.
+In: rows [process, observable, q2], points, and the amplitude below 14 GeV^2 by EOS's name for it: BFS2004, its QCD
+factorisation, or GvDV2020, a parametrisation that costs least. Above is its operator product expansion. What several
+observables of a bin share is computed once, in EOS's own cache.
 """
 
 import json
@@ -15,14 +16,16 @@ ANGULAR |= {f"S{i}": f"S_{i}@LHCb" for i in "345789"} | {f"P{i}p": f"P'_{i}@LHCb
 THRESHOLD = 0.045  # of two muons, GeV^2; below it EOS's rate is not a number
 
 
-def observable(process: str, name: str, q2, parameters):
+def observable(process: str, name: str, q2, tag: str, parameters):
     """The EOS observable of a row."""
     options = {"model": "WET", "form-factors": "BSZ2015"}
     if q2 is None:
         options |= {"q": "s", "l": "mu"}
         return eos.Observable.make("B_q->ll::BR@Untagged", parameters, eos.Kinematics(), eos.Options(**options))
     low, high = max(q2[0], 0.0 if process.endswith("ee") else THRESHOLD), q2[1]
-    options |= {"tag": "BFS2004" if high < 14 else "GP2004", "q": "u" if process.startswith("B+") else "d"}
+    options |= {"tag": tag if high < 14 else "GP2004", "q": "u" if process.startswith("B+") else "d"}
+    if options["tag"] == "GvDV2020":
+        options["nonlocal-formfactor"] = "GvDV2020"
     if name.startswith("R_"):
         edges = {"q2_mu_min": low, "q2_mu_max": high, "q2_e_min": low, "q2_e_max": high}
         full = "B->Kll::R_K" if name == "R_K" else "B->K^*ll::R_K^*"
@@ -39,7 +42,7 @@ def main() -> None:
     central = c9.evaluate(), c10.evaluate()
     start = time.perf_counter()
     cache = eos.ObservableCache(parameters)
-    places = [cache.add(observable(*row, parameters)) for row in asked["rows"]]
+    places = [cache.add(observable(*row, asked["tag"], parameters)) for row in asked["rows"]]
     cache.update()
     first = time.perf_counter() - start
     seconds, values = [], []

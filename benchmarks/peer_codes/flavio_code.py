@@ -1,7 +1,7 @@
 """flavio's predictions of given rows at given (C9, C10), and emcee on them: JSON in, JSON out, flavio alone is needed.
 
-In: rows [process, observable, q2], points, and for emcee centres, errors, whitening, walkers and steps. The likelihood
-around flavio is a Gaussian in NumPy; the predictions take all of the time.
+In: rows [process, observable, q2], points, for the likelihood centres, errors and whitening, for emcee walkers and
+steps. The likelihood around flavio is a Gaussian in NumPy; the predictions take all of the time.
 """
 
 import importlib.util
@@ -35,13 +35,13 @@ def predictions(observables: list[tuple], point: np.ndarray) -> np.ndarray:
     return np.array([float(values[known]) for known in observables])
 
 
-def ensemble(observables, settings: dict) -> dict | None:
+def ensemble(observables, likelihood: dict, settings: dict) -> dict | None:
     """Seconds and calls of a few steps of emcee."""
     if importlib.util.find_spec("emcee") is None:
         return None
     import emcee
 
-    centre, error, whitening = (np.array(settings[name]) for name in ("centre", "error", "whitening"))
+    centre, error, whitening = (np.array(likelihood[name]) for name in ("centre", "error", "whitening"))
     calls = [0]
 
     def log_probability(point):
@@ -66,7 +66,7 @@ def main() -> None:
         values.append(predictions(observables, np.array(point)).tolist())
         seconds.append(time.perf_counter() - start)
     found = {"version": flavio.__version__, "first_s": first, "seconds": seconds, "predictions": values}
-    print(json.dumps(found | {"emcee": ensemble(observables, asked["emcee"])}))
+    print(json.dumps(found | {"emcee": ensemble(observables, asked["likelihood"], asked["emcee"])}))
 
 
 if __name__ == "__main__":

@@ -127,7 +127,8 @@ def surrogate_rows(threads: int, quick: bool) -> list[Record]:
 
 def flavio_rows(threads: int, quick: bool, python: str) -> list[Record]:
     """flavio 2.7.1 at its default accuracy, and emcee on it."""
-    found = _foreign("flavio_code.py", "flavio", 1 if quick else 3, python, {"walkers": 4, "steps": 1 if quick else 3})
+    n = 1 if quick else 3
+    found = _foreign("flavio_code.py", "flavio", n, python, {"emcee": {"walkers": 4, "steps": n}})
     rows = found["rows"]
     if not found.get("emcee"):
         return [*rows, {"model": CONSTANT, "code": "emcee on flavio", "what": "value", "how": "not installed"}]
@@ -137,11 +138,16 @@ def flavio_rows(threads: int, quick: bool, python: str) -> list[Record]:
 
 
 def eos_rows(threads: int, quick: bool, python: str) -> list[Record]:
-    """EOS through its Python package, with its observable cache."""
-    return _foreign("eos_code.py", "eos", 1 if quick else 10, python)["rows"]
+    """EOS through its Python package, with its observable cache: QCD factorisation, and its cheapest amplitude."""
+    n = 1 if quick else 10
+    rows = []
+    for tag in ("BFS2004", "GvDV2020"):
+        found = _foreign("eos_code.py", "eos", n, python, {"tag": tag})["rows"]
+        rows += [row | {"code": f"{row['code']}, {tag}"} for row in found]
+    return rows
 
 
-def _foreign(script: str, package: str, n: int, python: str, emcee: Record | None = None) -> Record:
+def _foreign(script: str, package: str, n: int, python: str, settings: Record) -> Record:
     """Run a code that only gives predictions, in an interpreter that has it, and compare them with ours."""
     row = {"model": CONSTANT, "code": package, "what": "predictions", "how": "one call"}
     probe = f"import importlib.util, sys; sys.exit(importlib.util.find_spec({package!r}) is None)"
@@ -152,7 +158,8 @@ def _foreign(script: str, package: str, n: int, python: str, emcee: Record | Non
     asked = {
         "rows": [(row.process, row.observable, row.q2) for row in rows],
         "points": points.tolist(),
-        "emcee": {**(emcee or {}), **_gaussian(like)},
+        "likelihood": _gaussian(like),
+        **settings,
     }
     done = subprocess.run(
         [python, Path(__file__).with_name(script)], input=json.dumps(asked), capture_output=True, text=True
