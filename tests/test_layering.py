@@ -21,7 +21,7 @@ LAYERS = (
     ("cluster",),
     ("predictions", "measurements"),
     ("inference",),
-    ("point", "constrain", "projection", "plots", "profile_figure", "report"),
+    ("point", "constrain", "projection", "plots", "profile_figure", "report", "page"),
     ("scans",),
     ("reproduce",),
     ("cli",),

@@ -23,6 +23,7 @@ from jaxdark.cli import (
     point,
     profile,
     project,
+    report,
     reproduce,
     sample,
     scan,
@@ -51,6 +52,7 @@ app.command(epilog="Example: jaxdark evidence --region high --data paper2020 --j
 app.command(epilog="Example: jaxdark scan m_V=2:15:200 g_mu_V=1e-3:0.2:200:log r_AV=-0.4 g_D=1 r=-3")(scan.scan)
 app.command(epilog="Example: jaxdark reproduce --quick --out results/paper")(reproduce.reproduce)
 app.command(epilog="Example: jaxdark plot results/high")(plot.plot)
+app.command(epilog="Example: jaxdark report results/high-paper2020")(report.report)
 app.add_typer(data.app, name="data")
 
 
