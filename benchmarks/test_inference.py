@@ -29,6 +29,29 @@ def test_scan(measured, marginalised, tmp_path_factory, quick, outputs):
     measured(scan, rounds=1, warmup=0, points=n, first_s=round(time.perf_counter() - start, 2))
 
 
+@pytest.mark.parametrize("n", [2**14, 2**17, 2**20])
+def test_length_of_a_scan(measured, benchmark, marginalised, tmp_path_factory, quick, n):
+    """Likelihood and all constraints; time per point once the first chunk is done, which includes compilation."""
+    pytest.importorskip("zarr")
+    if quick and n > 2**14:
+        pytest.skip("--quick")
+    clock = []
+
+    def scan():
+        jd.scan(
+            marginalised,
+            sobol=n,
+            region="high",
+            out=tmp_path_factory.mktemp("scan") / "scan.zarr",
+            chunk=2**13,
+            report=lambda stage, done, total: clock.append((time.perf_counter(), done)),
+        )
+
+    measured(scan, rounds=1, warmup=0, points=n)
+    _, (start, first), *_, (end, last) = clock
+    benchmark.extra_info["us_per_point"] = round(1e6 * (end - start) / (last - first), 2)
+
+
 def test_best_fit(measured, marginalised, prior, quick):
     """One search; `jaxdark fit` makes three, with the theory covariance at the last one's result."""
     search = BestFit(marginalised, prior, starts=8 if quick else 256, points=2**10 if quick else 2**16)
