@@ -19,8 +19,9 @@ SAMPLERS = [
 ]
 LIKELIHOOD_WORDS = """
 Points per second of the log-likelihood of data set paper2020 (120 rows). "ratio": points/s over that of jaxdark's best
-value on one core for the same model. "before s": tables, compilation and the first call. flavio and EOS compute the
-predictions alone, with their own inputs; the note says how far those are from ours.
+value on one core for the same model. "before s": compilation and the first call; the surrogate's coefficients, which
+are made by jaxdark. flavio and EOS compute the predictions alone, with their own inputs; the note says how far those
+are from ours.
 """
 SAMPLER_WORDS = """
 One posterior: split dark sector, high region, paper2020. ESS: smallest bulk effective size of a parameter; of weighted

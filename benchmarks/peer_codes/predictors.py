@@ -25,8 +25,11 @@ SURROGATE_BATCHES = (64, 128, 256, 512, 1024, 2048)
 
 
 def _likelihood() -> jd.Likelihood:
+    """With tables and theory covariance made, which no clock shall see."""
     jd.enable_x64()
-    return jd.Likelihood(jd.load_dataset("paper2020"))
+    like = jd.Likelihood(jd.load_dataset("paper2020"))
+    _ = like.whitening, like.tabulated
+    return like
 
 
 def _functions(like, prior):
@@ -49,12 +52,9 @@ def jaxdark_rows(threads: int, quick: bool) -> list[Record]:
 
             vectors = prior_vectors(prior, many)
             if threads == 1:
-                program, before = compiled(function, vectors[0])
-                row("one call from Python", 1, lambda p=program, v=vectors[0]: jax.block_until_ready(p(v)), before)
+                row("one call from Python", 1, *_once(function, vectors[0]))
                 some = vectors[: 16 if quick else 512]
-                program, before = compiled(lambda points, f=function: jax.lax.map(f, points), some)
-                one = lambda p=program, v=some: jax.block_until_ready(p(v))  # noqa: E731
-                row("one point inside a program", len(some), one, before)
+                row("one point inside a program", len(some), *_once(lambda v, f=function: jax.lax.map(f, v), some))
             for batch in BATCHES[:1] if quick else BATCHES if what == "value" else GRADIENT_BATCHES:
                 mapped = batched(function, batch=batch, workers=threads)
                 start = time.perf_counter()
@@ -62,6 +62,14 @@ def jaxdark_rows(threads: int, quick: bool) -> list[Record]:
                 before = time.perf_counter() - start
                 row(f"{many} points, batches of {batch}", many, lambda m=mapped, v=vectors: m(v), before)
     return rows
+
+
+def _once(function, argument):
+    """Call of a compiled function of one argument, and the seconds until its first result."""
+    start = time.perf_counter()
+    program, _ = compiled(function, argument)
+    jax.block_until_ready(program(argument))
+    return lambda: jax.block_until_ready(program(argument)), time.perf_counter() - start
 
 
 def gpu_rows(threads: int, quick: bool) -> list[Record]:
