@@ -96,6 +96,20 @@ def written_whole(path: Path, write: Callable[[Any], Any]) -> None:
         part.unlink(missing_ok=True)
 
 
+def names_to_disk(folder: Path) -> None:
+    """Wait until the disk has the names in a folder; where folders cannot be opened, not."""
+    try:
+        opened = os.open(folder, os.O_RDONLY)
+    except OSError:
+        return
+    try:
+        os.fsync(opened)
+    except OSError:
+        pass
+    finally:
+        os.close(opened)
+
+
 def _difference(folder: Path, former: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
     name = next(key for key in {**former, **settings} if former.get(key) != settings.get(key))
     then, now = (str(s.get(name)) if len(str(s.get(name))) < 80 else "another" for s in (former, settings))
@@ -106,8 +120,12 @@ def _difference(folder: Path, former: Mapping[str, Any], settings: Mapping[str, 
 
 
 @contextmanager
-def only_one(folder: Path) -> Iterator[None]:
-    """Hold the folder for this process, as long as it lives and no longer; where the system has no such locks, not.
+def only_one(lock: Path, work: Path) -> Iterator[None]:
+    """Hold a lock for this process, as long as it lives and no longer; where the system has no such locks, not.
+
+    Args:
+        lock: file that stands for it, made if it is not there.
+        work: what is held, for the message.
 
     Raises:
         RequestError: another process holds it.
@@ -117,13 +135,15 @@ def only_one(folder: Path) -> Iterator[None]:
     except ImportError:  # Windows
         yield
         return
-    with (folder / "lock").open("w") as file:
+    with lock.open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except BlockingIOError:
             raise RequestError(
-                f"another process works on the run kept in {folder}; wait for it, or name another folder with --out"
+                f"another process works on {work}; wait for it, or name another place with --out"
             ) from None
+        except OSError:  # a file system without locks
+            pass
         yield
 
 

@@ -21,7 +21,7 @@ _AHEAD = 2
 
 
 class ClusterError(OSError):
-    """The job failed on the cluster; what was handed out before is good."""
+    """The job failed on the cluster; results that were handed out before are good."""
 
 
 def map_chunks(
@@ -131,8 +131,8 @@ def _restored(payload: bytes) -> Callable:
     """The function in this worker: the same object for all chunks, so that what it compiled stays."""
     import cloudpickle
 
+    from jaxdark.compile_cache import use_compile_cache
     from jaxdark.precision import enable_x64
-    from jaxdark.runs import use_compile_cache
 
     enable_x64()  # before any array is made: JAX would cut those of the function to single precision
     use_compile_cache()

@@ -14,7 +14,6 @@ import secrets
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,6 +22,8 @@ import jax
 import jaxlib
 import numpy as np
 from jax import export
+
+from jaxdark.compile_cache import switched_off
 
 _MOST = 64
 """Files kept; those not used for longest go."""
@@ -55,14 +56,15 @@ def place(of: Any, args: Any) -> Path | None:
         args: its arguments, PyTrees of arrays.
     """
     folder, on = jax.config.jax_compilation_cache_dir, jax.config.jax_enable_compilation_cache
-    if not (folder and on):
+    # JAX takes addresses of remote stores too
+    if not (folder and on) or "://" in folder or switched_off():
         return None
     names = ("jax_enable_x64", "jax_default_matmul_precision", "jax_numpy_dtype_promotion")
     settings = [str(getattr(jax.config, name)) for name in names]
     versions = [sys.version, jax.__version__, jaxlib.__version__, np.__version__]
     try:
         parts = [described(of, _content), described(args, _shape)]
-        text = json.dumps([_code(), versions, jax.default_backend(), settings, parts])
+        text = json.dumps([_CODE, versions, jax.default_backend(), settings, parts])
     except (TypeError, OSError):
         return None
     return Path(folder) / f"{_PACKAGE}-programs" / f"{hashlib.sha256(text.encode()).hexdigest()}.npz"
@@ -111,9 +113,8 @@ def _write(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
         part.unlink(missing_ok=True)
 
 
-@cache
 def _code() -> str:
-    """Hash of all files of the package."""
+    """Hash of all files of the package as they are now."""
     total = hashlib.sha256()
     waiting = [files(_PACKAGE)]
     while waiting:
@@ -123,6 +124,10 @@ def _code() -> str:
             elif not entry.name.endswith(".pyc"):
                 total.update(f"{entry.name}\n".encode() + hashlib.sha256(entry.read_bytes()).digest())
     return total.hexdigest()
+
+
+_CODE = _code()
+"""Taken when this module is imported, not when a program is kept: the files may have changed by then."""
 
 
 def described(value: Any, of_array: Callable[[np.ndarray], Any]) -> Any:

@@ -32,10 +32,14 @@ _M_KP, _M_K0, _M_KST0, _M_KSTP, _M_PHI = 0.493677, 0.497611, 0.89555, 0.89167, 1
 
 @dataclass(frozen=True)
 class Process:
-    """Observables defined for a process and its kinematic range of q2 in GeV^2, None where q2 is fixed."""
+    """Observables defined for a process and its kinematic range of q2 in GeV^2, None where q2 is fixed.
+
+    A process that is not predicted may be stored; no likelihood takes it.
+    """
 
     observables: tuple[str, ...]
     q2_range: tuple[float, float] | None
+    predicted: bool = True
 
 
 def _semileptonic(m_lepton: float, m_parent: float, m_meson: float, *observables: str) -> Process:
@@ -49,7 +53,8 @@ PROCESSES = {
     "B+->K*+ll": _semileptonic(_M_MU, _M_BP, _M_KSTP, "R_Kst"),
     "B0->K*0mumu": _semileptonic(_M_MU, _M_B0, _M_KST0, "dBR", *_ANGULAR),
     "B0->K*0ee": _semileptonic(_M_E, _M_B0, _M_KST0, "dBR", *_ANGULAR),
-    "B+->K*+mumu": _semileptonic(_M_MU, _M_BP, _M_KSTP, "dBR", *_ANGULAR),
+    # Its weak annihilation is not that of the neutral mode, whose table alone there is.
+    "B+->K*+mumu": replace(_semileptonic(_M_MU, _M_BP, _M_KSTP, "dBR", *_ANGULAR), predicted=False),
     "B+->K+mumu": _semileptonic(_M_MU, _M_BP, _M_KP, "dBR"),
     "B0->K0mumu": _semileptonic(_M_MU, _M_B0, _M_K0, "dBR"),
     "Bs->phimumu": _semileptonic(_M_MU, _M_BS, _M_PHI, "dBR", "FL", "S3", "S4", "S7"),

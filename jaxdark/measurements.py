@@ -17,7 +17,16 @@ from jaxtyping import Float
 from scipy.linalg import block_diag
 
 from jaxdark.errors import RequestError
-from jaxdark.measurement_checks import Entry, EntryRow, Errors, Scan, Selected, check_selection, read_measurements
+from jaxdark.measurement_checks import (
+    PROCESSES,
+    Entry,
+    EntryRow,
+    Errors,
+    Scan,
+    Selected,
+    check_selection,
+    read_measurements,
+)
 from jaxdark.yaml_fields import Place, nearest, read_yaml
 
 _DATA = files("jaxdark") / "data"
@@ -146,7 +155,12 @@ def check_file(path: str | Path) -> list[str]:
     try:
         read_measurements(Path(path), problems)
         if not problems:
-            load_dataset(Path(path))
+            rows = load_dataset(Path(path)).rows
+            problems += [
+                f"{path}: {row.id}: there is no prediction for {row.process}; leave the row out"
+                for row in rows
+                if not PROCESSES[row.process].predicted
+            ]
     except RequestError as error:
         problems.append(str(error))
     return problems

@@ -254,12 +254,15 @@ def overlay_figure(trees: Mapping[str, Any], distances: Mapping[str, Mapping[str
         ax.axis("off")
     for ax in axes[::3]:
         ax.set_ylabel("posterior probability below")
+    selections = [_selection(summary(tree)) for tree in trees.values()]
+    same = len(set(selections)) == 1
     handles = [
-        Line2D([], [], color=colour, ls=style, label=f"{label}: {_work(summary(tree))}")
-        for (label, tree), (colour, style) in zip(trees.items(), _OVERLAID, strict=False)
+        Line2D([], [], color=colour, ls=style, label=f"{label}: {_work(summary(tree))}" + ("" if same else f"\n{text}"))
+        for (label, tree), text, (colour, style) in zip(trees.items(), selections, _OVERLAID, strict=False)
     ]
     fig.legend(handles=handles, loc="outside lower center", ncols=2, frameon=False)
-    fig.suptitle(_selection(summary(next(iter(trees.values())))), fontsize=11)
+    if same:
+        fig.suptitle(selections[0], fontsize=11)
     return fig
 
 

@@ -14,8 +14,8 @@ from rich.table import Table
 
 from jaxdark.results import plain
 
-_NULL_BY_MEANING = ("limit", "cl", "ratio", "q2")
-"""Fields whose null says that there is none."""
+_NULL_BY_MEANING = ("limit", "cl", "ratio", "q2", "Standard Model")
+"""Fields whose null says that there is none, as of parameters of the Standard Model."""
 
 
 def to_json(record: Mapping[str, Any]) -> str:
@@ -27,8 +27,11 @@ def to_json(record: Mapping[str, Any]) -> str:
 def _missing(value: Any, place: str) -> Iterator[tuple[str, str]]:
     if isinstance(value, Mapping):
         for key, item in value.items():
-            if key not in _NULL_BY_MEANING or item is not None:
-                yield from _missing(item, f"{place}.{key}".lstrip("."))
+            where = f"{place}.{key}".lstrip(".")
+            if item is None and (reason := value.get(f"{str(key).removesuffix('_error')}_reason")):
+                yield where, reason  # of an error of a fit
+            elif key not in _NULL_BY_MEANING or item is not None:
+                yield from _missing(item, where)
     elif isinstance(value, list | tuple):
         for index, item in enumerate(value):
             yield from _missing(item, f"{place}[{index}]")

@@ -67,21 +67,26 @@ def datasets(tree) -> "dict[str, xr.Dataset]":
     return {key: tree[key] if isinstance(tree[key], xr.Dataset) else tree[key].to_dataset() for key in kept}
 
 
-def save(tree, path: str | Path) -> None:
-    """Write netCDF under a temporary name, then rename.
+def save(result, path: str | Path) -> None:
+    """Write a result or a dataset as netCDF under a temporary name, then rename.
 
     Raises:
         RequestError: the folder cannot be written.
-        OSError: the disk is full.
+        OSError: the disk is full, or fails.
     """
+    import xarray as xr
+
     path = Path(path)
+    parts = [result] if isinstance(result, xr.Dataset) else datasets(result).values()
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        _reserve(temporary, sum(dataset.nbytes for dataset in datasets(tree).values()) + _OVERHEAD)
-        tree.to_netcdf(str(temporary), engine="h5netcdf")
+        _reserve(temporary, sum(dataset.nbytes for dataset in parts) + _OVERHEAD)
+        result.to_netcdf(str(temporary), engine="h5netcdf")
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
-        if error.errno == errno.ENOSPC:
+        if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR):
             raise
         raise RequestError(f"cannot write {path}: {error}; choose a folder that can be written") from None
     finally:

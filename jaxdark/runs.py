@@ -1,4 +1,4 @@
-"""What a run leaves on disk: its folder, whole or not at all, its resolved configuration, and JAX's compile cache.
+"""What a run leaves on disk: its folder, whole or not at all, and its resolved configuration.
 
 Enters: paths and settings. Leaves: files written under a temporary name and renamed.
 """
@@ -7,27 +7,18 @@ import json
 import os
 import secrets
 import shutil
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from jaxdark.checkpoints import Checkpoints, is_worth_keeping, only_one
+from jaxdark.checkpoints import Checkpoints, is_worth_keeping, names_to_disk, only_one, written_whole
 from jaxdark.errors import RequestError
-
-CACHE_SWITCH = "JAXDARK_COMPILE_CACHE"
-"""Environment variable; 0 leaves JAX's compile cache off."""
 
 
 def write_text(path: Path, text: str) -> None:
     """Write a file under a temporary name and rename it, so that it is never seen half-written."""
-    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    try:
-        part.write_text(text, encoding="utf-8")
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    written_whole(path, lambda file: file.write(text.encode()))
 
 
 @contextmanager
@@ -73,7 +64,7 @@ def resumable_folder(
     """
     partial = path.absolute().with_name(f".{path.name}.partial")
     parents, stage = _make(partial, path, force), partial / "result"
-    with only_one(partial):
+    with only_one(partial / "lock", path):
         try:
             shutil.rmtree(stage, ignore_errors=True)
             stage.mkdir()
@@ -93,6 +84,8 @@ def _make(stage: Path, path: Path, force: bool) -> list[Path]:
     """Make the folder `stage` beside `path`; returns those of its parents that were not there before."""
     if path.exists() and not (force and path.is_dir()):
         advice = "name another folder with --out" + (", or replace its files with --force" if path.is_dir() else "")
+        if (path / "posterior.nc").exists():
+            advice += "; `jaxdark plot` draws its figures"
         raise RequestError(f"expected a new folder for the result, got {path}, which exists; {advice}")
     parents = [parent for parent in path.absolute().parents if not parent.exists()]
     try:
@@ -109,12 +102,14 @@ def _make(stage: Path, path: Path, force: bool) -> list[Path]:
 
 
 def _publish(stage: Path, path: Path) -> None:
-    if not path.exists():
+    if path.exists():
+        for part in stage.iterdir():
+            part.replace(path / part.name)
+        stage.rmdir()
+    else:
         stage.replace(path)
-        return
-    for part in stage.iterdir():
-        part.replace(path / part.name)
-    stage.rmdir()
+    for folder in (path, path.absolute().parent):
+        names_to_disk(folder)
 
 
 def _remove(stage: Path, parents: list[Path]) -> None:
@@ -137,31 +132,3 @@ def config_toml(command: str, settings: Mapping[str, Any]) -> str:
 def _toml(value: Any) -> str:
     """A number, truth value, text or list of them; what JSON and TOML share, numbers with all their digits."""
     return json.dumps(value, allow_nan=False, ensure_ascii=False)
-
-
-def use_compile_cache() -> None:
-    """Let JAX keep compiled programs in the user's cache folder, unless switched off or set up by the user already.
-
-    Only speed depends on it: JAX compiles again whatever it cannot read.
-    """
-    import jax
-
-    if os.environ.get(CACHE_SWITCH) == "0" or jax.config.jax_compilation_cache_dir:
-        return
-    try:
-        folder = _user_cache() / "jaxdark" / "xla"
-        folder.mkdir(parents=True, exist_ok=True)
-    except (OSError, RuntimeError):
-        return
-    if os.access(folder, os.W_OK):
-        jax.config.update("jax_compilation_cache_dir", str(folder))
-        # By default programs that compile in less than a second are not kept, and a point is made of such.
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
-
-
-def _user_cache() -> Path:
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA", Path.home()))
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")

@@ -53,5 +53,6 @@ def synthetic_result(region="high", verdict="good", reasons=(), chains=4, draws=
         "inputs": load_inputs().scalars,
         "prior": {name: r._asdict() for name, r in prior.ranges.items()},
         "data_sha256": load_dataset("paper2020").sha256,
+        "measured": 121,
     }
     return make_tree(groups, attributes)

@@ -79,7 +79,7 @@ def test_what_is_closed_over_tells_programs_apart(folder, of):
 def test_another_code_version_or_setting_is_another_program(folder, monkeypatch, change):
     call(("a",))
     if change == "code":
-        monkeypatch.setattr(kept, "_code", lambda: "other")
+        monkeypatch.setattr(kept, "_CODE", "other")
     if change == "version":
         monkeypatch.setattr(np, "__version__", "9")
     with jax.default_matmul_precision("float32" if change == "setting" else None):

@@ -91,7 +91,7 @@ def test_differential_branching_ratios_are_off_by_default_and_can_be_switched_on
     assert "dBR" not in {row.observable for row in paper2020.rows}
     off = ids_of(definitions()["paper2020"]["off_by_default"])
     with_dbr = {entry.id for entry in load_entries().values() if any(row.observable == "dBR" for row in entry.rows)}
-    assert with_dbr <= set(off)
+    assert with_dbr <= {*off, "LHCb_BpKstmumu_2014"}
     # B+ -> K+ mu mu: eight bins from 0.1 to 8, seven from 15 to 22; without [1.1, 6], [15, 22] and the charmonium bins.
     more = load_dataset("paper2020", include=["LHCb_BpKmumu_2014"])
     assert len(more) == 120 + 15
@@ -458,6 +458,13 @@ def test_bad_files_are_refused_in_one_sentence(case, tmp_path):
         assert part in message
     assert "\n" not in message and message.endswith(".") and len(message) - len(str(path)) < 260
     assert message in check_file(path)
+
+
+def test_check_file_names_rows_without_a_prediction(tmp_path):
+    content = valid()
+    content["entries"][0]["rows"][0] |= {"process": "B+->K*+mumu", "observable": "dBR"}
+    (problem,) = check_file(write(tmp_path, content))
+    assert "no prediction for B+->K*+mumu" in problem
 
 
 def test_check_file_lists_every_bad_entry(tmp_path):

@@ -9,6 +9,7 @@ import pytest
 from jaxdark.dark.model import DarkSector
 from jaxdark.errors import RequestError
 from jaxdark.inputs import load_inputs, read_data
+from jaxdark.measurement_checks import PROCESSES
 from jaxdark.predictions import Predictor
 from jaxdark.semileptonic.leptonic import br_bs_mumu
 from jaxdark.semileptonic.observables import ANGULAR_NAMES, binned_angular, binned_dBR, lepton_ratio
@@ -106,6 +107,17 @@ def test_a_row_given_twice_and_modes_with_the_same_ratio(full):
     assert first != INDEX[ROWS[first]]
     assert result[first] == result[INDEX[ROWS[first]]]
     assert result[INDEX[Wanted("B+->K*+ll", "R_Kst", LOW)]] == result[INDEX[Wanted("B0->K*0ll", "R_Kst", LOW)]]
+
+
+def test_the_checks_of_data_know_what_is_predicted():
+    rows = {True: [], False: []}
+    for process, known in PROCESSES.items():
+        q2 = None if known.q2_range is None else LOW
+        rows[known.predicted] += [Wanted(process, observable, q2) for observable in known.observables]
+    Predictor(rows[True], SM)
+    for row in rows[False]:
+        with pytest.raises(RequestError, match="no prediction"):
+            Predictor([row], SM)
 
 
 def test_order_of_the_rows_is_kept(full):

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -192,7 +193,7 @@ def test_a_grid_has_labelled_axes_and_the_values_of_single_points(like, tmp_path
         found = verdicts(model, like.sm, chosen)
         assert np.allclose(here["constraint_value"], found.value, rtol=1e-12)
         assert np.allclose(here["constraint_ratio"], found.ratio, rtol=1e-12)
-    best = best_point(result, chunk=64)
+    best = best_point(result)
     assert best["log_likelihood"] == float(result["log_likelihood"].max())
     assert best["parameters"] | FIXED == best["parameters"]
 
@@ -289,6 +290,37 @@ def test_a_stopped_scan_goes_on(whole, like, tmp_path):
     jd.scan(like, out=path, sobol=N, chunk=CHUNK, outputs=OUTPUTS, report=lambda stage, done, total: seen.append(done))
     assert seen == [0, CHUNK, 2 * CHUNK, 3 * CHUNK, 3 * CHUNK, 4 * CHUNK, 5 * CHUNK, N]
     assert content(path) == content(whole)
+
+
+def test_one_process_at_a_time(like, tmp_path):
+    """While a scan runs nobody else writes to its store, whatever they ask for; then the lock is gone."""
+    request, asked = {"out": tmp_path / "s", "sobol": 64, "chunk": 32, "outputs": ["log_likelihood"]}, []
+
+    def another(stage, done, total):
+        for further in ({}, {"seed": 1, "force": True}):
+            with pytest.raises(jd.RequestError, match="another process works on"):
+                jd.scan(like, **request | further)
+            asked.append(done)
+
+    jd.scan(like, report=another, **request)
+    assert asked == [0, 0, 32, 32, 64, 64]
+    assert [path.name for path in tmp_path.iterdir() if path.name != "toy.yaml"] == ["s"]
+    waiting = Scan(like, **request)
+    jd.scan(like, **request | {"seed": 1, "force": True})
+    with pytest.raises(jd.RequestError, match="one of other seed"):
+        waiting.run()
+
+
+def test_threads_of_a_worker_share_the_sobol_points():
+    """Each chunk has its own points, whoever asks for which and when."""
+    at = of_prior("sobol", 2**12, prior_of("high"), {}, 0, 64).at
+    regions = [(slice(start, start + 64),) for start in range(0, 2**12, 64)]
+    expected = [at(region) for region in regions]
+    order = np.random.default_rng(0).permutation(len(regions))
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda k: at(regions[k]), order))
+    for k, points in zip(order, found, strict=True):
+        np.testing.assert_array_equal(points, expected[k])
 
 
 def test_a_stopped_profile_goes_on(whole_profile, like, fitted_before, tmp_path, monkeypatch):

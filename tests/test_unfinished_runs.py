@@ -77,10 +77,11 @@ def test_a_disk_that_is_full_costs_nothing_that_was_there(tmp_path):
 
 
 def test_one_process_at_a_time(tmp_path):
-    with only_one(tmp_path):
-        with pytest.raises(RequestError, match="another process"), only_one(tmp_path):
+    lock = tmp_path / "lock"
+    with only_one(lock, tmp_path):
+        with pytest.raises(RequestError, match=f"another process works on {tmp_path}"), only_one(lock, tmp_path):
             pass
-    with only_one(tmp_path):
+    with only_one(lock, tmp_path):
         pass
 
 

@@ -1,4 +1,6 @@
-"""A data set of two rows whose programs compile in a second."""
+"""A data set of two rows whose programs compile in a second, and a point as on the command line."""
+
+POINT = ["m_V=5.5", "g_mu_V=0.03", "r_AV=-0.4", "g_D=1", "r=-3"]
 
 TOY = """\
 schema: jaxdark-measurements-1

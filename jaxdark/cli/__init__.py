@@ -87,7 +87,7 @@ def _run(arguments: list[str]) -> int:
     except typer.Exit as stop:
         return stop.exit_code
     except RequestError as error:
-        return _refuse(str(error))
+        return _refuse("; ".join(filter(None, [str(error), _notes(error)])))
     except KeyboardInterrupt as stop:
         kept = _notes(stop) or "nothing unfinished is kept; give the same command to start again"
         print(f"jaxdark: stopped, {kept}", file=sys.stderr)

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from jaxdark.cli import options
+from jaxdark.errors import RequestError
 
 
 def compare(
@@ -20,7 +21,9 @@ def compare(
     from jaxdark import plots, report, results, runs
     from jaxdark.inference.agreement import marginal_distances
 
-    trees = {str(path): results.load(path / "posterior.nc") for path in (one, other)}
+    if one.resolve() == other.resolve():
+        raise RequestError(f"expected two results, got {one} twice; name another one")
+    trees = {str(path): results.load(path / "posterior.nc" if path.is_dir() else path) for path in (one, other)}
     found = marginal_distances(*trees.values())
     with runs.result_folder(out, force=force) as folder:
         plots.save_figure(plots.overlay_figure(trees, found), folder, "overlay")

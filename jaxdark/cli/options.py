@@ -6,7 +6,7 @@ Enters: the context of a command. Leaves: settings; flags win over the config fi
 import gc
 import sys
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
@@ -222,8 +222,8 @@ def resolved(settings: Settings, like: "Likelihood") -> dict[str, Any]:
 
 def prepare() -> None:
     """Double precision and the compile cache, before the first computation."""
+    from jaxdark.compile_cache import use_compile_cache
     from jaxdark.precision import enable_x64
-    from jaxdark.runs import use_compile_cache
 
     enable_x64()
     use_compile_cache()
@@ -241,6 +241,16 @@ def without_garbage_collection() -> Iterator[None]:
     finally:
         if on:
             gc.enable()
+
+
+def say(quiet: bool) -> Callable[[str], None]:
+    """Prints a sentence on standard error, unless all is to be quiet."""
+
+    def told(sentence: str) -> None:
+        if not quiet:
+            print(f"jaxdark: {sentence}", file=sys.stderr)
+
+    return told
 
 
 def console(*, quiet: bool = False):

@@ -53,7 +53,7 @@ def profile(
     not converged; the result is written all the same and says so.
     """
     settings = options.resolve(ProfileSettings, context, **({"axes": points} if points else {}))
-    from jaxdark import profile_figure, report, runs
+    from jaxdark import profile_figure, report, results, runs
     from jaxdark.inference.priors import prior_of
     from jaxdark.inference.profile import checked_axes, record_of
 
@@ -70,7 +70,7 @@ def profile(
         like = options.build_likelihood(settings)
         with progress_bars(shown=sys.stderr.isatty() and not quiet) as show:
             dataset = profiled(like, prior, axes=grid, seed=settings.seed, report=show)
-        dataset.to_netcdf(folder / "profile.nc", engine="h5netcdf")
+        results.save(dataset, folder / "profile.nc")
         runs.write_text(folder / "config.toml", runs.config_toml("profile", options.resolved(settings, like)))
     # After the numbers are safe: nothing that goes wrong in drawing may cost them.
     profile_figure.save(dataset, out_folder, tree)

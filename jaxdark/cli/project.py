@@ -13,6 +13,9 @@ def project(
     out: Annotated[Path, typer.Option(metavar="FILE.yaml", help="New file for the pseudo-data.")] = Path("future.yaml"),
     truth: Annotated[str, typer.Option(metavar="sm|best", help="What is true: SM or the result's best draw.")] = "sm",
     scenario: Annotated[str, typer.Option(help="Of jaxdark/data/projections.yaml.")] = "lhcb50_belle50",
+    data: Annotated[
+        str | None, typer.Option(metavar="FILE", help="The data of the result, where they are a file of your own.")
+    ] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Fluctuations.", show_default="none")] = None,
     quiet: options.Quiet = False,
     as_json: options.Json = False,
@@ -27,7 +30,7 @@ def project(
     from jaxdark.inference.likelihood import Likelihood
     from jaxdark.inference.priors import prior_of
     from jaxdark.inputs import load_inputs
-    from jaxdark.measurements import load_dataset
+    from jaxdark.measurements import dataset_names, load_dataset
     from jaxdark.wilson import SM_ONLY
 
     one_of("truth", truth, ("sm", "best"))
@@ -37,7 +40,17 @@ def project(
     summary, sm = results.summary(tree), load_inputs(results.attributes(tree)["inputs"])
     prior = prior_of(summary["region"], summary["model"])
     model = SM_ONLY if truth == "sm" else prior.build(**summary["best"]["parameters"])
-    present = Likelihood(load_dataset(summary["data"]), inputs=sm)
+    if data is None and summary["data"] not in dataset_names():
+        raise RequestError(
+            f"the data of the result, {summary['data']}, are none that ship; name their file with --data"
+        )
+    measured, used = load_dataset(data or summary["data"]), results.attributes(tree)["data_sha256"]
+    if measured.sha256 != used:
+        raise RequestError(
+            f"expected the data of the result (sha256 {used[:12]}), got others in {data or measured.name} "
+            f"({measured.sha256[:12]}); name their file with --data"
+        )
+    present = Likelihood(measured, inputs=sm)
     content = projection.pseudo_data(present, model, scenario, seed)
     runs.write_text(out, projection.file_text(content))
     future = Likelihood(load_dataset(out), inputs=sm, reference=model)

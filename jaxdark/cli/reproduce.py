@@ -17,13 +17,16 @@ def reproduce(
     force: options.Force = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Figures 2 to 6, every claim with its verdict and every printed number, in a new folder."""
+    """Figures 2 to 6, every claim with its verdict and every printed number, in a new folder.
+
+    A run that was stopped or killed is taken up again by the same command; posteriors that were finished are kept.
+    """
     from jaxdark import report, runs
 
-    with runs.result_folder(out, force=force) as folder:
+    with runs.resumable_folder(out, force=force, say=options.say(quiet)) as (folder, checkpoints):
         options.prepare()
         from jaxdark.reproduce.paper import reproduce as write
 
         with progress_bars(shown=sys.stderr.isatty() and not quiet) as show:
-            records = write(folder, quick=quick, seed=seed, report=show)
+            records = write(folder, quick=quick, seed=seed, report=show, checkpoints=checkpoints)
     options.console(quiet=quiet).print(report.claims_table(records), f"written to {out}", sep="\n")

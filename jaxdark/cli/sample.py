@@ -71,11 +71,7 @@ def sample(
     settings = settings.model_copy(update={"region": prior.region})
     out_folder = Path(settings.out or options.result_name("", prior, settings.data))
 
-    def say(sentence: str) -> None:
-        if not quiet:
-            print(f"jaxdark: {sentence}", file=sys.stderr)
-
-    with runs.resumable_folder(out_folder, force=force, say=say) as (folder, checkpoints):
+    with runs.resumable_folder(out_folder, force=force, say=options.say(quiet)) as (folder, checkpoints):
         options.prepare()
         from jaxdark.inference.sample import sample as draw_posterior
 

@@ -13,6 +13,7 @@ from pydantic import Field
 from jaxdark.cli import options
 from jaxdark.cli.profile import ENOUGH
 from jaxdark.cli.sample import progress_bars
+from jaxdark.errors import RequestError
 
 
 class ScanSettings(options.Settings):
@@ -94,6 +95,11 @@ def scan(
 
     like = options.build_likelihood(settings)
     folder = Path(settings.out or f"results/scan-{Path(settings.data).stem}")
+    if (folder / "config.toml").exists() and not (folder / "scan.zarr").exists() and not force:
+        raise RequestError(
+            f"expected a new folder or that of a scan, got {folder}, which holds another result; name another one with "
+            "--out, or replace its files with --force"
+        )
     bars = progress_bars(shown=sys.stderr.isatty() and not quiet)
     with connected(scheduler) as client, bars as show:
         task = Scan(

@@ -16,14 +16,15 @@ def marginal_distances(one, other) -> dict[str, dict[str, float]]:
     The p-value is for as many independent draws as the smaller of the bulk and tail effective sizes of each result.
 
     Raises:
-        RequestError: the results have different parameters.
+        RequestError: the results are of different models or regions.
     """
     summaries = [results.summary(tree) for tree in (one, other)]
-    names = [list(summary["parameters"]) for summary in summaries]
-    if names[0] != names[1]:
-        raise RequestError(f"expected results of the same model, got parameters {names[0]} and {names[1]}")
+    for key in ("model", "region", "parameters"):
+        first, second = ([*s[key]] if key == "parameters" else s[key] for s in summaries)
+        if first != second:
+            raise RequestError(f"expected two results of the same {key}, got {first} and {second}; choose another one")
     found = {}
-    for name in names[0]:
+    for name in summaries[0]["parameters"]:
         draws = [np.asarray(tree["posterior"][name]).ravel() for tree in (one, other)]
         sizes = [_independent(summary, name) for summary in summaries]
         distance = float(ks_2samp(*draws, method="asymp").statistic)

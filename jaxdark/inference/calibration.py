@@ -27,6 +27,8 @@ MIN_ESS = 400
 """Data sets whose posterior the fixed points resolve worse are passed over. That is a choice by the data alone, and the
 truth is distributed like the posterior whatever the data, so the ranks stay uniform."""
 _BLOCK = 50
+_MOST_TRIED = 50
+"""Data sets tried for each that is wanted."""
 _TRAINING = 1500
 _NUTS = NutsSettings(warmup=100, draws=500)
 
@@ -96,6 +98,9 @@ def calibrate(
         points: fixed points, a power of two.
         seed: fixes the result.
         report: called with (data sets done, n).
+
+    Raises:
+        RequestError: the points resolve the posteriors of too few data sets.
     """
     d, generator, on_host = len(names), np.random.default_rng(seed), batched(residuals)
     u = prior_points(d, points, seed)
@@ -109,6 +114,11 @@ def calibrate(
         for truth, shift in zip(truths, data, strict=True):
             if len(ranks) == n:
                 return Calibration(names, np.array(ranks), np.array(sizes), tried)
+            if tried == _MOST_TRIED * n:
+                raise RequestError(
+                    f"expected points that resolve the posterior of one data set in {_MOST_TRIED}, got {len(ranks)} of "
+                    f"{tried} with {points} points; take more points"
+                )
             tried += 1
             log_likelihood = table @ shift - half_squares - 0.5 * shift @ shift
             if (ess := effective_size(log_likelihood)) < MIN_ESS:

@@ -67,7 +67,8 @@ def fit(
         like: the likelihood, in mode "marginalised".
         region: "high" or "low", or any other `Prior`.
         starts: descents, one in each slice of the first parameter.
-        pseudo: sets of pseudo-data for the p-value, each fitted by the same search; 0 leaves it out.
+        pseudo: sets of pseudo-data for the p-value, each fitted by descents from the best fit and from the best prior
+            points of three slices; 0 leaves it out.
         seed: of scan and pseudo-data.
         report: called with (stage, done, all) as work proceeds.
         scheduler: address of a Dask scheduler, or a Dask client or cluster, whose workers fit the pseudo-data; None is
@@ -260,9 +261,8 @@ def _goodness(found: RegionFit, prior: Prior, pseudo: int, seed: int, client: An
     """chi2, degrees of freedom, and the share of fits to pseudo-data that are worse."""
     u, chi2 = found.minima.best, float(found.minima.chi2.min())
     like = found.like
-    # A one-sided limit on (g-2) is no measurement, nor is any for a model without a vector.
-    g_minus_2 = like.g_minus_2 != "upper" and prior.model(found.vector).muon_couplings() is not None
-    record: dict[str, Any] = {"chi2": chi2, "dof": len(like.data) + int(g_minus_2) - len(u), "p_value": None}
+    measured = len(like.data) + int(like.measures_g_minus_2(prior.model(found.vector)))
+    record: dict[str, Any] = {"chi2": chi2, "dof": measured - len(u), "p_value": None}
     sets: dict[str, Any] = {"sets": pseudo, "not_converged": 0}
     if pseudo:
         report("pseudo-data", 0, pseudo)

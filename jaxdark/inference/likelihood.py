@@ -203,10 +203,21 @@ class Likelihood:
         d = len(prior.names)
         return self(prior.model(vector[:d]), vector[d:] if self.theory == "full" else None)
 
+    def measures_g_minus_2(self, model: Model) -> bool:
+        """Whether (g-2) is a datum of the model, for degrees of freedom and pseudo-data.
+
+        A one-sided limit is no measurement, and a limit says nothing of a model without a vector.
+        """
+        return self.g_minus_2 == "measurement" or (self.g_minus_2 == "limit" and model.muon_couplings() is not None)
+
     def _pull_g_minus_2(self, model, offset=0.0) -> Float[Array, ""]:
-        if not isinstance(model, Model):
+        if isinstance(model, Model):
+            shift = delta_a_mu(model, self.sm)
+        elif model.resonance is None:  # the Standard Model and contact terms: no vector that could shift it
+            shift = jnp.zeros(())
+        else:  # a bare record does not say how its vector couples to muons
             return jnp.zeros(())
-        data, shift = read_data("muon_g2.yaml"), delta_a_mu(model, self.sm)
+        data = read_data("muon_g2.yaml")
         if self.g_minus_2 == "measurement":
             return (shift - data["measurement"]["value"]) / data["measurement"]["error"] + offset
         pull = shift / (data["limit"]["delta_a_mu"] / 2) + offset

@@ -59,7 +59,7 @@ def posterior_tree(like: Likelihood, prior: Prior, fit: RegionFit, sampled: Samp
     """The ArviZ object of a run."""
     chains, draws, n = sampled.vectors.shape
     quick = like.theory == "marginalised"
-    at_draw = batched(lambda vector: _at_draw(like, prior, vector), batch=64, quick=quick)
+    at_draw = batched(lambda vector: _at_draw(like, fit.like, prior, vector), batch=64, quick=quick)
     recorded = jax.tree.map(lambda a: a.reshape(chains, draws, *a.shape[1:]), at_draw(sampled.vectors.reshape(-1, n)))
     d = len(prior.names)
     axes = {"chain": np.arange(chains), "draw": np.arange(draws)}
@@ -91,20 +91,28 @@ def posterior_tree(like: Likelihood, prior: Prior, fit: RegionFit, sampled: Samp
             "log_likelihood": fit.log_likelihood,
         },
         "data_sha256": like.data.sha256,
+        "measured": len(like.data) + int(like.measures_g_minus_2(prior.model(fit.vector))),
         "inputs": like.sm.scalars,
     }
     return make_tree(groups, attributes | sampled.attributes)
 
 
-def _at_draw(like: Likelihood, prior: Prior, vector: Float[Array, " n"]) -> dict[str, Any]:
-    """What is recorded of one draw beside its vector."""
+def _at_draw(like: Likelihood, marginalised: Likelihood, prior: Prior, vector: Float[Array, " n"]) -> dict[str, Any]:
+    """What is recorded of one draw beside its vector.
+
+    The log-likelihood is that of the parameters, so that draws of both modes and the Standard Model compare; in mode
+    "full" that of the data at the draw's nuisances stands beside it, without their prior.
+    """
     d = len(prior.names)
     model, xi = prior.model(vector[:d]), (vector[d:] if like.theory == "full" else None)
     predictions = like.predictions(model, xi)
     whitening = jnp.asarray(like.whitening)
     # log p(row | other rows) of a Gaussian: the row's entry of K^-1 z over the diagonal of K^-1.
     weighted, diagonal = whitening.T @ (whitening @ like.residuals(predictions)), jnp.sum(whitening**2, axis=0)
-    derived = {"log_likelihood": like(model, xi)}
+    derived = {"log_likelihood": marginalised(model)}
+    if xi is not None:
+        terms = like.terms(model, xi)
+        derived["log_likelihood_at_nuisances"] = terms["flavour"] + terms["g_minus_2"]
     resonance = model.new_physics(like.sm).resonance
     if resonance is not None:
         derived |= {"kappa9": resonance.kappa9, "kappa10": resonance.kappa10, "width_V": resonance.width}

@@ -64,9 +64,9 @@ def leave_one_out(tree) -> LeaveOneOut:
 
 
 def goodness_of_fit(tree) -> float:
-    """Posterior predictive p-value of chi2, (g-2) included: that of data made at a draw to be further from it."""
-    rows = tree["log_likelihood"]["rows"].sizes["row"] + 1
-    return float(chi2.sf(-2 * np.asarray(tree["derived"]["log_likelihood"]), rows).mean())
+    """Posterior predictive p-value of chi2: the probability of data made at a draw to be further from it."""
+    measured = results.attributes(tree)["measured"]
+    return float(chi2.sf(-2 * np.asarray(_of_data(tree)), measured).mean())
 
 
 def power_scaling(tree) -> dict[str, dict[str, float]]:
@@ -83,7 +83,7 @@ def power_scaling(tree) -> dict[str, dict[str, float]]:
     }
     groups = {
         "posterior": posterior,
-        "log_likelihood": xr.Dataset({"joint": tree["derived"]["log_likelihood"]}),
+        "log_likelihood": xr.Dataset({"joint": _of_data(tree)}),
         "log_prior": xr.Dataset(log_prior),
     }
     found = {part: _power_scaled(results.make_tree(groups, {}), part) for part in ("prior", "likelihood")}
@@ -157,6 +157,12 @@ def _ranges(tree) -> dict[str, Range]:
 
 def _parameters(tree) -> Float[np.ndarray, "n d"]:
     return np.stack([np.asarray(tree["posterior"][name]).ravel() for name in _ranges(tree)], axis=1)
+
+
+def _of_data(tree) -> xr.DataArray:
+    """Log-likelihood of the data at each draw, in mode "full" at its nuisances."""
+    derived = tree["derived"]
+    return derived["log_likelihood_at_nuisances" if "log_likelihood_at_nuisances" in derived else "log_likelihood"]
 
 
 def _flat(values: xr.DataArray) -> Float[np.ndarray, "rows n"]:

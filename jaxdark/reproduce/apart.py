@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -43,31 +44,34 @@ def studies(selections: Sequence[Selection], draws: int, *, seed: int, folder: P
         selections: what to fit.
         draws: per chain.
         seed: of every study.
-        folder: an existing one for files that are removed in the end.
+        folder: an existing one in which every finished study is kept; those that are there are taken as they are.
         report: called with (selection, stage, done, all), also by several threads at once.
 
     Raises:
         ChildProcessError: a study failed; its traceback is the message.
     """
-    workers = min(2, os.cpu_count() or 1, len(selections))
-    if workers == 1 or jax.default_backend() != "cpu" or not sys.executable:
+    paths = {selection: folder / f"study-{'-'.join(selection)}.npz" for selection in selections}
+    todo = [selection for selection in selections if not paths[selection].exists()]
+    workers = min(2, os.cpu_count() or 1, len(todo))
+    if workers < 2 or jax.default_backend() != "cpu" or not sys.executable:
         # On one core there is nothing to gain, and an accelerator's memory belongs to one process.
-        return [study(s, draws, seed=seed, report=lambda *step, s=s: report(s, *step)) for s in selections]
-    with tempfile.TemporaryDirectory(prefix=".studies-", dir=folder) as place:
-        paths = [Path(place) / f"{k}.npz" for k in range(len(selections))]
-        jobs = [
-            {"selection": s, "draws": draws, "seed": seed, "path": str(path)}
-            for s, path in zip(selections, paths, strict=True)
-        ]
-        with ExitStack() as stack:
-            shares = [_Worker(jobs[k::workers], Path(place) / f"{k}.json") for k in range(workers)]
-            # Threads wait for the ends of processes, which are therefore stopped first.
-            pool = stack.enter_context(ThreadPoolExecutor(workers))
-            for worker in shares:
-                stack.callback(worker.end)
-            for done in as_completed([pool.submit(worker.follow, report) for worker in shares]):
-                done.result()
-        return [Study.load(path) for path in paths]
+        for selection in todo:
+            study(selection, draws, seed=seed, report=partial(report, selection)).save(paths[selection])
+    else:
+        jobs = [{"selection": s, "draws": draws, "seed": seed, "path": str(paths[s])} for s in todo]
+        _in_processes(jobs, workers, folder, report)
+    return [Study.load(path) for path in paths.values()]
+
+
+def _in_processes(jobs: list[dict[str, Any]], workers: int, folder: Path, report: Report) -> None:
+    with tempfile.TemporaryDirectory(prefix=".studies-", dir=folder) as place, ExitStack() as stack:
+        shares = [_Worker(jobs[k::workers], Path(place) / f"{k}.json") for k in range(workers)]
+        # Threads wait for the ends of processes, which are therefore stopped first.
+        pool = stack.enter_context(ThreadPoolExecutor(workers))
+        for worker in shares:
+            stack.callback(worker.end)
+        for done in as_completed([pool.submit(worker.follow, report) for worker in shares]):
+            done.result()
 
 
 class _Worker:

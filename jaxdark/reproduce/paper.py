@@ -7,11 +7,17 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import groupby, product
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
+import jax
 import numpy as np
 import xarray as xr
 
+from jaxdark.checkpoints import Checkpoints
+from jaxdark.inference.record import versions
 from jaxdark.inputs import StandardModel, load_inputs
+from jaxdark.measurements import load_dataset
 from jaxdark.plots import save_figure
 from jaxdark.report import to_json
 from jaxdark.reproduce import figures
@@ -35,6 +41,7 @@ def reproduce(
     quick: bool = False,
     seed: int = 0,
     report: Callable[[str, int, int], None] | None = None,
+    checkpoints: Checkpoints | None = None,
 ) -> list[Claim]:
     """Write every figure, the claims and the draws into a folder and return the claims.
 
@@ -43,16 +50,21 @@ def reproduce(
         quick: 2000 draws of two posteriors instead of 1e5 of eight.
         seed: of every study.
         report: called with (stage, done, all).
+        checkpoints: where finished studies are kept, so that an interrupted run goes on with the others.
+
+    Raises:
+        RequestError: checkpoints of a run with other settings.
     """
-    sm, selections = load_inputs(), QUICK if quick else FULL
+    sm, selections, store = load_inputs(), QUICK if quick else FULL, checkpoints or Checkpoints(None)
+    store.begin(_settings(selections, _DRAWS[quick], seed))
 
     def progress(selection: Selection, stage: str, done: int, total: int) -> None:
         if report is not None:
             report(f"{'-'.join(selection)}: {stage}", done, total)
 
-    with ThreadPoolExecutor(1) as pool:
+    with TemporaryDirectory(prefix=".studies-", dir=folder) as place, ThreadPoolExecutor(1) as pool:
         meanwhile = pool.submit(_without_fit, folder, sm)
-        found = studies(selections, _DRAWS[quick], seed=seed, folder=folder, report=progress)
+        found = studies(selections, _DRAWS[quick], seed=seed, folder=store.folder or Path(place), report=progress)
         without_fit = meanwhile.result()
     for result in found:
         _save_draws(result, folder)
@@ -62,6 +74,19 @@ def reproduce(
     write_text(folder / "claims.json", to_json(about) + "\n")
     write_text(folder / "claims.md", _markdown(records, found))
     return records
+
+
+def _settings(selections: Sequence[Selection], draws: int, seed: int) -> dict[str, Any]:
+    """All that fixes the studies."""
+    data = {selection.data: load_dataset(selection.data).sha256 for selection in selections}
+    return {
+        "studies": [list(selection) for selection in selections],
+        "draws": draws,
+        "seed": seed,
+        "data_sha256": data,
+        "versions": versions(),
+        "device": jax.default_backend(),
+    }
 
 
 def _without_fit(folder: Path, sm: StandardModel) -> list[Claim]:

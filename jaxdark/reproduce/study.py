@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from jaxdark import results
+from jaxdark.checkpoints import written_whole
 from jaxdark.constrain import on_vectors
 from jaxdark.constraints.verdict import Verdict
 from jaxdark.dark.model import SplitDarkSector
@@ -67,10 +68,11 @@ class Study(NamedTuple):
     chains: str
 
     def save(self, path: Path) -> None:
-        """Write everything into one file of arrays; words and the number are JSON in it."""
+        """Write everything into one file of arrays, whole or not at all; words and the number are JSON in it."""
         words = {name: getattr(self, name) for name in _WORDS}
         parts = {f"{group}.{name}": a for group in _GROUPS for name, a in _named(getattr(self, group)).items()}
-        np.savez(path, words=json.dumps(words), log_likelihood=self.log_likelihood, pulls=self.pulls, **parts)
+        parts |= {"words": np.array(json.dumps(words)), "log_likelihood": self.log_likelihood, "pulls": self.pulls}
+        written_whole(path, lambda file: np.savez(file, **parts))
 
     @classmethod
     def load(cls, path: Path) -> "Study":

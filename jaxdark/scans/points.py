@@ -7,6 +7,7 @@ number, so that nothing of the whole scan is ever in memory.
 import math
 from collections.abc import Callable, Mapping
 from functools import partial
+from threading import Lock
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
@@ -294,12 +295,16 @@ class _Sobol:
     """Scrambled Sobol points start to stop; goes on from where it is, as skipping costs a little for each point."""
 
     def __init__(self, dimension: int, seed: int, chunk: int):
-        self._arguments, self._chunk, self._engine = (dimension, seed), chunk, None
+        self._arguments, self._chunk, self._engine, self._lock = (dimension, seed), chunk, None, Lock()
 
-    def __getstate__(self):
-        return self.__dict__ | {"_engine": None}
+    def __reduce__(self):
+        return _Sobol, (*self._arguments, self._chunk)
 
     def __call__(self, start: int, stop: int) -> Float[np.ndarray, "n d"]:
+        with self._lock:  # several threads of one worker of a cluster share the engine
+            return self._next(start, stop)
+
+    def _next(self, start: int, stop: int) -> Float[np.ndarray, "n d"]:
         if self._engine is None or self._engine.num_generated > start:
             dimension, seed = self._arguments
             self._engine = qmc.Sobol(dimension, rng=seed)

@@ -5,7 +5,9 @@ killed goes on where it was.
 """
 
 import hashlib
+import itertools
 import json
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -86,17 +88,19 @@ class Scan:
             best = np.asarray(prior.cube(np.array([*places["best_fit"].values()])))
             start = best[[prior.names.index(name) for name in points.profiled]]
         self.work = Work(like, points, found, start)
-        if former is None:
-            kept = set(found.rows)
-            store.create(
-                self.path,
-                points,
-                {"settings": settings, **places, "versions": _versions()},
-                log_likelihood=found.log_likelihood,
-                constraints=self.work.constraints,
-                rows=[row for row in like.data.rows if row.id in kept],
-            )
-        self._store = store.Store(self.path, points)
+        self._settings = settings
+        with store.held(self.path):
+            if former is None:
+                kept = set(found.rows)
+                store.create(
+                    self.path,
+                    points,
+                    {"settings": settings, **places, "versions": _versions()},
+                    log_likelihood=found.log_likelihood,
+                    constraints=self.work.constraints,
+                    rows=[row for row in like.data.rows if row.id in kept],
+                )
+            self._store = store.Store(self.path, points)
 
     def _places(self, like: Likelihood, prior: Prior | None, reference: str | None, seed: int) -> dict[str, Any]:
         """Where the theory covariance is taken and, if asked for, the best fit; those of an earlier run stay."""
@@ -110,7 +114,17 @@ class Scan:
         return (here if reference is None else {"covariance_at": at}) | {"best_fit": best}
 
     def run(self, scheduler: Any = None) -> xr.Dataset:
-        """Do what is not done; returns the dataset, read as it is used."""
+        """Do what is not done; returns the dataset, read as it is used.
+
+        Raises:
+            RequestError: another process works on the store, or has put a scan of other settings in its place.
+        """
+        with store.held(self.path):
+            _check_same(store.attributes(self.path), self._settings, self.path)
+            self._do(scheduler)
+        return store.open_scan(self.path)
+
+    def _do(self, scheduler: Any) -> None:
         points = self.work.points
         todo, total = self._store.missing(), int(np.prod(points.shape))
         sizes = {k: int(np.prod([part.stop - part.start for part in points.region(k)])) for k in todo}
@@ -120,7 +134,6 @@ class Scan:
             self._store.write(k, values)
             done += sizes[k]
             self._report("scan", done, total)
-        return store.open_scan(self.path)
 
 
 def scan(
@@ -155,28 +168,32 @@ def scan(
     return Scan(like, parameters, out=out, **settings).run(scheduler)
 
 
-def best_point(result: xr.Dataset, chunk: int = _READ) -> dict[str, Any] | None:
+def best_point(result: xr.Dataset) -> dict[str, Any] | None:
     """Highest log-likelihood of a scan and the parameters there, read in chunks; None where it has no such output."""
     if "log_likelihood" not in result:
         return None
     best = (-np.inf, {})
-    for part in _parts(result["log_likelihood"], chunk):
+    for part in _parts(result["log_likelihood"]):
         if np.isfinite(part).any() and float(part.max()) > best[0]:
             place = part.isel(part.argmax(...))
             best = float(place), {name: place[name].values.tolist() for name in place.coords}
     return {"log_likelihood": best[0], "parameters": best[1]} if best[1] else None
 
 
-def converged(result: xr.Dataset, chunk: int = _READ) -> float:
+def converged(result: xr.Dataset) -> float:
     """Share of a profile's points that reached a minimum, read in chunks."""
     norm = result["gradient_norm"]
-    return sum(int((part < TOLERANCE).sum()) for part in _parts(norm, chunk)) / norm.size
+    return sum(int((part < TOLERANCE).sum()) for part in _parts(norm)) / norm.size
 
 
-def _parts(values: xr.DataArray, chunk: int) -> Iterator[xr.DataArray]:
-    step = max(1, chunk // max(1, values.size // values.shape[0]))
-    for start in range(0, values.shape[0], step):
-        yield values[start : start + step].load()
+def _parts(values: xr.DataArray) -> Iterator[xr.DataArray]:
+    """The values chunk by chunk of the store, some chunks together along the first axis."""
+    first, *others = values.encoding["chunks"]
+    first *= max(1, _READ // (first * math.prod(others)))
+    steps = (first, *others)
+    starts = (range(0, n, step) for n, step in zip(values.shape, steps, strict=True))
+    for place in itertools.product(*starts):
+        yield values[tuple(slice(at, at + step) for at, step in zip(place, steps, strict=True))].load()
 
 
 def _points(parameters, random, sobol, profile, model, region, seed, chunk) -> Points:
@@ -201,7 +218,9 @@ def _prior(region: str | Prior | None, model: str | Callable[..., Model], otherw
 
 
 def _versions() -> dict[str, str]:
-    return {"jaxdark": __version__} | {name: version(name) for name in ("jax", "jaxlib", "numpy", "scipy", "zarr")}
+    """Of all that the numbers come from, points and device included, and of Zarr."""
+    names = ("jax", "jaxlib", "numpy", "scipy", "zarr")
+    return {"jaxdark": __version__, "device": jax.default_backend()} | {name: version(name) for name in names}
 
 
 def _settings(like: Likelihood, points: Points, outputs, prior: Prior | None, chunk: int, seed: int) -> dict[str, Any]:
@@ -222,7 +241,7 @@ def _settings(like: Likelihood, points: Points, outputs, prior: Prior | None, ch
         "reference": {"fit": fit} if fit else _leaves(like.reference) or "standard_model",
         "outputs": outputs._asdict(),
         "chunk": chunk,
-        "versions": {name: _versions()[name] for name in ("jaxdark", "jax", "jaxlib")},
+        "versions": {name: found for name, found in _versions().items() if name != "zarr"},
     }
     try:
         return json.loads(json.dumps(settings))

@@ -9,13 +9,15 @@ import os
 import secrets
 import shutil
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
+from jaxdark.checkpoints import only_one
 from jaxdark.constraints.verdict import Constraint
 from jaxdark.errors import RequestError
 from jaxdark.inference.least_squares import TOLERANCE
@@ -47,6 +49,28 @@ def attributes(path: Path) -> dict[str, Any] | None:
         ) from None
 
 
+@contextmanager
+def held(path: Path) -> Iterator[None]:
+    """Hold a store, whether or not it is there yet, for this process alone.
+
+    Raises:
+        RequestError: another process holds it, or the place cannot be written.
+    """
+    lock = path.with_name(f".{path.name}.lock")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock.touch()
+    except PermissionError as error:
+        raise RequestError(
+            f"expected a place that can be written, got {path} ({error.strerror}); name another one"
+        ) from None
+    with only_one(lock, path):
+        try:
+            yield
+        finally:
+            lock.unlink(missing_ok=True)
+
+
 def create(
     path: Path,
     points: Points,
@@ -75,7 +99,6 @@ def create(
     ]
     attrs = {name: json.dumps(value) for name, value in words.items()} | {"coordinates": " ".join(coordinates)}
     try:
-        stage.parent.mkdir(parents=True, exist_ok=True)
         group = zarr.open_group(stage, mode="w", zarr_format=3, attributes=attrs)
         _coordinates(group, points)
         if points.profiled:
@@ -108,10 +131,6 @@ def create(
             shutil.rmtree(former)
         else:
             stage.rename(path)
-    except PermissionError as error:
-        raise RequestError(
-            f"expected a place that can be written, got {path} ({error.strerror}); name another one"
-        ) from None
     finally:
         shutil.rmtree(stage, ignore_errors=True)
 

@@ -6,8 +6,6 @@ from toy_data import TOY
 
 from jaxdark.cli import main
 
-POINT = ["m_V=5.5", "g_mu_V=0.03", "r_AV=-0.4", "g_D=1", "r=-3"]
-
 
 @pytest.fixture(autouse=True)
 def compile_cache(monkeypatch, tmp_path_factory):

@@ -10,6 +10,7 @@ from synthetic_result import synthetic_result
 from jaxdark import results
 from jaxdark.inference.agreement import marginal_distances
 from jaxdark.inference.priors import prior_of
+from jaxdark.measurements import load_dataset
 
 ROWS = ["a", "b"]
 
@@ -57,6 +58,11 @@ def test_compare_draws_both_and_tells_equal_from_different(jaxdark, refused, res
     assert (code, err) == (0, "") and found["m_V"]["p_value"] < 1e-6 and found["g_D"] == {"distance": 0, "p_value": 1}
     assert {path.name for path in (tmp_path / "figures").iterdir()} == {"overlay.png", "overlay.pdf"}
     assert "exists" in refused("compare", result, other, "--out", tmp_path / "figures")
+    assert "twice" in refused("compare", result, result, "--out", tmp_path / "more")
+    low = tmp_path / "low"
+    low.mkdir()
+    results.save(complete(region="low"), low / "posterior.nc")
+    assert "same region, got high and low" in refused("compare", result, low, "--out", tmp_path / "more")
 
 
 def test_distances_of_the_same_distribution_are_those_of_noise():
@@ -81,6 +87,18 @@ def test_project_writes_a_data_file(jaxdark, refused, result, tmp_path):
     assert 0 < found["scaled_rows"] < found["rows"] == 120
     assert jaxdark("data", "check", out)[0] == 0
     assert "exists" in refused("project", result, "--out", out)
+
+
+def test_project_asks_for_data_that_do_not_ship(jaxdark, refused, toy, tmp_path):
+    tree, dataset = complete(), load_dataset(toy)
+    attributes = results.attributes(tree) | {"data_sha256": dataset.sha256}
+    attributes["summary"] |= {"data": dataset.name}
+    results.save(results.make_tree(results.datasets(tree), attributes), tmp_path / "posterior.nc")
+    request = ["project", tmp_path / "posterior.nc", "--out", tmp_path / "future.yaml"]
+    assert "toy, are none that ship; name their file with --data" in refused(*request)
+    assert "got others in lhcb_core" in refused(*request, "--data", "lhcb_core")
+    code, shown, err = jaxdark(*request, "--data", toy, "--json")
+    assert (code, err) == (0, "") and json.loads(shown)["rows"] == 2
 
 
 def test_evidence_refuses_what_it_does_not_know(refused, toy):

@@ -5,7 +5,7 @@ import json
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import POINT
+from toy_data import POINT
 
 import jaxdark as jd
 from jaxdark import report

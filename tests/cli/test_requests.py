@@ -1,7 +1,7 @@
 """Wrong requests: one sentence with the nearest right name, exit code 2, nothing on disk."""
 
 import pytest
-from conftest import POINT, TOY
+from toy_data import POINT, TOY
 
 BROKEN = {
     "field": (("value: 0.85", "valeu: 0.85"), ["toy.yaml", "Toy_RK", "valeu", "nearest right name is value"]),

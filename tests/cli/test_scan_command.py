@@ -99,6 +99,14 @@ def test_a_wrong_request(refused, toy, tmp_path, monkeypatch, arguments, sentenc
     assert not (tmp_path / "s").exists()
 
 
+def test_the_folder_of_another_result(jaxdark, refused, toy, tmp_path):
+    (tmp_path / "config.toml").write_text("seed = 1")
+    request = ["scan", *OUTPUTS, "--data", toy, "--out", tmp_path, "--random", 20]
+    assert "holds another result" in refused(*request)
+    assert (tmp_path / "config.toml").read_text() == "seed = 1" and not (tmp_path / "scan.zarr").exists()
+    assert jaxdark(*request, "--quiet", "--force")[0] == 0
+
+
 def test_another_scan_in_the_folder(jaxdark, refused, toy, tmp_path):
     request = ["scan", *OUTPUTS, "--data", toy, "--out", tmp_path / "s"]
     assert jaxdark(*request, "--random", 20, "--quiet")[0] == 0

@@ -33,6 +33,11 @@ def test_a_wrong_posterior_is_found_out(monkeypatch):
     assert min(calibrate(residuals, NAMES, n=200, points=2**15, seed=1).p_values.values()) < 1e-4
 
 
+def test_points_that_resolve_no_data_set_are_refused():
+    with pytest.raises(jd.RequestError, match="got 0 of 50 with 64 points; take more points"):
+        calibrate(residuals, NAMES, n=1, points=64, seed=1)
+
+
 def test_chains_and_weights_give_a_data_set_the_same_ranks():
     by_weights, by_nuts = (
         calibrate(residuals, NAMES, n=2, points=2**15, seed=4, method=method) for method in ("importance", "nuts")
@@ -56,6 +61,7 @@ def test_the_posterior_is_calibrated(real, method, n):
     pytest -m slow tests/inference/test_calibration.py -k "calibrated and importance"  (or nuts; and high or low)
     """
     found = calibrate(*real, n=n, method=method, seed=2)
+    print(f"{n} of {found.tried} data sets were resolved, smallest effective size {found.ess.min():.0f}")
     assert min(found.p_values.values()) > 0.01, found.p_values
 
 

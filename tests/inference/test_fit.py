@@ -1,5 +1,7 @@
 """Best fits against iminuit, errors against its HESSE and MINOS, and what the record says where there are none."""
 
+import dataclasses
+
 import jax
 import numpy as np
 import pytest
@@ -69,6 +71,20 @@ def test_goodness_of_fit_from_pseudo_data(constant):
     expected = chi2_distribution.sf(record["chi2"], record["dof"])
     assert record["p_value"] == pytest.approx(expected, abs=4 * np.sqrt(0.25 / 400))
     assert sets["not_converged"] == 0
+
+
+@pytest.mark.parametrize(("reading", "dof"), [("limit", 4), ("upper", 4), ("measurement", 5)])
+def test_g_minus_2_is_in_chi2_and_pseudo_data_where_it_is_a_datum(reading, dof):
+    """Five rows and one parameter without a vector: few degrees of freedom, so that one more shows."""
+    data = load_dataset("lhcb_core")
+    part = dataclasses.replace(data, rows=data.rows[3:8], correlation=data.correlation[3:8, 3:8])
+    prior = Prior("constant", {"C9": Range(-3.0, 3.0)}, lambda C9: ConstantWilson(C9=C9))
+    found = fit(Likelihood(part, g_minus_2=reading), prior, starts=4, pseudo=2000)
+    assert found.record["dof"] == dof
+    assert found.record["pseudo_data"]["mean_chi2"] == pytest.approx(dof, abs=5 * np.sqrt(2 * dof / 2000))
+    at_sm = {name: found.record[name] for name in ("sm_log_likelihood", "delta_chi2_sm")}
+    assert at_sm["sm_log_likelihood"] == pytest.approx(float(found.like(ConstantWilson())), rel=1e-9)
+    assert at_sm["delta_chi2_sm"] >= 0
 
 
 def test_record(constant):

@@ -16,7 +16,7 @@ from jaxdark.inference.priors import Prior, Range, prior_of
 from jaxdark.inputs import load_inputs
 from jaxdark.measurements import load_dataset
 from jaxdark.semileptonic.leptonic import br_bs_mumu
-from jaxdark.wilson import SM_ONLY, Contact, NewPhysics
+from jaxdark.wilson import SM_ONLY, Contact, NewPhysics, Resonance
 
 HIGH = prior_of("high")
 VECTOR = np.array([5.5, 0.03, -0.4, 1.0, -3.0])
@@ -120,10 +120,13 @@ def test_muon_g_minus_2(reading):
 
 @pytest.mark.parametrize("reading", G_MINUS_2)
 def test_muon_g_minus_2_of_a_model_without_a_vector(reading):
-    """A contact model predicts no shift; a bare record of Wilson coefficients says nothing."""
+    """Contact terms and the Standard Model predict no shift; a bare record of a vector does not say what it does."""
     like = Likelihood(only_bs_mumu(), g_minus_2=reading)
-    assert like.terms(ConstantWilson(C9=-1.0))["g_minus_2"] == pytest.approx(G_MINUS_2[reading](0.0))
-    assert like.terms(NewPhysics(Contact(C9=-1.0)))["g_minus_2"] == 0
+    expected = pytest.approx(G_MINUS_2[reading](0.0))
+    for model in (ConstantWilson(C9=-1.0), NewPhysics(Contact(C9=-1.0)), SM_ONLY):
+        assert like.terms(model)["g_minus_2"] == expected
+        assert like.evaluate(model).terms["g_minus_2"] == expected
+    assert like.terms(NewPhysics(resonance=Resonance(-1.0, 0.1, 3.0, 0.01)))["g_minus_2"] == 0
 
 
 def test_smooth_start_of_the_upper_limit():

@@ -236,6 +236,7 @@ def test_kill_9_at_ten_random_moments(tmp_path):
         if last is None and (partial / "chains-00041.npz").exists():
             last = time.monotonic()
         time.sleep(0.01)
+    whole.communicate()
     assert whole.returncode == 0 and last - first > 1
     summary, arrays = contents(tmp_path / "whole")
     for k in range(10):
@@ -249,7 +250,8 @@ def test_kill_9_at_ten_random_moments(tmp_path):
             time.sleep(0.01)
         time.sleep(wait)
         os.kill(run.pid, signal.SIGKILL)
-        assert run.wait() == -signal.SIGKILL and not out.exists()
+        run.communicate()
+        assert run.returncode == -signal.SIGKILL and not out.exists()
         done = len(list(partial.glob("chains-*.npz")))
         run = command(out)
         _, said = run.communicate()

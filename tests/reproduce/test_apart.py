@@ -45,6 +45,12 @@ def made_up(monkeypatch, body="pass"):
     monkeypatch.setattr(apart, "_START", head + middle + tail)
 
 
+def small(selection, value):
+    x = np.full(2, float(value))
+    verdicts = Verdict(x[:, None], x[:, None], x[:, None])
+    return Study(selection, {"m_V": x}, x, -1.0, x[:, None], ("a",), ("c",), verdicts, "good")
+
+
 def same(a: Study, b: Study):
     assert a._replace(parameters={}, log_likelihood=None, pulls=None, verdicts=None) == b._replace(
         parameters={}, log_likelihood=None, pulls=None, verdicts=None
@@ -123,10 +129,31 @@ def test_stopping_stops_the_processes(monkeypatch, tmp_path, two_cores):
 
 def test_one_core_makes_no_process(monkeypatch, tmp_path):
     monkeypatch.setattr(os, "cpu_count", lambda: 1)
-    monkeypatch.setattr(apart, "study", lambda selection, draws, *, seed, report: (selection, draws, seed))
+    monkeypatch.setattr(apart, "study", lambda selection, draws, *, seed, report: small(selection, draws + seed))
     monkeypatch.setattr(apart.subprocess, "Popen", None)
     found = apart.studies(SELECTIONS, 7, seed=3, folder=tmp_path, report=lambda *step: None)
-    assert found == [(selection, 7, 3) for selection in SELECTIONS]
+    for one, selection in zip(found, SELECTIONS, strict=True):
+        same(one, small(selection, 10))
+
+
+def test_finished_studies_are_kept(monkeypatch, tmp_path):
+    monkeypatch.setattr(os, "cpu_count", lambda: 1)
+    done = []
+
+    def stopped(selection, draws, *, seed, report):
+        if selection == SELECTIONS[2]:
+            raise KeyboardInterrupt
+        done.append(selection)
+        return small(selection, draws)
+
+    monkeypatch.setattr(apart, "study", stopped)
+    request = {"seed": 3, "folder": tmp_path, "report": lambda *step: None}
+    with pytest.raises(KeyboardInterrupt):
+        apart.studies(SELECTIONS, 7, **request)
+    assert done == list(SELECTIONS[:2])
+    monkeypatch.setattr(apart, "study", lambda selection, draws, *, seed, report: small(selection, -1.0))
+    found = apart.studies(SELECTIONS, 7, **request)
+    assert [study.log_likelihood[0] for study in found] == [7.0, 7.0, -1.0]
 
 
 @pytest.mark.slow
