@@ -37,10 +37,14 @@ def test_one_point_inside_jit(compiled_rate, request, vectors, quick, theory, wh
 
 @pytest.mark.parametrize("workers", [1, 2])
 @pytest.mark.parametrize("what", ["value", "value_and_grad"])
-def test_host_threads(measured, marginalised, vectors, quick, what, workers):
+@pytest.mark.parametrize(("theory", "batch"), [("marginalised", 64), ("marginalised", 256), ("full", 1), ("full", 8)])
+def test_host_threads(measured, request, vectors, quick, theory, batch, what, workers):
     """What scans, fits and importance sampling use: fixed batches, one thread per core."""
-    function = batched(wanted(marginalised, what), workers=workers)
-    points = vectors(marginalised, 2**10 if quick else 2**15)
+    if quick and (theory, batch) != ("marginalised", 64):
+        pytest.skip("--quick")
+    like = request.getfixturevalue(theory)
+    function = batched(wanted(like, what), batch=batch, workers=workers)
+    points = vectors(like, 2**10 if quick else 2**15 if theory == "marginalised" else 2**12)
     measured(lambda: function(points), points=len(points), rounds=3, workers=workers)
 
 
