@@ -54,13 +54,13 @@ def real(request):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("method", "n"), [("importance", 300), ("nuts", 40)])
-def test_the_posterior_is_calibrated(real, method, n):
+@pytest.mark.parametrize(("method", "n", "points"), [("importance", 300, 2**20), ("nuts", 40, 2**18)])
+def test_the_posterior_is_calibrated(real, method, n, points):
     """Both regions of the paper; 300 data sets by weights, 40 by chains.
 
     pytest -m slow tests/inference/test_calibration.py -k "calibrated and importance"  (or nuts; and high or low)
     """
-    found = calibrate(*real, n=n, method=method, seed=2)
+    found = calibrate(*real, n=n, method=method, points=points, seed=2)
     print(f"{n} of {found.tried} data sets were resolved, smallest effective size {found.ess.min():.0f}")
     assert min(found.p_values.values()) > 0.01, found.p_values
 
