@@ -1,5 +1,7 @@
 """jaxdark beside other codes and samplers, in one run: python benchmarks/peers.py --out benchmarks/RESULTS.md
 
+Codes and samplers are tables of their own, so that one may be made again without the other.
+
 Each job runs in a process of its own that is kept on the stated number of cores. What is not installed becomes a row
 that says so: pip install ".[bench,flavio]" eoshep brings everything, or --eos-python names an interpreter that has EOS.
 """
@@ -57,7 +59,12 @@ def main() -> None:
         return
     wanted = options.jobs.split(",") if options.jobs else [name for name, _ in JOBS]
     rows = [row for name, threads in JOBS if name in wanted for row in in_child(name, threads, options)]
-    publish(options.out, "Other codes and samplers", report(rows), rows)
+    for title, report, own in (
+        ("Other codes", of_codes, [row for row in rows if row["job"] != "samplers"]),
+        ("Samplers", of_samplers, [row for row in rows if row["job"] == "samplers"]),
+    ):
+        if own:
+            publish(options.out, title, report(own), own)
 
 
 def in_child(name: str, threads: int, options: argparse.Namespace) -> list[Record]:
@@ -94,12 +101,11 @@ def run_job(name: str, threads: int, options: argparse.Namespace) -> list[Record
     return jobs[name](threads, options.quick)
 
 
-def report(rows: list[Record]) -> str:
-    """The tables."""
+def of_codes(rows: list[Record]) -> str:
+    """The tables of the likelihood, one per model."""
     parts = [LIKELIHOOD_WORDS]
-    predictors = [row for row in rows if row["job"] != "samplers"]
-    for model in dict.fromkeys(row.get("model", "no result") for row in predictors):
-        own = [row for row in predictors if row.get("model", "no result") == model]
+    for model in dict.fromkeys(row.get("model", "no result") for row in rows):
+        own = [row for row in rows if row.get("model", "no result") == model]
         best = [
             row["points/s"]
             for row in own
@@ -110,14 +116,16 @@ def report(rows: list[Record]) -> str:
                 row["us/point"] = 1e6 / row["points/s"]
                 row["ratio"] = row["points/s"] / max(best) if best else None
         parts += [f"## {model}\n", table(LIKELIHOOD, own)]
-    sampled = [row for row in rows if row["job"] == "samplers"]
-    ours = {row["threads"]: row["ESS/s prepared"] for row in sampled if "NUTS in learned" in row["sampler"]}
-    for row in sampled:
+    return "\n".join(parts)
+
+
+def of_samplers(rows: list[Record]) -> str:
+    """The table of the samplers."""
+    ours = {row["threads"]: row["ESS/s prepared"] for row in rows if "NUTS in learned" in row["sampler"]}
+    for row in rows:
         if "ESS/s prepared" in row and row["threads"] in ours:
             row["ratio"] = row["ESS/s prepared"] / ours[row["threads"]]
-    if sampled:
-        parts += ["## Samplers\n", SAMPLER_WORDS.lstrip(), table(SAMPLERS, sampled)]
-    return "\n".join(parts)
+    return "\n".join([SAMPLER_WORDS, table(SAMPLERS, rows)])
 
 
 if __name__ == "__main__":
