@@ -6,7 +6,7 @@ Enters: arrays. Leaves: the same arrays in a later process, once its settings ar
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -98,16 +98,12 @@ def written_whole(path: Path, write: Callable[[Any], Any]) -> None:
 
 def names_to_disk(folder: Path) -> None:
     """Wait until the disk has the names in a folder; where folders cannot be opened, not."""
-    try:
+    with suppress(OSError):
         opened = os.open(folder, os.O_RDONLY)
-    except OSError:
-        return
-    try:
-        os.fsync(opened)
-    except OSError:
-        pass
-    finally:
-        os.close(opened)
+        try:
+            os.fsync(opened)
+        finally:
+            os.close(opened)
 
 
 def _difference(folder: Path, former: Mapping[str, Any], settings: Mapping[str, Any]) -> str:

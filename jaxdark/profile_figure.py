@@ -25,7 +25,7 @@ _SHOWN = 25.0
 
 def posterior(place: Path, prior: Prior):
     """The result of a sampling run of the same model and region; raises RequestError for another one."""
-    tree = results.load(place / "posterior.nc" if place.is_dir() else place)
+    tree = results.load(place)
     record = results.summary(tree)
     if (record["model"], record["region"]) != (prior.model_name, prior.region):
         raise RequestError(

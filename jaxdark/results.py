@@ -104,9 +104,15 @@ def _reserve(path: Path, size: int) -> None:
             raise OSError(error.errno, error.strerror, str(path)) from None
 
 
-def load(path: str | Path):
-    """Read a result; raises RequestError for a missing file or one that is no result of jaxdark."""
-    path = Path(path)
+def file_of(place: str | Path) -> Path:
+    """The file of a result from its folder or from the file itself."""
+    place = Path(place)
+    return place / "posterior.nc" if place.is_dir() else place
+
+
+def load(place: str | Path):
+    """Read a result, a folder or its file; raises RequestError for a missing one or what is no result of jaxdark."""
+    path = file_of(place)
     if not path.is_file():
         raise RequestError(f"no result at {path}: give the folder or posterior.nc of a `jaxdark sample` run")
     try:

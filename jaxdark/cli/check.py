@@ -21,7 +21,7 @@ def check(
     from jaxdark import report, results, runs
     from jaxdark.inference.sensitivity import check as checked
 
-    path = result / "posterior.nc" if result.is_dir() else result
+    path = results.file_of(result)
     tree = checked(results.load(path))
     summary = results.summary(tree)
     results.save(tree, path)

@@ -23,7 +23,7 @@ def compare(
 
     if one.resolve() == other.resolve():
         raise RequestError(f"expected two results, got {one} twice; name another one")
-    trees = {str(path): results.load(path / "posterior.nc" if path.is_dir() else path) for path in (one, other)}
+    trees = {str(path): results.load(path) for path in (one, other)}
     found = marginal_distances(*trees.values())
     with runs.result_folder(out, force=force) as folder:
         plots.save_figure(plots.overlay_figure(trees, found), folder, "overlay")

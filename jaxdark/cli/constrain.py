@@ -18,7 +18,7 @@ def constrain(
     from jaxdark import report, results, runs
     from jaxdark.constrain import constrain as with_verdicts
 
-    path = result / "posterior.nc" if result.is_dir() else result
+    path = results.file_of(result)
     tree = with_verdicts(results.load(path))
     summary = results.summary(tree)
     results.save(tree, path)

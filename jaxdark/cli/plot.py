@@ -18,8 +18,8 @@ def plot(
     """Draw the figures of a result again, as PNG and PDF, in its folder or in another one."""
     from jaxdark import plots, results, runs
 
-    tree = results.load(result / "posterior.nc" if result.is_dir() else result)
-    home = result if result.is_dir() else result.parent
+    tree = results.load(result)
+    home = results.file_of(result).parent
     with runs.result_folder(out or home, force=force or out is None) as folder:
         names = plots.save_figures(tree, folder)
     print(f"{', '.join(names)} in {out or home}")

@@ -36,7 +36,7 @@ def project(
     one_of("truth", truth, ("sm", "best"))
     if out.exists():
         raise RequestError(f"expected a new file for the pseudo-data, got {out}, which exists; name another with --out")
-    tree = results.load(result / "posterior.nc" if result.is_dir() else result)
+    tree = results.load(result)
     summary, sm = results.summary(tree), load_inputs(results.attributes(tree)["inputs"])
     prior = prior_of(summary["region"], summary["model"])
     model = SM_ONLY if truth == "sm" else prior.build(**summary["best"]["parameters"])

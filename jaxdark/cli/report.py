@@ -20,8 +20,8 @@ def report(
     """
     from jaxdark import page, results, runs
 
-    tree = results.load(result / "posterior.nc" if result.is_dir() else result)
-    path = (result if result.is_dir() else result.parent) / "report.html" if out is None else out
+    tree = results.load(result)
+    path = results.file_of(result).with_name("report.html") if out is None else out
     if out is not None and out.exists():
         raise RequestError(f"expected a new file for the page, got {out}, which exists; name another with --out")
     runs.write_text(path, page.result_page(tree))
