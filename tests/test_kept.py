@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from near import near
 
 import jaxdark as jd
 from jaxdark import kept
@@ -60,7 +61,7 @@ def test_a_kept_program_is_not_traced_and_gives_the_same_bits(folder):
 def test_new_values_need_no_new_program_but_new_shapes_do(folder):
     call(("a",))
     other, traces = call(("a",), x=X + 1)
-    assert traces == 0 and other["rest"][1][1] == pytest.approx(X.sum() + 2)
+    assert traces == 0 and other["rest"][1][1] == near(X.sum() + 2)
     with pytest.raises(TypeError):
         call(("a",), x=np.ones(3))
     assert call(("a",), x=X.astype(np.float32))[1] == 1
@@ -72,7 +73,7 @@ def test_new_values_need_no_new_program_but_new_shapes_do(folder):
 )
 def test_what_is_closed_over_tells_programs_apart(folder, of):
     call(("a", 1))
-    assert call(of, factor=3.0)[0]["rest"][0][0] == pytest.approx(3 * X[0])
+    assert call(of, factor=3.0)[0]["rest"][0][0] == near(3 * X[0])
 
 
 @pytest.mark.parametrize("change", ["code", "version", "setting"])

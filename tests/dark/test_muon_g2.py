@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import mpmath
 import numpy as np
 import pytest
+from near import near
 
 from jaxdark.dark.model import ConstantWilson, DarkSector
 from jaxdark.dark.muon_g2 import delta_a_mu, kernels
@@ -73,19 +74,19 @@ def test_printed_integral(parts, r_AV):
 
 def test_heavy_limits():
     vector, axial = kernels((SM.m_mu / 1e5) ** 2)
-    assert vector == pytest.approx(2 / 3, rel=1e-9)
-    assert axial == pytest.approx(-10 / 3, rel=1e-9)
+    assert vector == near(2 / 3, rel=1e-9)
+    assert axial == near(-10 / 3, rel=1e-9)
     cancelled = delta_a_mu(point(1e5, r_AV=-1 / np.sqrt(5)), SM)
     assert abs(cancelled) < 1e-9 * delta_a_mu(point(1e5), SM)
 
 
 def test_massless_vector():
-    assert delta_a_mu(point(1e-7, g_mu_V=0.3), SM) == pytest.approx(0.3**2 / (8 * np.pi**2), rel=1e-5)
+    assert delta_a_mu(point(1e-7, g_mu_V=0.3), SM) == near(0.3**2 / (8 * np.pi**2), rel=1e-5)
 
 
 def test_cancellation_at_1_GeV():
     vector, axial = kernels(SM.m_mu**2)
-    assert np.sqrt(-vector / axial) == pytest.approx(0.432, abs=5e-4)
+    assert np.sqrt(-vector / axial) == near(0.432, abs=5e-4)
 
 
 @pytest.mark.parametrize(
@@ -94,7 +95,7 @@ def test_cancellation_at_1_GeV():
     ids=["eq14", "eq16"],
 )
 def test_two_sigma_bound_on_the_vector_coupling(m_V, bound, digits):
-    assert np.sqrt(4e-9 / delta_a_mu(point(m_V), SM)) == pytest.approx(bound, abs=digits)
+    assert np.sqrt(4e-9 / delta_a_mu(point(m_V), SM)) == near(bound, abs=digits)
 
 
 def test_no_vector_no_contribution():

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from near import near
 
 import jaxdark as jd
 from jaxdark.inference.evidence import evidence
@@ -22,10 +23,10 @@ def test_evidence_is_the_mean_of_the_likelihood_over_the_prior():
         at = like.at(None if reference is None else jd.ConstantWilson(**reference))
         values = batched(lambda u, at=at: at(prior.model(prior.vector(u))))(grid)
         entry = found["models"]["constant"][name]
-        assert entry["log_evidence"] == pytest.approx(np.log(np.exp(values).mean()), abs=5 * entry["error"])
+        assert entry["log_evidence"] == near(np.log(np.exp(values).mean()), abs=5 * entry["error"])
         of_sm = at.evaluate(jd.NewPhysics()).log_likelihood
-        assert found["models"]["SM"][name]["log_evidence"] == pytest.approx(of_sm, rel=1e-9)
-        assert entry["log_bayes_factor"] == pytest.approx(entry["log_evidence"] - of_sm)
+        assert found["models"]["SM"][name]["log_evidence"] == near(of_sm, rel=1e-9)
+        assert entry["log_bayes_factor"] == near(entry["log_evidence"] - of_sm)
 
 
 def test_no_model_and_unknown_ones_are_refused(paper2020):

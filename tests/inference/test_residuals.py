@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from near import near
 from scipy.interpolate import CubicSpline
 from scipy.optimize import minimize_scalar
 
@@ -31,7 +32,7 @@ asymmetric = st.tuples(errors, st.floats(0.25, 4.0)).map(lambda pair: (pair[0], 
 
 @given(values, errors, pulls)
 def test_equal_errors_are_gaussian(value, error, pull):
-    assert residual([value + pull * error], value, error, error)[0] == pytest.approx(pull, rel=1e-12, abs=1e-12)
+    assert residual([value + pull * error], value, error, error)[0] == near(pull, rel=1e-12, abs=1e-12)
 
 
 @given(values, asymmetric)
@@ -39,7 +40,7 @@ def test_one_sigma_points(value, pair):
     """At value + error_plus z is 1, at value - error_minus it is -1."""
     plus, minus = pair
     z = residual([value, value + plus, value - minus], value, plus, minus)
-    assert z == pytest.approx([0, 1, -1], abs=1e-7)
+    assert z == near([0, 1, -1], abs=1e-7)
 
 
 def test_one_sigma_points_of_the_data():
@@ -56,7 +57,7 @@ def test_far_away_each_side_has_its_own_error(value, pair):
     plus, minus = pair
     far = 30 * max(pair)
     z = residual([value + far, value - far], value, plus, minus)
-    assert z == pytest.approx([far / plus, -far / minus], rel=1e-9)
+    assert z == near([far / plus, -far / minus], rel=1e-9)
 
 
 @given(asymmetric, st.floats(0.0, 1.0))
@@ -71,7 +72,7 @@ def test_smooth(pair):
     plus, minus = pair
     for place in (0.0, plus, -minus):
         slopes = Residuals([row(0.0, *pair)] * 2).slopes(place + np.array([-1e-9, 1e-9]) * min(pair))
-        assert slopes[0] == pytest.approx(float(slopes[1]), rel=1e-6)
+        assert slopes[0] == near(float(slopes[1]), rel=1e-6)
     centre = float(Residuals([row(0.0, *pair)]).slopes(np.zeros(1))[0])
     assert 1 / max(pair) <= centre * (1 + 1e-12)
     assert centre <= (1 + 1e-12) / min(pair)
@@ -83,7 +84,7 @@ def test_slopes_are_finite_differences(pair, pull):
     residuals, h = Residuals([row(0.0, *pair)] * 5), 1e-4 * np.mean(pair)
     z = residuals(x + h * np.arange(-2, 3))
     expected = (z[0] - 8 * z[1] + 8 * z[3] - z[4]) / (12 * h)
-    assert residuals.slopes(np.full(5, x))[2] == pytest.approx(float(expected), rel=1e-7)
+    assert residuals.slopes(np.full(5, x))[2] == near(float(expected), rel=1e-7)
 
 
 # ---- Likelihood scans ----
@@ -121,7 +122,7 @@ def test_scan_between_its_knots(scan):
 
 def test_scan_vanishes_at_its_peak_and_rises_on_both_sides(scan):
     x, _, peak, z = scan
-    assert z(np.array([peak]))[0] == pytest.approx(0.0, abs=0.01)
+    assert z(np.array([peak]))[0] == near(0.0, abs=0.01)
     fine = np.linspace(x[0] - 0.5, x[-1] + 0.5, 4001)
     assert np.all(np.diff(z(fine)) > 0)
     assert np.sign(z(np.array([peak - 0.02, peak + 0.02]))).tolist() == [-1, 1]

@@ -3,6 +3,7 @@
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from near import near
 from scipy.stats import norm
 
 from jaxdark.inference.weighted import diagnose_weighted
@@ -27,7 +28,7 @@ def test_effective_sizes_are_those_of_independent_draws():
         tails.append(weight @ (u[:, 0] < CENTRE[0] + norm.ppf(0.05) * WIDTH[0]))
         bulk.append(row["sd"] ** 2 / row["ess_bulk"])
         tail.append(0.05 * 0.95 / row["ess_tail"])
-    assert np.var(means) == pytest.approx(np.mean(bulk), rel=0.3)
+    assert np.var(means) == near(np.mean(bulk), rel=0.3)
     # the less certain of both tails is quoted
     assert 0.6 < np.var(tails) / np.mean(tail) < 1.3
 
@@ -37,8 +38,8 @@ def test_equal_weights_are_independent_draws():
     found = diagnose_weighted(("x",), values, np.zeros(4000))
     row = found.parameters["x"]
     assert found.verdict == "good" and row["r_hat"] is None
-    assert row["ess_bulk"] == pytest.approx(4000) and row["ess_tail"] == pytest.approx(4000, rel=1e-2)
-    assert row["hdi95"] == pytest.approx([-1.96, 1.96], abs=0.15)
+    assert row["ess_bulk"] == near(4000) and row["ess_tail"] == near(4000, rel=1e-2)
+    assert row["hdi95"] == near([-1.96, 1.96], abs=0.15)
 
 
 def test_few_or_heavy_points_are_bad():
@@ -57,7 +58,7 @@ def test_nested_sampling_finds_evidence_and_moments():
     sample, (value, error) = nested_sample(log_likelihood, 2, seed=1, live=200)
     inside = norm.cdf((1 - CENTRE) / WIDTH) - norm.cdf(-CENTRE / WIDTH)
     assert 0.01 < error < 0.2
-    assert value == pytest.approx(np.log(np.prod(np.sqrt(2 * np.pi) * WIDTH * inside)), abs=4 * error)
+    assert value == near(np.log(np.prod(np.sqrt(2 * np.pi) * WIDTH * inside)), abs=4 * error)
     rows = diagnose_weighted(NAMES, sample.u, sample.log_weight).parameters
     low, high = -CENTRE / WIDTH, (1 - CENTRE) / WIDTH
     mean = CENTRE + WIDTH * (norm.pdf(low) - norm.pdf(high)) / (norm.cdf(high) - norm.cdf(low))
