@@ -51,6 +51,7 @@ def result_page(tree) -> str:
         _html(_settings(tree)),
         "<h2>Posterior</h2>",
         *map(_html, (posterior, best)),
+        *_nuisances(found),
         *(_figure(tree, name) for name in ("plane", "corner")),
         *_section("Constraints beside the fit", [report.cuts_table(found)] if "constraints" in found else []),
         "<h2>Measurements</h2>",
@@ -71,6 +72,12 @@ def _section(title: str, items: Sequence[Table | str]) -> Iterator[str]:
     if items:
         yield f"<h2>{title}</h2>"
         yield from map(_html, items)
+
+
+def _nuisances(found: Mapping[str, Any]) -> Iterator[str]:
+    """The table of what was sampled beside the parameters, folded away."""
+    if (table := report.nuisances_table(found)) is not None:
+        yield f"<details><summary>Nuisances</summary>{_html(table)}</details>"
 
 
 def _settings(tree) -> Table:
