@@ -52,7 +52,7 @@ def corner_figure(tree) -> Figure:
     draws, ranges = _draws(tree), _ranges(tree)
     best = summary(tree)["best"]["parameters"]
     moving = _moving(draws)
-    fixed = [f"{literal(name)} = {_number(draws[name].flat[0]):.6g}" for name in draws if name not in moving]
+    fixed = [_value(name, draws[name].flat[0], ranges[name]) for name in draws if name not in moving]
     width = max(7.0, 2.1 * len(moving))
     fig = blank_figure(width, width + 0.5, layout=None)
     _title(fig, tree, *([["fixed: " + ", ".join(fixed)]] if fixed else []))
@@ -60,7 +60,7 @@ def corner_figure(tree) -> Figure:
         return fig
     points = np.stack([draws[name].ravel() for name in moving], axis=1)
     enough = len(points) >= _ENOUGH
-    shades = [marker(BLUE, "s", "68.27 % region"), marker(BLUE, "s", "95.45 % region", alpha=0.35)]
+    truths = [float(shown(best[name], ranges[name])) for name in moving]
     corner.corner(
         np.tile(points, (-(-len(moving) // len(points)), 1)),  # corner wants more draws than parameters
         fig=fig,
@@ -68,7 +68,7 @@ def corner_figure(tree) -> Figure:
         range=[_shown_range(draws[name], ranges[name]) for name in moving],
         axes_scale=["log" if ranges[name].log else "linear" for name in moving],
         labels=[label(name, ranges[name]) for name in moving],
-        truths=[float(shown(best[name], ranges[name])) for name in moving],
+        truths=truths if len(moving) > 1 else None,
         truth_color=VERMILION,
         color=BLUE,
         levels=(_ONE_SIGMA, _TWO_SIGMA),
@@ -84,11 +84,33 @@ def corner_figure(tree) -> Figure:
     for ax in fig.axes:
         ax.minorticks_off()
         _set_ticks(ax)
-    handles = [*(shades if enough else [marker(BLUE, "o", "draws")]), marker(VERMILION, "s", "best draw")]
-    place = (0.97, 0.9) if len(moving) > 2 else (0.99, 0.93)
-    fig.legend(handles=handles, loc="upper right", bbox_to_anchor=place, frameon=False)
-    fig.subplots_adjust(top=0.93 if len(moving) > 2 else 0.86, left=max(0.1, 0.9 / width), bottom=max(0.1, 0.9 / width))
+    shades = [marker(BLUE, "s", "68.27 % region"), marker(BLUE, "s", "95.45 % region", alpha=0.35)]
+    handles = [marker(VERMILION, "s", "best draw")]
+    if len(moving) == 1:
+        fig.axes[0].axvline(truths[0], color=VERMILION)
+    else:
+        handles = [*(shades if enough else [marker(BLUE, "o", "draws")]), *handles]
+    _lay_out(fig, len(moving), handles)
     return fig
+
+
+def _value(name: str, value: float, r: Range) -> str:
+    symbol, _, unit = label(name, r).partition(" [")
+    return f"{symbol} = {value:.6g} {unit.rstrip(']')}".rstrip()
+
+
+def _lay_out(fig: Figure, panels: int, handles: list[Line2D]) -> None:
+    """Room in inches for title, legend and labels, whatever the size of the panels."""
+    width, height = fig.get_size_inches()
+    header = 0.35 + 0.2 * (fig.get_suptitle().count("\n") + 1) + (0.35 if panels == 1 else 0.0)
+    side, right = 1.05, 0.2
+    fig.subplots_adjust(left=side / width, right=1 - right / width, bottom=side / height, top=1 - header / height)
+    fig.legend(handles=handles, loc="upper right", bbox_to_anchor=(1 - right / width, 1 - (header - 0.35) / height)
+               if panels == 1 else (1 - right / width, 1 - header / height), frameon=False)  # fmt: skip
+    for ax in fig.axes:
+        box = ax.get_position()
+        ax.xaxis.set_label_coords(0.5, -0.75 / (box.height * height))
+        ax.yaxis.set_label_coords(-0.75 / (box.width * width), 0.5)
 
 
 def _moving(draws: Mapping[str, np.ndarray]) -> list[str]:

@@ -3,6 +3,7 @@
 Enters: arguments. Leaves: exit code 0, 1 (the job failed) or 2 (the request is wrong, one sentence on stderr says how).
 """
 
+import codecs
 import os
 import sys
 import warnings
@@ -73,10 +74,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Args:
         arguments: without the program's name; those of the process unless given.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # what tests and notebooks put there may be no file
+            stream.reconfigure(errors="jaxdark")
     with warnings.catch_warnings():
         # ArviZ 0.23 announces its own future at every import.
         warnings.filterwarnings("ignore", r"\s*ArviZ is undergoing", FutureWarning)
         return _run(list(sys.argv[1:] if arguments is None else arguments))
+
+
+_ASCII = {"±": "+-", "×": "x", "−": "-", "…": "...", "→": "->", "’": "'", "–": "-", "χ": "chi", "μ": "mu", "σ": "sigma"}
+
+
+def _in_ascii(error: UnicodeError) -> tuple[str, int]:
+    """What stands for characters that an output cannot show; any others are question marks."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    return "".join(_ASCII.get(c, "?") for c in error.object[error.start : error.end]), error.end
+
+
+codecs.register_error("jaxdark", _in_ascii)
 
 
 def _run(arguments: list[str]) -> int:

@@ -7,6 +7,7 @@ normal. Residuals, whitening, terms and densities are those of `Likelihood` itse
 from dataclasses import replace
 from types import SimpleNamespace
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from scipy.stats import multivariate_normal
@@ -52,8 +53,9 @@ class LinearLikelihood(Likelihood):
         return CENTRE + DESIGN @ parameters + SLOPES @ (jnp.zeros(len(NUISANCES)) if xi is None else xi)
 
     def _linear(self, model):
-        predictions = np.asarray(self.predictions(model))
-        return _Linear(predictions, SLOPES, np.asarray(self.residuals(predictions)), 1 / SIGMA), 0.0
+        with jax.ensure_compile_time_eval():  # the whitening may be wanted first while a program is traced
+            predictions = np.asarray(self.predictions(model))
+            return _Linear(predictions, SLOPES, np.asarray(self.residuals(predictions)), 1 / SIGMA), 0.0
 
 
 def fitted():
