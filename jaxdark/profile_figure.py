@@ -32,6 +32,12 @@ def posterior(place: Path, prior: Prior, like: Likelihood):
     Model, region, prior, data, theory mode, reading of (g-2) and inputs are those of the profile.
     """
     tree = results.load(place)
+    record = results.summary(tree)
+    if (record["model"], record["region"]) != (prior.model_name, prior.region):
+        raise RequestError(
+            f"the posterior in {place} is of the model {record['model']}, region {record['region']}, the profile of "
+            f"{prior.model_name}, {prior.region}; give a posterior of the same model and region"
+        )
     profile = {
         "model": prior.model_name,
         "region": prior.region,

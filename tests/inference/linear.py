@@ -20,12 +20,13 @@ from jaxdark.inference.priors import Prior, Range
 from jaxdark.inference.residuals import Residuals
 from jaxdark.measurements import DataSet
 
-DESIGN = np.array([[0.8, 0.1], [0.3, -0.7], [-0.2, 0.9], [0.6, 0.5]])
-SLOPES = np.array([[0.20, 0.05, 0.0], [0.10, -0.15, 0.0], [0.0, 0.10, 0.0], [-0.05, 0.25, 0.0]])
-CENTRE = np.array([0.1, -0.2, 0.3, 0.0])
-VALUES = np.array([-0.5, 0.2, 0.7, -0.1])
-SIGMA = np.array([0.15, 0.25, 0.20, 0.10])
-CORRELATION = np.array([[1.0, 0.6, -0.3, 0.1], [0.6, 1.0, 0.0, 0.2], [-0.3, 0.0, 1.0, 0.4], [0.1, 0.2, 0.4, 1.0]])
+_ROW = np.arange(10)
+DESIGN = 0.8 * np.stack([np.cos(2.4 * _ROW), np.sin(2.4 * _ROW)], axis=1)
+SLOPES = np.stack([0.2 * np.cos(_ROW), 0.15 * np.sin(2 * _ROW), np.zeros(10)], axis=1)
+CENTRE = 0.1 * np.sin(_ROW)
+VALUES = CENTRE + DESIGN @ [-0.4, 0.3] + 0.2 * np.cos(3 * _ROW)
+SIGMA = 0.25 + 0.01 * _ROW
+CORRELATION = (-0.5) ** np.abs(_ROW[:, None] - _ROW)
 NUISANCES = ("first", "second", "idle")
 PRIOR = Prior("all", {"C9": Range(-4.0, 4.0), "C10": Range(-3.0, 5.0)}, jd.ConstantWilson, "constant")
 EXPERIMENT = np.outer(SIGMA, SIGMA) * CORRELATION

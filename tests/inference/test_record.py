@@ -6,7 +6,7 @@ from linear import CENTRE, DESIGN, EXPERIMENT, NUISANCES, PRIOR, SIGMA, TOTAL, V
 from linear import fitted as of_linear
 from near import near
 from scan_worker import toy_likelihood
-from scipy.stats import chi2, norm
+from scipy.stats import chi2, multivariate_normal, norm
 
 import jaxdark as jd
 from jaxdark import results
@@ -102,7 +102,22 @@ def test_the_posterior_predictive_has_the_covariance_of_the_data(theory):
     )
 
 
-def test_the_log_predictive_density_is_that_of_a_row_given_the_others():
+def test_the_density_of_a_row_is_conditional_on_the_others():
+    """By brute force: the density of all rows over that of all but one, with its normalisation, at every draw."""
+    draws = np.random.default_rng(5).normal(size=(1, 6, 2))
+    tree = posterior_tree(LinearLikelihood(), PRIOR, of_linear(), made_up(draws), seed=0)
+    found = np.asarray(tree["log_likelihood"]["rows"])[0]
+    for place, vector in enumerate(draws[0]):
+        mean = CENTRE + DESIGN @ vector
+        everything = multivariate_normal(mean, TOTAL).logpdf(VALUES)
+        for i in range(len(VALUES)):
+            others = np.delete(np.arange(len(VALUES)), i)
+            without = multivariate_normal(mean[others], TOTAL[np.ix_(others, others)]).logpdf(VALUES[others])
+            # of the residual in units of the experimental error, as all log-likelihoods are
+            assert found[place, i] == near(everything - without + np.log(SIGMA[i]), rel=1e-8)
+
+
+def test_elpd_loo_is_that_of_fits_without_each_row():
     """Of draws of the exact posterior: the normal density of each row given all others, parameters integrated."""
     mean, covariance = posterior()
     draws = np.random.default_rng(7).multivariate_normal(mean, covariance, (2, 10_000))
@@ -115,6 +130,5 @@ def test_the_log_predictive_density_is_that_of_a_row_given_the_others():
         slope = DESIGN[i] - gain @ DESIGN[others]
         predicted = CENTRE[i] + DESIGN[i] @ without + gain @ (VALUES - CENTRE - DESIGN @ without)[others]
         variance = TOTAL[i, i] - gain @ TOTAL[others, i] + slope @ of_rest @ slope
-        # of the residual in units of the experimental error, as all log-likelihoods are
         expected = norm.logpdf(VALUES[i], predicted, np.sqrt(variance)) + np.log(SIGMA[i])
         assert found.log_density[i] == near(expected, abs=0.05)
