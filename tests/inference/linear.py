@@ -28,7 +28,7 @@ VALUES = CENTRE + DESIGN @ [-0.4, 0.3] + 0.2 * np.cos(3 * _ROW)
 SIGMA = 0.25 + 0.01 * _ROW
 CORRELATION = (-0.5) ** np.abs(_ROW[:, None] - _ROW)
 NUISANCES = ("first", "second", "idle")
-PRIOR = Prior("all", {"C9": Range(-4.0, 4.0), "C10": Range(-3.0, 5.0)}, jd.ConstantWilson, "constant")
+PRIOR = Prior("all", {"C9": Range(-1.4, 0.6), "C10": Range(-0.7, 1.3)}, jd.ConstantWilson, "constant")
 EXPERIMENT = np.outer(SIGMA, SIGMA) * CORRELATION
 TOTAL = EXPERIMENT + SLOPES @ SLOPES.T
 """Covariances of the rows, without and with that of the theory."""

@@ -85,7 +85,7 @@ def test_the_density_is_that_of_parameters_and_nuisances_in_the_volume_of_z(eval
 
 def test_the_density_integrates_to_the_evidence(marginalised):
     """Over z by the trapezoidal rule; without the slope of the map the integral is another one."""
-    line, step = np.linspace(-2, 2, 801, retstep=True)
+    line, step = np.linspace(-3, 3, 801, retstep=True)
     grid = np.stack(np.meshgrid(line, line, indexing="ij"), axis=-1).reshape(-1, 2)
     total = np.log(np.exp(marginalised(grid)[1]).sum() * step**2)
     assert total == near(log_evidence(), abs=2e-4)
