@@ -56,14 +56,7 @@ def held(path: Path) -> Iterator[None]:
     Raises:
         RequestError: another process holds it, or the place cannot be written.
     """
-    lock = path.with_name(f".{path.name}.lock")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock.touch()
-    except PermissionError as error:
-        raise RequestError(
-            f"expected a place that can be written, got {path} ({error.strerror}); name another one"
-        ) from None
+    lock = path.absolute().with_name(f".{path.name}.lock")
     with only_one(lock, path):
         try:
             yield
