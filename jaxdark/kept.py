@@ -14,7 +14,6 @@ import secrets
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,6 +23,7 @@ import numpy as np
 from jax import export
 
 from jaxdark.compile_cache import switched_off
+from jaxdark.versions import CODE as _CODE
 
 _MOST = 64
 """Files kept; those not used for longest go."""
@@ -63,7 +63,7 @@ def place(of: Any, args: Any) -> Path | None:
     settings = [str(getattr(jax.config, name)) for name in names]
     versions = [sys.version, jax.__version__, jaxlib.__version__, np.__version__]
     try:
-        parts = [described(of, _content), described(args, _shape)]
+        parts = [described(of, content), described(args, _shape)]
         text = json.dumps([_CODE, versions, jax.default_backend(), settings, parts])
     except (TypeError, OSError):
         return None
@@ -113,41 +113,32 @@ def _write(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
         part.unlink(missing_ok=True)
 
 
-def _code() -> str:
-    """Hash of all files of the package as they are now."""
-    total = hashlib.sha256()
-    waiting = [files(_PACKAGE)]
-    while waiting:
-        for entry in sorted(waiting.pop().iterdir(), key=lambda entry: entry.name):
-            if entry.is_dir():
-                waiting.append(entry)
-            elif not entry.name.endswith(".pyc"):
-                total.update(f"{entry.name}\n".encode() + hashlib.sha256(entry.read_bytes()).digest())
-    return total.hexdigest()
-
-
-_CODE = _code()
-"""Taken when this module is imported, not when a program is kept: the files may have changed by then."""
-
-
-def described(value: Any, of_array: Callable[[np.ndarray], Any]) -> Any:
+def described(value: Any, of_array: Callable[[Any], Any], of_other: Callable[[Any], Any] | None = None) -> Any:
     """A value in JSON's types, exactly, with arrays as `of_array` has them.
 
+    Args:
+        value: the value.
+        of_array: describes an array.
+        of_other: describes what is neither plain nor an array nor a record of this package, another's code may change;
+            without it there is no description of such.
+
     Raises:
-        TypeError: a type other than plain ones, arrays and records of this package; another's code may change.
+        TypeError: there is no description.
     """
     if value is None or type(value) in (str, bool, int):
         return value
     if type(value) is float:
         return {"float": value.hex()}
     if isinstance(value, np.ndarray | np.generic | jax.Array):
-        return of_array(np.asarray(value))
+        return of_array(value)
     if type(value) in (list, tuple):
-        return {type(value).__name__: [described(part, of_array) for part in value]}
+        return {type(value).__name__: [described(part, of_array, of_other) for part in value]}
     if type(value) is dict and all(type(key) is str for key in value):
-        return {"dict": {key: described(value[key], of_array) for key in sorted(value)}}
+        return {"dict": {key: described(value[key], of_array, of_other) for key in sorted(value)}}
+    if of_other is not None and not _is_own(type(value)):
+        return of_other(value)
     name, fields = _record(type(value))
-    return {name: {field: described(getattr(value, field), of_array) for field in fields}}
+    return {name: {field: described(getattr(value, field), of_array, of_other) for field in fields}}
 
 
 def _form(shape: Any) -> Any:
@@ -188,24 +179,33 @@ def _restored(description: Any) -> Any:
     return record
 
 
+def record_fields(cls: type) -> tuple[str, ...] | None:
+    """Fields of a NamedTuple or dataclass; None for other classes."""
+    if issubclass(cls, tuple) and hasattr(cls, "_fields"):
+        return tuple(cls._fields)
+    return tuple(field.name for field in dataclasses.fields(cls)) if dataclasses.is_dataclass(cls) else None
+
+
+def _is_own(cls: type) -> bool:
+    """Whether a class is a record of the package, which can be found again by its name."""
+    named = cls.__module__.split(".")[0] == _PACKAGE and "." not in cls.__qualname__
+    return named and record_fields(cls) is not None
+
+
 def _record(cls: type) -> tuple[str, tuple[str, ...]]:
     """Full name and fields of a NamedTuple or dataclass of the package."""
-    if issubclass(cls, tuple) and hasattr(cls, "_fields"):
-        fields: Sequence[str] = cls._fields
-    elif dataclasses.is_dataclass(cls):
-        fields = [field.name for field in dataclasses.fields(cls)]
-    else:
-        raise TypeError(f"no description of {cls}")
-    if cls.__module__.split(".")[0] != _PACKAGE or "." in cls.__qualname__:
-        raise TypeError(f"{cls} belongs to somebody else")
-    return f"{cls.__module__}:{cls.__qualname__}", tuple(fields)
+    if not _is_own(cls):
+        raise TypeError(f"no description of {cls}, or it belongs to somebody else")
+    return f"{cls.__module__}:{cls.__qualname__}", record_fields(cls) or ()
 
 
-def _content(array: np.ndarray) -> Any:
+def content(array: Any) -> dict[str, list]:
+    """Shape, type and hash of an array."""
+    array = np.asarray(array)
     if array.dtype.hasobject:
         raise TypeError("an array of objects has no description")
     return {"array": [*_shape(array)["array"], hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()]}
 
 
-def _shape(array: np.ndarray) -> dict[str, list]:
-    return {"array": [list(array.shape), array.dtype.str]}
+def _shape(array: Any) -> dict[str, list]:
+    return {"array": [[*np.shape(array)], np.asarray(array).dtype.str]}

@@ -80,8 +80,12 @@ class DataSet:
     errors: str
     rows: tuple[Row, ...]
     correlation: Float[np.ndarray, "n n"]
-    sha256: str = field(repr=False)
+    sha256: str = field(init=False, repr=False)
     description: str = field(default="", repr=False)
+
+    def __post_init__(self):
+        """Take the hash, also of a copy with other rows."""
+        object.__setattr__(self, "sha256", _sha256(self.errors, self.rows, self.correlation))
 
     def __len__(self) -> int:
         """Number of rows."""
@@ -279,7 +283,6 @@ def _dataset(header: Mapping[str, Any], selection: list[Selected]) -> DataSet:
         errors=rule,
         rows=rows,
         correlation=correlation,
-        sha256=_sha256(rule, rows, correlation),
         description=header.get("description", ""),
     )
 

@@ -27,8 +27,8 @@ def project(
     from jaxdark import projection, report, results, runs
     from jaxdark.dark.checks import one_of
     from jaxdark.errors import RequestError
+    from jaxdark.inference.identity import prior_of_result
     from jaxdark.inference.likelihood import Likelihood
-    from jaxdark.inference.priors import prior_of
     from jaxdark.inputs import load_inputs
     from jaxdark.measurements import dataset_names, load_dataset
     from jaxdark.wilson import SM_ONLY
@@ -38,7 +38,9 @@ def project(
         raise RequestError(f"expected a new file for the pseudo-data, got {out}, which exists; name another with --out")
     tree = results.load(result)
     summary, sm = results.summary(tree), load_inputs(results.attributes(tree)["inputs"])
-    prior = prior_of(summary["region"], summary["model"])
+    prior = prior_of_result(
+        results.attributes(tree), instead="jaxdark.projection.pseudo_data and excluded(.., prior, ..)"
+    )
     model = SM_ONLY if truth == "sm" else prior.build(**summary["best"]["parameters"])
     if data is None and summary["data"] not in dataset_names():
         raise RequestError(

@@ -5,7 +5,6 @@ Enters: a likelihood and a region. Leaves: the record of `fit.json`.
 
 from collections.abc import Callable
 from functools import partial
-from importlib.metadata import version
 from typing import Any, NamedTuple
 
 import jax
@@ -13,16 +12,17 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from jaxdark import __version__
 from jaxdark.ahead import Ahead
 from jaxdark.cluster import connected
 from jaxdark.dark.model import Model
 from jaxdark.errors import RequestError
+from jaxdark.inference import identity
 from jaxdark.inference.best_fit import PSEUDO_TOLERANCE, RegionFit, at_best_fit
 from jaxdark.inference.least_squares import TOLERANCE
 from jaxdark.inference.likelihood import Likelihood
 from jaxdark.inference.priors import Prior, prior_of, unit
 from jaxdark.precision import require_x64
+from jaxdark.versions import versions
 from jaxdark.wilson import SM_ONLY
 
 Report = Callable[[str, int, int], None]
@@ -114,13 +114,14 @@ def provenance(like: Likelihood, prior: Prior, found: RegionFit, seed: int) -> d
     """What a result was made of: model, region, data, modes, point of the theory covariance, versions, seed."""
     return {
         "model": prior.model_name,
+        "model_identity": identity.of_prior(prior),
         "region": prior.region,
         "theory": like.theory,
         "data": like.data.name,
         "data_sha256": like.data.sha256,
         "g_minus_2": like.g_minus_2,
         "covariance_at": dict(zip(prior.names, found.reference.tolist(), strict=True)),
-        "versions": {"jaxdark": __version__} | {name: version(name) for name in ("jax", "optax", "numpy")},
+        "versions": versions("optax"),
         "seed": seed,
     }
 

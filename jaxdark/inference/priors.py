@@ -14,6 +14,8 @@ from jaxtyping import Array, Float
 from jaxdark.dark.model import ConstantWilson, DarkSector, Model
 from jaxdark.dark.other_models import BoxModel, SimplifiedZPrime
 from jaxdark.errors import RequestError
+from jaxdark.fingerprint import short_name
+from jaxdark.models import MODELS
 
 
 class Range(NamedTuple):
@@ -25,7 +27,14 @@ class Range(NamedTuple):
     sign: int = 1
 
 
-class Prior(NamedTuple):
+class _Fields(NamedTuple):
+    region: str
+    ranges: dict[str, Range]
+    build: Callable[..., Model] = DarkSector
+    model_name: str = ""
+
+
+class Prior(_Fields):
     """Independent priors of a model's free parameters. One of your own is taken wherever a region is.
 
     Attributes:
@@ -33,13 +42,23 @@ class Prior(NamedTuple):
         ranges: one `Range` per parameter name, in the order of the parameter vector; first the one that tells local
             optima apart, a mass.
         build: keyword arguments of those names to a model.
-        model_name: name of the model in results and on the command line.
+        model_name: name of the model in results; unless given, that of a shipped class on the command line, or else of
+            the class or function that builds.
     """
 
-    region: str
-    ranges: dict[str, Range]
-    build: Callable[..., Model] = DarkSector
-    model_name: str = "split"
+    __slots__ = ()
+
+    def __new__(
+        cls, region: str, ranges: dict[str, Range], build: Callable[..., Model] = DarkSector, model_name: str = ""
+    ) -> "Prior":
+        """The fields, with a name for the model."""
+        return super().__new__(cls, region, ranges, build, model_name or _name_of(build))
+
+    def _replace(self, **changed) -> "Prior":
+        """A copy with other fields; what builds another model also gives it another name."""
+        if changed.get("build", self.build) is not self.build:
+            changed.setdefault("model_name", _name_of(changed["build"]))
+        return Prior(**self._asdict() | changed)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -72,6 +91,12 @@ class Prior(NamedTuple):
     def _edges(self) -> tuple[np.ndarray, np.ndarray]:
         edges = np.array([(r.lower, r.upper) for r in self.ranges.values()]).T
         return tuple(np.where(self._logs(), np.log(np.where(self._logs(), edges, 1.0)), edges))
+
+
+def _name_of(build: Callable[..., Model]) -> str:
+    """Name of the model that something builds."""
+    shipped = [name for name, cls in MODELS.items() if build is cls]
+    return shipped[0] if shipped else short_name(build)
 
 
 _MASS = {"high": Range(2.0, 15.0), "low": Range(0.6, 2.0)}

@@ -5,8 +5,6 @@ row-by-row log-likelihoods of every draw, and the summary.
 """
 
 from collections.abc import Callable
-from importlib.metadata import version
-from importlib.util import find_spec
 from typing import Any, NamedTuple
 
 import jax
@@ -15,18 +13,21 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Array, Float
 
-from jaxdark import __version__
 from jaxdark.dark.couplings import g_tilde
 from jaxdark.dark.model import SplitDarkSector
+from jaxdark.inference import identity
 from jaxdark.inference.best_fit import RegionFit
 from jaxdark.inference.diagnostics import Diagnosis
 from jaxdark.inference.importance import ImportanceSample, batched
 from jaxdark.inference.likelihood import Likelihood
 from jaxdark.inference.priors import Prior
 from jaxdark.results import make_tree
+from jaxdark.versions import versions
 from jaxdark.wilson import SM_ONLY
 
 PER_DRAW = ("chain", "draw")
+SAMPLING = ("numpyro", "arviz", "blackjax")
+"""Libraries that draw and judge."""
 Judge = Callable[[dict[str, np.ndarray], Float[np.ndarray, "chains draws"]], Diagnosis]
 
 
@@ -91,6 +92,7 @@ def posterior_tree(like: Likelihood, prior: Prior, fit: RegionFit, sampled: Samp
             "log_likelihood": fit.log_likelihood,
         },
         "data_sha256": like.data.sha256,
+        "model_identity": identity.of_prior(prior),
         "measured": len(like.data) + int(like.measures_g_minus_2(prior.model(fit.vector))),
         "inputs": like.sm.scalars,
     }
@@ -162,12 +164,6 @@ def _summary(
             {"id": row.id, "sm": float(sm), "best": float(best_draw)}
             for row, sm, best_draw in zip(like.data.rows, at_sm.pulls, at_best.pulls, strict=True)
         ],
-        "versions": versions(),
+        "versions": versions(*SAMPLING),
         "seed": seed,
     }
-
-
-def versions() -> dict[str, str]:
-    """Of everything that the numbers depend on."""
-    names = ["jax", "jaxlib", "numpyro", "arviz", "numpy", "scipy", *(["blackjax"] if find_spec("blackjax") else [])]
-    return {"jaxdark": __version__} | {name: version(name) for name in names}

@@ -15,7 +15,7 @@ import numpy as np
 import xarray as xr
 
 from jaxdark.checkpoints import Checkpoints
-from jaxdark.inference.record import versions
+from jaxdark.inference.record import SAMPLING
 from jaxdark.inputs import StandardModel, load_inputs
 from jaxdark.measurements import load_dataset
 from jaxdark.plots import save_figure
@@ -28,6 +28,7 @@ from jaxdark.reproduce.model_claims import model_claims
 from jaxdark.reproduce.numbers import numbers
 from jaxdark.reproduce.study import Selection, Study
 from jaxdark.runs import write_text
+from jaxdark.versions import versions
 
 QUICK = (Selection("high"), Selection("low"))
 FULL = tuple(Selection(*s) for s in product(("high", "low"), ("paper2020", "hepfit2019"), ("limit", "upper")))
@@ -84,7 +85,7 @@ def _settings(selections: Sequence[Selection], draws: int, seed: int) -> dict[st
         "draws": draws,
         "seed": seed,
         "data_sha256": data,
-        "versions": versions(),
+        "versions": versions(*SAMPLING),
         "device": jax.default_backend(),
     }
 
