@@ -1,8 +1,8 @@
 """What a function, a class or an object of a user's is, by its content, the same in every process.
 
 Inputs: any object. Outputs: a description in JSON's types: the code of functions and classes, what they close over and
-the globals they name, values exactly. What belongs to this package, to an installed one or to Python has its name alone:
-versions tell those apart.
+the globals they name, values exactly. What belongs to this package, to an installed one or to Python has its name
+alone: versions tell those apart.
 """
 
 import functools

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from jaxdark.bounds import LARGEST_SEED
 from jaxdark.errors import RequestError
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ class Settings(BaseModel):
     data: str = "paper2020"
     theory: str = "marginalised"
     g_minus_2: str = "limit"
-    seed: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0, le=LARGEST_SEED)
     inputs: dict[str, Annotated[float, Field(strict=False)]] = {}
     data_sha256: str | None = None
 
@@ -160,7 +161,10 @@ def parse_axes(words: list[str]) -> "dict[str, np.ndarray]":
     """Grid points by parameter from NAME=FROM:TO:POINTS[:log] arguments."""
     import numpy as np
 
+    from jaxdark.inference.profile import fits_grid
+
     axes: dict[str, np.ndarray] = {}
+    total = 1
     for word in words:
         name, _, text = word.partition("=")
         low, high, count, *spacing = text.split(":") + [""] * (2 - text.count(":"))
@@ -175,6 +179,8 @@ def parse_axes(words: list[str]) -> "dict[str, np.ndarray]":
             raise RequestError(f"expected each parameter once, got {name} twice; leave one out")
         if spacing and np.prod(values) <= 0:
             raise RequestError(f"a logarithmic axis cannot hold or cross zero, got {word!r}; leave :log out")
+        total *= points
+        fits_grid(total)
         axes[name] = np.geomspace(*values, points) if spacing else np.linspace(*values, points)
     return axes
 

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from jaxdark.bounds import LARGEST_SEED
 from jaxdark.cli import options
 
 
@@ -16,7 +17,9 @@ def project(
     data: Annotated[
         str | None, typer.Option(metavar="FILE", help="The data of the result, where they are a file of your own.")
     ] = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="Fluctuations.", show_default="none")] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, max=LARGEST_SEED, help="Fluctuations.", show_default="none")
+    ] = None,
     quiet: options.Quiet = False,
     as_json: options.Json = False,
 ) -> None:

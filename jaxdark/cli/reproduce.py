@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from jaxdark.bounds import LARGEST_SEED
 from jaxdark.cli import options
 from jaxdark.cli.sample import progress_bars
 
@@ -13,7 +14,7 @@ from jaxdark.cli.sample import progress_bars
 def reproduce(
     out: Annotated[Path, typer.Option(metavar="DIR", help="New folder.")] = Path("results/paper"),
     quick: Annotated[bool, typer.Option("--quick", help="Fewer draws of two posteriors: minutes.")] = False,
-    seed: Annotated[int, typer.Option(min=0, help="Fixes the result.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="Fixes the result.")] = 0,
     force: options.Force = False,
     quiet: options.Quiet = False,
 ) -> None:

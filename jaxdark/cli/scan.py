@@ -155,6 +155,7 @@ def _lines(record: dict[str, Any]) -> list[str]:
     axes = " x ".join(f"{name} {n}" for name, n in record["axes"].items())
     lines = [f"{record['points']} points ({axes}) in {record['seconds']:.1f} s"]
     if record["best"]:
-        parameters = ", ".join(f"{name} = {value:.4g}" for name, value in record["best"]["parameters"].items())
+        shown = {n: f"{v:.4g}" if isinstance(v, float) else v for n, v in record["best"]["parameters"].items()}
+        parameters = ", ".join(f"{name} = {value}" for name, value in shown.items())
         lines.append(f"highest log-likelihood {record['best']['log_likelihood']:.2f} at {parameters}")
     return [*lines, f"written to {record['store']}"]

@@ -13,11 +13,12 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from jaxdark.ahead import Ahead
+from jaxdark.bounds import checked_seed, count, fits_memory
 from jaxdark.cluster import connected
 from jaxdark.dark.model import Model
 from jaxdark.errors import RequestError
 from jaxdark.inference import identity
-from jaxdark.inference.best_fit import PSEUDO_TOLERANCE, RegionFit, at_best_fit
+from jaxdark.inference.best_fit import MOST_STARTS, PSEUDO_TOLERANCE, RegionFit, at_best_fit
 from jaxdark.inference.least_squares import TOLERANCE
 from jaxdark.inference.likelihood import Likelihood
 from jaxdark.inference.priors import Prior, prior_of, unit
@@ -31,6 +32,8 @@ _SAME_CHI2, _SAME_PREDICTIONS = 1e-2, 0.1
 """Two minima are one if chi2 agrees to this and the predictions agree to this many standard deviations in all."""
 _EDGE = 1e-6
 _LISTED = 20
+_BYTES_PER_SET = 64
+"""chi2 and gradient norm of each set of pseudo-data, as they come and put together."""
 
 
 class Fit(NamedTuple):
@@ -80,10 +83,14 @@ def fit(
         OSError: the cluster failed.
     """
     require_x64()
-    prior = prior_of(region)
+    prior, seed = prior_of(region), checked_seed(seed)
     marginalised_only(like)
-    if starts < 1 or pseudo < 0:
-        raise RequestError(f"expected at least 1 start and 0 sets of pseudo-data, got {starts} and {pseudo}")
+    if not 1 <= starts <= MOST_STARTS or pseudo < 0:
+        raise RequestError(
+            f"expected 1 to {MOST_STARTS} starts, the number of prior points they are chosen from, and at least 0 sets "
+            f"of pseudo-data, got {count(starts)} and {count(pseudo)}"
+        )
+    fits_memory(pseudo * _BYTES_PER_SET, f"{count(pseudo)} sets of pseudo-data", "take fewer sets")
     if scheduler is not None and not pseudo:
         raise RequestError("a scheduler fits sets of pseudo-data, got one and 0 sets; give some, or leave it out")
     report = report or (lambda stage, done, total: None)

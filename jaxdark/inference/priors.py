@@ -52,12 +52,12 @@ class Prior(_Fields):
         cls, region: str, ranges: dict[str, Range], build: Callable[..., Model] = DarkSector, model_name: str = ""
     ) -> "Prior":
         """The fields, with a name for the model."""
-        return super().__new__(cls, region, ranges, build, model_name or _name_of(build))
+        return super().__new__(cls, region, ranges, build, model_name or name_of(build))
 
     def _replace(self, **changed) -> "Prior":
         """A copy with other fields; what builds another model also gives it another name."""
         if changed.get("build", self.build) is not self.build:
-            changed.setdefault("model_name", _name_of(changed["build"]))
+            changed.setdefault("model_name", name_of(changed["build"]))
         return Prior(**self._asdict() | changed)
 
     @property
@@ -93,7 +93,7 @@ class Prior(_Fields):
         return tuple(np.where(self._logs(), np.log(np.where(self._logs(), edges, 1.0)), edges))
 
 
-def _name_of(build: Callable[..., Model]) -> str:
+def name_of(build: Callable[..., Model]) -> str:
     """Name of the model that something builds."""
     shipped = [name for name, cls in MODELS.items() if build is cls]
     return shipped[0] if shipped else short_name(build)

@@ -14,6 +14,7 @@ import jax
 import numpy as np
 import xarray as xr
 
+from jaxdark.bounds import checked_seed
 from jaxdark.checkpoints import Checkpoints
 from jaxdark.inference.record import SAMPLING
 from jaxdark.inputs import StandardModel, load_inputs
@@ -56,6 +57,7 @@ def reproduce(
     Raises:
         RequestError: checkpoints of a run with other settings.
     """
+    seed = checked_seed(seed)
     sm, selections, store = load_inputs(), QUICK if quick else FULL, checkpoints or Checkpoints(None)
     store.begin(_settings(selections, _DRAWS[quick], seed))
 
