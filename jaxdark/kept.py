@@ -8,10 +8,13 @@ cannot be read, written or told apart with certainty is as if it were not there.
 import dataclasses
 import hashlib
 import importlib
+import io
 import json
 import os
 import secrets
+import stat
 import sys
+import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -22,11 +25,14 @@ import jaxlib
 import numpy as np
 from jax import export
 
-from jaxdark.compile_cache import switched_off
+from jaxdark.compile_cache import is_private, make_private, switched_off
 from jaxdark.versions import CODE as _CODE
 
 _MOST = 64
 """Files kept; those not used for longest go."""
+_LARGEST = 2**28
+"""Bytes of a file, and of what is in it: those of today have some megabytes."""
+_BINARY = getattr(os, "O_BINARY", 0)
 _PACKAGE = "jaxdark"
 
 
@@ -71,17 +77,46 @@ def place(of: Any, args: Any) -> Path | None:
 
 
 def load(path: Path) -> Program | None:
-    """The program kept there, if there is one that can be read."""
+    """The program kept there, if there is one that can be read, is whole and was kept by this user.
+
+    Its hash guards against damage and mixing. Who may write this user's files could make one that fits.
+    """
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as content:
-            arrays = dict(content)
+        arrays = _read(path)
         os.utime(path)
         exported = export.deserialize(bytearray(arrays.pop("program").tobytes()))
         shape = _restored(json.loads(str(arrays.pop("form"))))
         return Program(exported.call, [arrays[f"constant_{k}"] for k in range(len(arrays))], shape)
     except Exception:
-        # A file that is missing, cut off, or of a format that is not read any more.
+        # A file that is missing, cut off, somebody else's, or of a format that is not read any more.
         return None
+
+
+def _read(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of a file; raises ValueError or OSError unless it is a plain file of this user's with its own hash."""
+    if not is_private(path.parent.lstat(), stat.S_ISDIR):
+        raise PermissionError(f"{path.parent} may be written by others")
+    # Neither through a link nor waiting for whoever may write to a pipe.
+    opened = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | _BINARY)
+    with open(opened, "rb") as file:
+        found = os.fstat(opened)
+        if not is_private(found, stat.S_ISREG) or found.st_size > _LARGEST:
+            raise PermissionError(f"{path} is no file that this user keeps")
+        whole = io.BytesIO(file.read(_LARGEST))
+    with zipfile.ZipFile(whole) as parts:
+        if sum(part.file_size for part in parts.infolist()) > _LARGEST:
+            raise ValueError(f"{path} is too large")
+    with np.load(whole, allow_pickle=False) as stored:
+        arrays = dict(stored)
+    if str(arrays.pop("sha256")) != _digest(path, arrays):
+        raise ValueError(f"{path} has changed since it was written")
+    return arrays
+
+
+def _digest(path: Path, arrays: Mapping[str, np.ndarray]) -> str:
+    """Hash of all parts, and of the name, which says what the program is made of."""
+    text = json.dumps([path.name, {name: content(array) for name, array in arrays.items()}], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def save(path: Path, program: Program, leaves: Sequence[np.ndarray]) -> Program:
@@ -95,8 +130,8 @@ def save(path: Path, program: Program, leaves: Sequence[np.ndarray]) -> Program:
         return program
     arrays |= {f"constant_{k}": value for k, value in enumerate(program.constants)}
     with suppress(OSError):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _write(path, arrays)
+        make_private(path.parent)
+        _write(path, arrays | {"sha256": np.array(_digest(path, arrays))})
         for old in sorted(path.parent.iterdir(), key=lambda file: file.stat().st_mtime)[:-_MOST]:
             old.unlink(missing_ok=True)
     return program._replace(call=exported.call)
@@ -106,7 +141,7 @@ def _write(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     """Under a name of its own at first, so that no process reads half of a file."""
     part = path.with_name(f"{secrets.token_hex(8)}.part")
     try:
-        with part.open("wb") as file:
+        with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY, 0o600), "wb") as file:
             np.savez(file, **arrays)
         part.replace(path)
     finally:
@@ -169,7 +204,11 @@ def _restored(description: Any) -> Any:
     if kind == "dict":
         return values
     module, _, name = kind.partition(":")
+    if module.split(".")[0] != _PACKAGE:
+        raise TypeError(f"{kind} belongs to somebody else")
     cls = getattr(importlib.import_module(module), name)
+    if not (isinstance(cls, type) and _record(cls) == (kind, tuple(values))):
+        raise TypeError(f"{kind} is no record with the fields {', '.join(values)}")
     if issubclass(cls, tuple):
         return cls(**values)
     # As JAX does it: what a constructor checks are values from outside.

@@ -55,8 +55,9 @@ class Prior(_Fields):
         return super().__new__(cls, region, ranges, build, model_name or name_of(build))
 
     def _replace(self, **changed) -> "Prior":
-        """A copy with other fields; what builds another model also gives it another name."""
-        if changed.get("build", self.build) is not self.build:
+        """A copy with other fields; another `build` gives another name to a model that had none of its own."""
+        derived = self.model_name in MODELS or self.model_name == name_of(self.build)
+        if derived and changed.get("build", self.build) is not self.build:
             changed.setdefault("model_name", name_of(changed["build"]))
         return Prior(**self._asdict() | changed)
 
