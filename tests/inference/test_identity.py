@@ -191,8 +191,6 @@ def test_an_unfinished_run_of_another_model_is_not_gone_on_with(tmp_path, monkey
     said = []
     again = ours._replace(build=heavy(0.9), model_name="split")
     Checkpoints(tmp_path / "kept", say=said.append).begin(run_settings(like, again, seed=0))
-        run_settings(like, ours._replace(build=heavy(0.9), model_name="split"), seed=0)
-    )
     assert said == [f"resuming the unfinished run kept in {tmp_path / 'kept'}"]
     monkeypatch.setattr(versions, "CODE", "0" * 64)
     with pytest.raises(RequestError, match="jaxdark_code"):
