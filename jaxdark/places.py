@@ -267,7 +267,11 @@ def replace_folder(place: Path, path: Path, keep: Collection[str] = ()) -> None:
             if error.errno not in _NOT_KNOWN:
                 raise
             path.rename(place / _FORMER)
-            stage.rename(path)
+            try:
+                stage.rename(path)
+            except BaseException:
+                (place / _FORMER).rename(path)
+                raise
     names_to_disk(path.parent)
 
 

@@ -23,6 +23,8 @@ PATIENCE = 5.0
 """Seconds."""
 _TWICE = 0.5
 """Seconds from which on a second signal is a second wish: `timeout` and batch systems send the same one twice."""
+_A_MOMENT, _AGAIN = 0.02, 0
+"""Seconds until a signal is sent again that came at a bad moment, and the byte that asks for it."""
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -48,7 +50,7 @@ class Stopping:
     def __init__(self):
         self.by: int | None = None
         self._handlers: dict[int, Any] = {}
-        self._raised, self._own = False, 0
+        self._raised, self._resent = False, 0
         self._watcher: threading.Thread | None = None
 
     def __enter__(self) -> "Stopping":
@@ -106,18 +108,24 @@ class Stopping:
     def _handle(self, signum: int, frame: FrameType | None) -> None:
         if self.by is None:
             self.by = signum
-        if not self._raised:
+        if self._raised:
+            return
+        if self._watcher is not None and _imports(frame):
+            self._send_again()
+        else:
             self._raised = True
             raise Stopped(self.by)
 
     def _unraisable(self, lost: Any) -> None:
         """In a finaliser or a callback an exception goes nowhere: ours is raised again after that."""
-        if isinstance(lost.exc_value, Stopped):
+        if self._watcher is not None and isinstance(lost.exc_value, Stopped):
             self._raised = False
-            self._own += 1
-            signal.raise_signal(lost.exc_value.signum)
+            self._send_again()
         else:
             self._former_hook(lost)
+
+    def _send_again(self) -> None:
+        os.write(self._writes, bytes([_AGAIN]))
 
     def _watch(self, reads: int) -> None:
         first = since = None
@@ -130,14 +138,25 @@ class Stopping:
                 os.close(reads)
                 return
             wishes = [signum for signum in received if signum in self._handlers]
-            ours = min(self._own, len(wishes))
-            self._own -= ours
-            if not wishes[ours:]:
-                continue
-            if since is None:
-                first, since = wishes[ours], time.monotonic()
-            elif time.monotonic() > since + _TWICE:
+            again = min(self._resent, len(wishes))
+            self._resent -= again
+            if wishes[again:] and since is None:
+                first, since = wishes[again], time.monotonic()
+            elif wishes[again:] and time.monotonic() > since + _TWICE:
                 end_at_once(first)
+            if _AGAIN in received:
+                time.sleep(_A_MOMENT)
+                self._resent += 1
+                signal.pthread_kill(threading.main_thread().ident, first)
+
+
+def _imports(frame: FrameType | None) -> bool:
+    """Whether a module is being imported: extensions print, swallow or turn what is raised then."""
+    while frame is not None:
+        if frame.f_code.co_filename == "<frozen importlib._bootstrap>":
+            return True
+        frame = frame.f_back
+    return False
 
 
 def end_at_once(signum: int) -> None:
