@@ -160,9 +160,9 @@ def problem(groups: "Mapping[str, xr.Dataset]", needs: Collection[str]) -> str |
     except ValidationError as error:
         first = error.errors()[0]
         return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
-    for name in found.prior:
-        if name not in found.summary.parameters or name not in found.summary.best.parameters:
-            return f"its summary does not know the parameter {name}"
+    best = found.summary.best.parameters
+    if found.prior.keys() != best.keys() or not found.prior.keys() <= found.summary.parameters.keys():
+        return f"its prior is one of {', '.join(found.prior)}, its best draw has {', '.join(best)}"
     wanted = [("posterior", name, _DRAWS, "f") for name in found.prior]
     wanted += [(group, *of_group) for group, of_group in GROUPS.items() if group in needs]
     sizes: dict[Any, int] = {}

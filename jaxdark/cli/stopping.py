@@ -17,7 +17,6 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from types import FrameType
-from typing import Any
 
 PATIENCE = 5.0
 """Seconds."""
@@ -49,7 +48,7 @@ class Stopping:
 
     def __init__(self):
         self.by: int | None = None
-        self._handlers: dict[int, Any] = {}
+        self._handlers: dict[int, object] = {}
         self._raised, self._resent = False, 0
         self._watcher: threading.Thread | None = None
 
@@ -116,7 +115,7 @@ class Stopping:
             self._raised = True
             raise Stopped(self.by)
 
-    def _unraisable(self, lost: Any) -> None:
+    def _unraisable(self, lost: object) -> None:
         """In a finaliser or a callback an exception goes nowhere: ours is raised again after that."""
         if self._watcher is not None and isinstance(lost.exc_value, Stopped):
             self._raised = False
@@ -168,7 +167,7 @@ def end_at_once(signum: int) -> None:
     os._exit(128 + signum)
 
 
-def put_away() -> Sequence[Any]:
+def put_away() -> Sequence[object]:
     """Put away the working folders of this process; returns those that keep an unfinished run."""
     with suppress(Exception):
         if (places := sys.modules.get("jaxdark.places")) is not None:  # an import might wait for the main thread
@@ -176,7 +175,7 @@ def put_away() -> Sequence[Any]:
     return ()
 
 
-def said_of(kept: Sequence[Any]) -> str:
+def said_of(kept: Sequence[object]) -> str:
     """What a user is told of an unfinished run that is kept in some folders, or not."""
     if not kept:
         return "nothing unfinished is kept; give the same command to start again"
