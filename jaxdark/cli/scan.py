@@ -119,12 +119,12 @@ def scan(
             force=force,
             report=show,
         )
-        config = runs.config_toml("scan", options.resolved(settings, like) | {"chunk": task.chunk})
+        resolved = runs.config_toml("scan", options.resolved(settings, like) | {"chunk": task.chunk})
         if of_another:  # now that there is a store
             with runs.result_folder(folder, force=True, keep=("scan.zarr",)) as stage:
-                runs.write_text(stage / "config.toml", config)
+                runs.write_text(stage / "config.toml", resolved)
         else:
-            runs.write_text(folder / "config.toml", config)
+            runs.write_text(folder / "config.toml", resolved)
         start = time.perf_counter()
         try:
             result = task.run(client)

@@ -127,9 +127,9 @@ class Stopping:
         os.write(self._writes, bytes([_AGAIN]))
 
     def _watch(self, reads: int) -> None:
-        first = since = None
+        first, since = 0, 0.0
         while True:
-            left = None if since is None else max(0.0, since + PATIENCE - time.monotonic())
+            left = max(0.0, since + PATIENCE - time.monotonic()) if first else None
             if not select.select([reads], [], [], left)[0]:
                 end_at_once(first)
             received = os.read(reads, 64)
@@ -139,7 +139,7 @@ class Stopping:
             wishes = [signum for signum in received if signum in self._handlers]
             again = min(self._resent, len(wishes))
             self._resent -= again
-            if wishes[again:] and since is None:
+            if wishes[again:] and not first:
                 first, since = wishes[again], time.monotonic()
             elif wishes[again:] and time.monotonic() > since + _TWICE:
                 end_at_once(first)
