@@ -25,6 +25,8 @@ from jaxdark.inputs import StandardModel, load_inputs
 from jaxdark.measurements import dataset_names, load_dataset
 from jaxdark.models import MODELS
 
+NEEDS = ("inputs", "data_sha256")
+"""What is read of a result beside draws and summary, see `results.load`."""
 _MANY = 50_000
 """Draws from which a program that takes seconds longer to compile and runs in a fifth of the time pays."""
 

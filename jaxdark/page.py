@@ -32,6 +32,8 @@ _CAPTIONS = {
     "pulls": "Pull of every measurement: (prediction − measurement)/error, errors of experiment and theory together.",
     "trace": "Draws of every chain in their order, and their ranks: chains that agree have flat ranks.",
 }
+NEEDS = (*plots.NEEDS, "data_sha256")
+"""What is read of a result beside draws and summary, see `results.load`."""
 _INFLUENTIAL = 15
 """Measurements shown of `jaxdark check`, the most influential first."""
 

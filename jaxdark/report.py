@@ -79,6 +79,11 @@ def _shown(value: Any) -> str:
     return value if isinstance(value, str) else f"{value:.6g}"
 
 
+def _number(value: float | None, form: str) -> str:
+    """A number in a format, and a dash where it could not be determined."""
+    return "-" if value is None else format(value, form)
+
+
 def pulls_table(rows: Sequence[Mapping[str, Any]]) -> Table:
     """Predictions, measurements and pulls, row by row; pull = (prediction - measurement)/(error and theory error)."""
     table = _table("Pulls", "measurement", "prediction", "measured", "pull", "SM pull")
@@ -177,15 +182,17 @@ def check_tables(checks: Mapping[str, Any], shown: int) -> list[Table | str]:
     rows.add_column("p-value")
     for row in checks["rows"][:shown]:
         values = (*row["shift"].values(), row["pareto_k"])
-        rows.add_row(row["id"], *(f"{value:+.2f}" for value in values), f"{row['p_value']:.3f}")
+        rows.add_row(row["id"], *(_number(value, "+.2f") for value in values), f"{row['p_value']:.3f}")
     scaling = _table("Power-scaling sensitivity (above 0.05: sensitive)", "to", *names)
     for part in ("prior", "likelihood"):
-        scaling.add_row(part, *(f"{checks['power_scaling'][name][part]:.3f}" for name in names))
+        scaling.add_row(part, *(_number(checks["power_scaling"][name][part], ".3f") for name in names))
     variants = _table("Other priors, shift in standard deviations", "prior", *names, "ESS")
     for name, variant in checks["prior_variants"].items():
-        variants.add_row(name, *(f"{value:+.2f}" for value in variant["shift"].values()), f"{variant['ess']:.0f}")
+        shifts = (_number(value, "+.2f") for value in variant["shift"].values())
+        variants.add_row(name, *shifts, _number(variant["ess"], ".0f"))
     doubtful = checks["unreliable_rows"]
-    fit = f"posterior predictive p-value of chi2 {checks['p_value']:.3f}, elpd_loo {checks['elpd_loo']:.2f}" + (
+    density = _number(checks["elpd_loo"], ".2f")
+    fit = f"posterior predictive p-value of chi2 {checks['p_value']:.3f}, elpd_loo {density}" + (
         f"; reweighting is unreliable (Pareto k above 0.7) without {', '.join(doubtful)}" if doubtful else ""
     )
     return [rows, scaling, variants, fit]
@@ -228,8 +235,8 @@ def posterior_table(summary: Mapping[str, Any]) -> Table:
             name,
             *(_shown(values[key]) for key in ("mean", "sd")),
             f"{low:.4g} to {high:.4g}",
-            "-" if values["r_hat"] is None else f"{values['r_hat']:.4f}",
-            *(f"{values[key]:.0f}" for key in ("ess_bulk", "ess_tail")),
+            _number(values["r_hat"], ".4f"),
+            *(_number(values[key], ".0f") for key in ("ess_bulk", "ess_tail")),
             _shown(best),
         )
     return table

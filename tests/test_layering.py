@@ -17,14 +17,14 @@ LAYERS = (
     ("wilson",),
     ("dark", "semileptonic"),
     ("constraints", "models"),
-    ("nuisances", "measurement_checks", "results", "checkpoints", "runs"),
+    ("nuisances", "measurement_checks", "results", "result_checks", "checkpoints", "places", "runs"),
     ("cluster",),
     ("predictions", "measurements"),
     ("inference",),
     ("point", "constrain", "projection", "plots", "profile_figure", "report", "page"),
     ("scans",),
     ("reproduce",),
-    ("cli",),
+    ("cli", "__main__"),
 )
 
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from jaxdark.cli import options
+from jaxdark.cli import options, stored
 from jaxdark.errors import RequestError
 
 
@@ -18,14 +18,14 @@ def compare(
     as_json: options.Json = False,
 ) -> None:
     """Marginal distributions of two results in one figure, and their Kolmogorov-Smirnov distances."""
-    from jaxdark import plots, report, results, runs
+    from jaxdark import plots, report, runs
     from jaxdark.inference.agreement import marginal_distances
 
     if one.resolve() == other.resolve():
         raise RequestError(f"expected two results, got {one} twice; name another one")
-    trees = {str(path): results.load(path) for path in (one, other)}
-    found = marginal_distances(*trees.values())
+    trees = {str(path): stored.load(path) for path in (one, other)}
     with runs.result_folder(out, force=force) as folder:
+        found = marginal_distances(*trees.values())
         plots.save_figure(plots.overlay_figure(trees, found), folder, "overlay")
     if as_json:
         print(report.to_json(found))

@@ -1,7 +1,6 @@
 """`jaxdark fit`: the best fit with its errors, the other minima and the goodness of fit."""
 
 import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -54,7 +53,7 @@ def fit(
 
     prior = prior_of(settings.region, settings.model)
     settings = settings.model_copy(update={"region": prior.region})
-    out_folder = Path(settings.out or options.result_name("fit", prior, settings.data))
+    out_folder = options.out_folder(settings.out, "fit", prior, settings.data)
 
     with runs.result_folder(out_folder, force=force) as folder:
         options.prepare()

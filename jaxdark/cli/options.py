@@ -191,6 +191,15 @@ def result_name(prefix: str, prior: "Prior", data: str) -> str:
     return "results/" + "-".join(filter(None, parts))
 
 
+def out_folder(out: str | None, prefix: str, prior: "Prior", data: str) -> Path:
+    """The folder of a result: the one that was asked for, or the default."""
+    from jaxdark import places
+
+    folder = result_name(prefix, prior, data) if out is None else out
+    places.checked(folder)
+    return Path(folder)
+
+
 def _number(text: str) -> float | str:
     try:
         return float(text)
@@ -227,12 +236,25 @@ def resolved(settings: Settings, like: "Likelihood") -> dict[str, Any]:
 
 
 def prepare() -> None:
-    """Double precision and the compile cache, before the first computation."""
+    """Double precision and the compile cache, before the first computation.
+
+    Raises:
+        RequestError: JAX has no device of the kind that it was told to use.
+    """
+    import jax
+
     from jaxdark.compile_cache import use_compile_cache
     from jaxdark.precision import enable_x64
 
     enable_x64()
     use_compile_cache()
+    try:
+        jax.default_backend()
+    except (RuntimeError, AssertionError):  # of unknown kinds and of known ones that are not there
+        raise RequestError(
+            f"expected a device of the kind that JAX was told to use, {jax.config.jax_platforms}, and found none; "
+            "unset JAX_PLATFORMS, or install JAX for that device"
+        ) from None
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from jaxdark.cli import options
+from jaxdark.cli import options, stored
 
 
 def plot(
@@ -18,8 +18,12 @@ def plot(
     """Draw the figures of a result again, as PNG and PDF, in its folder or in another one."""
     from jaxdark import plots, results, runs
 
-    tree = results.load(result)
     home = results.file_of(result).parent
-    with runs.result_folder(out or home, force=force or out is None) as folder:
-        names = plots.save_figures(tree, folder)
-    print(f"{', '.join(names)} in {out or home}")
+    if out is None:
+        with stored.held(result, *plots.NEEDS) as tree, runs.added_to(home) as folder:
+            names = plots.save_figures(tree, folder)
+    else:
+        tree = stored.load(result, *plots.NEEDS)
+        with runs.result_folder(out, force=force) as folder:
+            names = plots.save_figures(tree, folder)
+    print(f"{', '.join(names)} in {home if out is None else out}")

@@ -59,7 +59,7 @@ def profile(
 
     prior = prior_of(settings.region, settings.model)
     settings = settings.model_copy(update={"region": prior.region})
-    out_folder = Path(settings.out or options.result_name("profile", prior, settings.data))
+    out_folder = options.out_folder(settings.out, "profile", prior, settings.data)
     tree = None if settings.posterior is None else profile_figure.posterior(Path(settings.posterior), prior)
     options.prepare()  # before the axes are held against the prior: in single precision its ends are outside
     grid = checked_axes(prior, options.parse_axes(settings.axes))
@@ -73,7 +73,8 @@ def profile(
         results.save(dataset, folder / "profile.nc")
         runs.write_text(folder / "config.toml", runs.config_toml("profile", options.resolved(settings, like)))
     # After the numbers are safe: nothing that goes wrong in drawing may cost them.
-    profile_figure.save(dataset, out_folder, tree)
+    with runs.added_to(out_folder) as folder:
+        profile_figure.save(dataset, folder, tree)
     record = record_of(dataset)
     if as_json:
         print(report.to_json(record))

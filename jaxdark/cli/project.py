@@ -6,7 +6,9 @@ from typing import Annotated
 import typer
 
 from jaxdark.bounds import LARGEST_SEED
-from jaxdark.cli import options
+from jaxdark.cli import options, stored
+
+NEEDS = ("inputs", "data_sha256")
 
 
 def project(
@@ -37,9 +39,7 @@ def project(
     from jaxdark.wilson import SM_ONLY
 
     one_of("truth", truth, ("sm", "best"))
-    if out.exists():
-        raise RequestError(f"expected a new file for the pseudo-data, got {out}, which exists; name another with --out")
-    tree = results.load(result)
+    tree = stored.load(result, *NEEDS)
     summary, sm = results.summary(tree), load_inputs(results.attributes(tree)["inputs"])
     prior = prior_of_result(
         results.attributes(tree), instead="jaxdark.projection.pseudo_data and excluded(.., prior, ..)"
@@ -55,19 +55,20 @@ def project(
             f"expected the data of the result (sha256 {used[:12]}), got others in {data or measured.name} "
             f"({measured.sha256[:12]}); name their file with --data"
         )
-    present = Likelihood(measured, inputs=sm)
-    content = projection.pseudo_data(present, model, scenario, seed)
-    runs.write_text(out, projection.file_text(content))
-    future = Likelihood(load_dataset(out), inputs=sm, reference=model)
-    vectors = np.stack([np.asarray(tree["posterior"][name]).ravel() for name in prior.names], axis=1)
-    loss = {
-        "truth": truth,
-        "scenario": scenario,
-        "excluded": float(projection.excluded(future, prior, vectors, model).mean()),
-        "sm_chi2": -2 * future.evaluate(SM_ONLY).terms["flavour"],
-        "scaled_rows": sum(e.luminosity is not None for e in projection.future_errors(present.data, scenario)),
-        "rows": len(present.data),
-    }
+    with runs.new_file(out) as part:
+        present = Likelihood(measured, inputs=sm)
+        content = projection.pseudo_data(present, model, scenario, seed)
+        runs.write_text(part, projection.file_text(content))
+        future = Likelihood(load_dataset(part), inputs=sm, reference=model)
+        vectors = np.stack([np.asarray(tree["posterior"][name]).ravel() for name in prior.names], axis=1)
+        loss = {
+            "truth": truth,
+            "scenario": scenario,
+            "excluded": float(projection.excluded(future, prior, vectors, model).mean()),
+            "sm_chi2": -2 * future.evaluate(SM_ONLY).terms["flavour"],
+            "scaled_rows": sum(e.luminosity is not None for e in projection.future_errors(present.data, scenario)),
+            "rows": len(present.data),
+        }
     if as_json:
         print(report.to_json(loss))
     options.console(quiet=quiet or as_json).print(

@@ -3,7 +3,6 @@
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -69,7 +68,7 @@ def sample(
 
     prior = prior_of(settings.region, settings.model)
     settings = settings.model_copy(update={"region": prior.region})
-    out_folder = Path(settings.out or options.result_name("", prior, settings.data))
+    out_folder = options.out_folder(settings.out, "", prior, settings.data)
 
     with runs.resumable_folder(out_folder, force=force, say=options.say(quiet)) as (folder, checkpoints):
         options.prepare()
@@ -95,7 +94,8 @@ def sample(
         runs.write_text(folder / "summary.json", report.to_json(summary) + "\n")
         runs.write_text(folder / "config.toml", runs.config_toml("sample", options.resolved(settings, like)))
     # After the numbers are safe: nothing that goes wrong in drawing may cost them.
-    plots.save_figures(tree, out_folder)
+    with runs.added_to(out_folder) as folder:
+        plots.save_figures(tree, folder)
     if as_json:
         print(report.to_json(summary))
     options.console(quiet=quiet or as_json).print(*report.summary_tables(summary), f"written to {out_folder}", sep="\n")

@@ -94,8 +94,9 @@ def scan(
     from jaxdark.scans.scan import Scan, best_point, converged
 
     like = options.build_likelihood(settings)
-    folder = Path(settings.out or f"results/scan-{Path(settings.data).stem}")
-    if (folder / "config.toml").exists() and not (folder / "scan.zarr").exists() and not force:
+    folder = Path(f"results/scan-{Path(settings.data).stem}" if settings.out is None else settings.out)
+    of_another = runs.holds_result(folder) and not (folder / "scan.zarr").exists()
+    if of_another and not force:
         raise RequestError(
             f"expected a new folder or that of a scan, got {folder}, which holds another result; name another one with "
             "--out, or replace its files with --force"
@@ -118,17 +119,20 @@ def scan(
             force=force,
             report=show,
         )
-        runs.write_text(
-            folder / "config.toml", runs.config_toml("scan", options.resolved(settings, like) | {"chunk": task.chunk})
-        )
+        resolved = runs.config_toml("scan", options.resolved(settings, like) | {"chunk": task.chunk})
+        if of_another:  # now that there is a store
+            with runs.result_folder(folder, force=True, keep=("scan.zarr",)) as stage:
+                runs.write_text(stage / "config.toml", resolved)
+        else:
+            runs.write_text(folder / "config.toml", resolved)
         start = time.perf_counter()
         try:
             result = task.run(client)
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as stop:
             print(
                 f"jaxdark: stopped; what is done is in {folder}, give the same command again to go on", file=sys.stderr
             )
-            return 130
+            return 128 + getattr(stop, "signum", 2)
     reached = converged(result) if settings.profile else None
     record = {
         "store": str(task.path),

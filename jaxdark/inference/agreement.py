@@ -35,6 +35,11 @@ def marginal_distances(one, other) -> dict[str, dict[str, float]]:
 
 def _independent(summary, name: str) -> float:
     row = summary["parameters"][name]
+    if row["ess_bulk"] is None or row["ess_tail"] is None:
+        raise RequestError(
+            f"the draws of {name} have no effective size ({summary['verdict']}: {'; '.join(summary['reasons'])}); "
+            "sample it again"
+        )
     size = min(row["ess_bulk"], row["ess_tail"])
     # draws made of weighted points add an error of their own
     return (
