@@ -165,9 +165,9 @@ class Predictor:
         return physics, slopes
 
     def linearised(
-        self, physics: NewPhysics, slopes: NewPhysics
+        self, physics: NewPhysics, slopes: NewPhysics, xi: Float[Array, " nuisances"]
     ) -> tuple[Float[Array, " rows"], Float[Array, "rows nuisances"]]:
-        """Predictions at the central inputs and their derivative with respect to xi, from what `new_physics` returns.
+        """Predictions at xi and their derivative with respect to it, from what `new_physics` returns.
 
         Apart from the model, so that one compiled program serves all models that end in the same record.
         """
@@ -176,8 +176,8 @@ class Predictor:
             return self(jax.tree.map(lambda value, slope: value + slope @ xi, physics, slopes), xi)
 
         # One direction after the other: batched over all of them the program takes longer to compile than to run.
-        centre, directions = np.zeros(len(self.nuisances)), np.eye(len(self.nuisances))
-        predictions, columns = jax.lax.map(lambda direction: jax.jvp(shifted, (centre,), (direction,)), directions)
+        directions = np.eye(len(self.nuisances))
+        predictions, columns = jax.lax.map(lambda direction: jax.jvp(shifted, (xi,), (direction,)), directions)
         return predictions[0], columns.T
 
     def tabulated(self) -> Callable[[NewPhysics], Float[Array, " rows"]]:

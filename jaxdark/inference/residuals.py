@@ -24,7 +24,7 @@ class Residuals:
     A row with errors +a and -b has z = (prediction - value)/sigma, sigma going from b at value - b to a at value + a by
     a quintic with two continuous derivatives and constant beyond: the one-sigma points are exact, and each side has its
     own error. Errors that differ by more than 4 to 1 leave no room for that; there z itself goes through the value and
-    the one-sigma points as a monotonic cubic with a continuous derivative (Fritsch and Butland), and is the same beyond.
+    the one-sigma points as a monotonic cubic with a continuous derivative (Fritsch and Butland), the same beyond.
     A row with a likelihood scan has z = sign(x - peak) sqrt(-2 ln(L/L_max)) through a cubic spline of that quantity,
     which is nearly linear, and straight on beyond the scan; where that spline would turn back, a monotonic one.
     """
