@@ -87,6 +87,8 @@ class Likelihood:
 
     def at(self, reference: Model | NewPhysics | None) -> "Likelihood":
         """The same likelihood with the theory covariance taken at another model; None chooses none."""
+        if reference is not None:
+            _checked_model(reference, "reference")
         return self._changed(reference=reference)
 
     def marginalised(self) -> "Likelihood":
@@ -118,29 +120,35 @@ class Likelihood:
 
     @cached_property
     def _programs(self):
-        """Programs model -> (new physics, its slopes in xi, (g-2) term) and new physics -> what `_Linear` holds."""
+        """Programs (model, xi) -> (new physics, its slopes in xi, (g-2) term) and (new physics, its slopes, xi) -> what
+        `_Linear` holds.
+        """
 
         def linear(physics: NewPhysics, slopes: NewPhysics, xi: Float[Array, " nuisances"]) -> _Linear:
             predictions, jacobian = self.predictor.linearised(physics, slopes, xi)
             return _Linear(predictions, jacobian, self.residuals(predictions), self.residuals.slopes(predictions))
 
-        def of_model(model: Model | NewPhysics):
-            return *self.predictor.new_physics(model), -0.5 * self._pull_g_minus_2(model) ** 2
+        def of_model(model: Model | NewPhysics, xi: Float[Array, " nuisances"]):
+            return *self.predictor.new_physics(model, xi), -0.5 * self._pull_g_minus_2(model) ** 2
 
         of = (self.g_minus_2, self.data.rows, self.sm)
         return Ahead(of_model, of=("model", *of)), Ahead(linear, of=("linear", *of))
 
     def _expansion(self, model: Model | NewPhysics) -> tuple["_Expansion", float]:
-        """Linearised predictions of a model that is not traced, as a function of xi, and its (g-2) term.
+        """Linearised predictions of a model that is not traced, as a function of where in xi, and its (g-2) term.
 
         One program serves all models and all xi.
         """
         of_model, linear = self._programs
-        physics, slopes, g_minus_2 = of_model(model)
-        if physics.resonance is None and physics.contact is None:
-            physics = _NO_COUPLINGS
-            slopes = jax.tree.map(lambda _: np.zeros(len(self.nuisance_names)), physics)
-        return lambda xi: linear(physics, slopes, xi), float(g_minus_2)
+
+        def at(xi: Float[np.ndarray, " nuisances"]) -> _Linear:
+            physics, slopes, _ = of_model(model, xi)
+            if physics.resonance is None and physics.contact is None:
+                physics = _NO_COUPLINGS
+                slopes = jax.tree.map(lambda _: np.zeros(len(xi)), physics)
+            return linear(physics, slopes, xi)
+
+        return at, float(of_model(model, np.zeros(len(self.nuisance_names)))[2])
 
     def _linear(self, model: Model | NewPhysics) -> tuple["_Linear", float]:
         """The same at the central nuisances."""
