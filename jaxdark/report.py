@@ -115,10 +115,13 @@ def summary_tables(summary: Mapping[str, Any]) -> list[Table | str]:
     pulls = _table(_PULLS, "measurement", "Standard Model", "best draw")
     for row in summary["pulls"]:
         pulls.add_row(row["id"], _coloured(row["sm"]), _coloured(row["best"]))
-    best = f"best draw: log-likelihood {summary['best']['log_likelihood']:.5g}"
-    if "delta_chi2_sm" in summary:
-        best += f", {0.5 * summary['delta_chi2_sm']:.3g} above the Standard Model, both {_OWN}"
-    best += f"; theory covariance of the sample at {_place(summary['covariance_at'])}"
+    sampled, profiled = summary["best"]["log_likelihood"], summary["best"].get("profile_log_likelihood")
+    gain = (sampled if profiled is None else profiled) - summary["sm_log_likelihood"]
+    best = f"best draw: log-likelihood {sampled:.5g}, {gain:.3g} above the Standard Model"
+    if profiled is not None:
+        best += f", both {_OWN}"
+    if "covariance_at" in summary:
+        best += f"; theory covariance of the sample at {_place(summary['covariance_at'])}"
     return [pulls, posterior_table(summary), best, verdict_sentence(summary)]
 
 
