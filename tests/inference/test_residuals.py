@@ -95,7 +95,7 @@ def test_smooth(pair):
     """The slope has no step at the centre or at the one-sigma points; at the centre it is between those far away."""
     plus, minus = pair
     for place in (0.0, plus, -minus):
-        slopes = Residuals([row(0.0, *pair)] * 2).slopes(place + np.array([-1e-9, 1e-9]) * min(pair))
+        slopes = Residuals([row(0.0, *pair)] * 2).slopes(place + np.array([-1e-11, 1e-11]) * min(pair))
         assert slopes[0] == near(float(slopes[1]), rel=1e-6)
     centre = float(Residuals([row(0.0, *pair)]).slopes(np.zeros(1))[0])
     assert 1 / max(pair) <= centre * (1 + 1e-12)
@@ -174,20 +174,21 @@ def test_scan_has_no_kinks(scan):
     np.testing.assert_allclose(slope(inner - 1e-10), slope(inner + 1e-10), rtol=1e-6)
 
 
-steps = st.lists(st.floats(1e-3, 30.0), min_size=2, max_size=8)
+steps = st.lists(st.floats(1e-3, 30.0), min_size=5, max_size=5)
 
 
-@given(steps, steps, st.lists(st.floats(0.05, 3.0), min_size=17, max_size=17))
+@given(steps, steps, st.lists(st.floats(0.05, 3.0), min_size=11, max_size=11))
 def test_every_scan_with_one_peak_is_monotonic(left, right, spacing):
     """Any drops of ln L on either side of the peak at any distances, with steps a cubic spline would swing around."""
     logarithm = np.concatenate([-np.cumsum(left)[::-1], [0.0], -np.cumsum(right)])
-    x = np.cumsum(spacing[: len(logarithm)])
+    x = np.cumsum(spacing)
     measured = row(x[len(left)], 1.0, 1.0, (x, np.exp(np.maximum(logarithm, -600.0))))
     fine = np.linspace(x[0] - 1.0, x[-1] + 1.0, 2001)
-    z = np.asarray(Residuals([measured] * len(fine))(fine))
+    residuals = jax.vmap(lambda t: Residuals([measured])(t[None])[0])
+    z = np.asarray(residuals(fine))
     assert np.all(np.diff(z) > -1e-12)
     # it goes through the scan, up to what the height between the points of the scan is taken to be
-    depth = -(np.asarray(Residuals([measured] * len(x))(x)) ** 2) / 2
+    depth = -(np.asarray(residuals(x)) ** 2) / 2
     np.testing.assert_allclose(np.diff(depth), np.diff(logarithm), rtol=1e-6, atol=1e-8 * max(-logarithm.min(), 1.0))
     assert np.all(np.diff(z[[0, 1]]) > 0) and np.all(np.diff(z[[-2, -1]]) > 0)
 
