@@ -22,7 +22,7 @@ CHARMONIUM = (9.0, 14.0)
 """Open interval of q2 in GeV^2 around J/psi and psi(2S) in which nothing is predicted."""
 
 _END_POINT_MARGIN = 1.0
-_ERROR_FIELDS = ("stat", "syst", "norm", "total")
+ERROR_FIELDS = ("stat", "syst", "norm", "total")
 _ANGULAR = ("FL", "AFB", "S3", "S4", "S5", "S7", "S8", "S9", "P1", "P2", "P3", "P4p", "P5p", "P6p", "P8p")
 # PDG 2022, only to tell a mistyped bin: predictions clip the bin with the masses of inputs.yaml.
 _M_E, _M_MU = 0.000511, 0.105658
@@ -68,7 +68,9 @@ Scan = tuple[Float[np.ndarray, " m"], Float[np.ndarray, " m"]]
 
 @dataclass(frozen=True, eq=False)
 class EntryRow:
-    """One number of an entry as written in the file; errors are (upper, lower), both positive; q2 in GeV^2."""
+    """One number of an entry as written in the file; errors are (upper, lower), both positive; q2 in GeV^2, the
+    integrated luminosity behind it in fb^-1.
+    """
 
     process: str
     observable: str
@@ -81,6 +83,7 @@ class EntryRow:
     scan: Scan | None
     quality: str
     source: str
+    luminosity: float | None = None
 
     @property
     def label(self) -> str:
@@ -181,13 +184,17 @@ def _entry(raw: Any, count: int, file: str) -> Entry:
         ("id", "experiment", "source", "quality"),
         ("arxiv", "reference", "inspire", "note"),
     )
-    required, optional = (*texts_required, "year", "rows"), (*texts_optional, "alternative_to", "correlation")
+    required, optional = (
+        (*texts_required, "year", "rows"),
+        (*texts_optional, "alternative_to", "correlation", "luminosity"),
+    )
     fields = checked_fields(raw, place, "an entry", required, optional)
     words = {name: text(fields[name], place, name) for name in (*texts_required, *texts_optional) if name in fields}
     choice(words["quality"], place, "quality", "a quality", QUALITIES)
     if isinstance(fields["year"], bool) or not isinstance(fields["year"], int):
         raise place.error("year", "a year such as 2019", shown(fields["year"]), "write the number alone")
-    rows = _rows(filled_list(fields["rows"], place, "rows"), place, words["quality"], words["source"])
+    common = words["quality"], words["source"], fields.get("luminosity")
+    rows = _rows(filled_list(fields["rows"], place, "rows"), place, *common)
     others = filled_list(fields["alternative_to"], place, "alternative_to") if "alternative_to" in fields else []
     return Entry(
         id=words["id"],
@@ -204,9 +211,9 @@ def _entry(raw: Any, count: int, file: str) -> Entry:
     )
 
 
-def _rows(raw: list, place: Place, quality: str, source: str) -> tuple[EntryRow, ...]:
+def _rows(raw: list, place: Place, quality: str, source: str, luminosity: Any) -> tuple[EntryRow, ...]:
     places = [place._replace(row=_row_name(item, count)) for count, item in enumerate(raw, 1)]
-    rows = tuple(_row(item, where, quality, source) for item, where in zip(raw, places, strict=True))
+    rows = tuple(_row(item, where, quality, source, luminosity) for item, where in zip(raw, places, strict=True))
     names = [(row.process, row.label) for row in rows]
     for count, name in enumerate(names):
         if name in names[:count]:
@@ -220,13 +227,13 @@ def _row_name(raw: Any, count: int) -> str:
     return f"{count} ({' '.join(words)})" if words else str(count)
 
 
-def _row(raw: Any, place: Place, quality: str, source: str) -> EntryRow:
-    optional = ("q2", *_ERROR_FIELDS, "likelihood_scan", "quality", "source")
+def _row(raw: Any, place: Place, quality: str, source: str, luminosity: Any) -> EntryRow:
+    optional = ("q2", *ERROR_FIELDS, "likelihood_scan", "quality", "source", "luminosity")
     fields = checked_fields(raw, place, "a row", ("process", "observable", "value"), optional)
     process = choice(fields["process"], place, "process", "a known process", PROCESSES)
     of_process = PROCESSES[process].observables
     value = number(fields["value"], place, "value")
-    errors = {name: _errors(fields[name], place, name) for name in _ERROR_FIELDS if name in fields}
+    errors = {name: _errors(fields[name], place, name) for name in ERROR_FIELDS if name in fields}
     if errors.keys() <= {"norm"} or ("total" in errors and len(errors) > 1):
         came = " and ".join(errors) or "none"
         raise place.error("total", "total alone, or stat and syst with norm if any", came, "give one or the other")
@@ -235,11 +242,21 @@ def _row(raw: Any, place: Place, quality: str, source: str) -> EntryRow:
         observable=choice(fields["observable"], place, "observable", f"an observable of {process}", of_process),
         q2=_bin(fields.get("q2"), place, process),
         value=value,
-        **{name: errors.get(name) for name in _ERROR_FIELDS},
+        **{name: errors.get(name) for name in ERROR_FIELDS},
         scan=_scan(fields["likelihood_scan"], value, place) if "likelihood_scan" in fields else None,
         quality=choice(fields.get("quality", quality), place, "quality", "a quality", QUALITIES),
         source=text(fields.get("source", source), place, "source"),
+        luminosity=_luminosity(fields.get("luminosity", luminosity), place),
     )
+
+
+def _luminosity(raw: Any, place: Place) -> float | None:
+    if raw is None:
+        return None
+    value = number(raw, place, "luminosity")
+    if value <= 0.0:
+        raise place.error("luminosity", "a positive number of fb^-1", shown(raw), "leave it out if it is not known")
+    return value
 
 
 def _errors(raw: Any, place: Place, field: str) -> Errors:

@@ -18,6 +18,7 @@ from scipy.linalg import block_diag
 
 from jaxdark.errors import RequestError
 from jaxdark.measurement_checks import (
+    ERROR_FIELDS,
     PROCESSES,
     Entry,
     EntryRow,
@@ -48,6 +49,8 @@ class Row:
         reference: arXiv number, or words where there is none.
         quality: published, digitised, recast or recalled.
         source: what the number was taken from.
+        parts: published errors (upper, lower) by name, stat, syst, norm or total, as far as the file has them.
+        luminosity: integrated luminosity behind it, fb^-1, where the file gives it.
     """
 
     id: str
@@ -64,6 +67,8 @@ class Row:
     reference: str
     quality: str
     source: str
+    parts: Mapping[str, Errors] = field(default_factory=dict)
+    luminosity: float | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -267,6 +272,8 @@ def _rows(selected: Selected, rule: str) -> list[Row]:
                 reference=entry.reference,
                 quality=row.quality,
                 source=row.source,
+                parts={name: part for name in ERROR_FIELDS if (part := getattr(row, name))},
+                luminosity=row.luminosity,
             )
         )
     return rows

@@ -153,31 +153,31 @@ class Predictor:
         integrals = [spin.matrix @ integrated_rates(physics, spin.decay(sm), spin.panels, sm).T for spin in self._spins]
         return self._assemble(integrals, br_bs_mumu(physics, sm))
 
-    def new_physics(self, model: NewPhysics) -> tuple[NewPhysics, NewPhysics]:
-        """The record of a model at the central inputs and its slopes in xi (of V_tb V_ts^*), on a trailing axis."""
+    def new_physics(self, model: NewPhysics, xi: Float[Array, " nuisances"]) -> tuple[NewPhysics, NewPhysics]:
+        """The record of a model at xi and its slopes there (in that of V_tb V_ts^*), on a trailing axis."""
 
         def with_value(xi):
             physics = model.new_physics(self.nuisances.inputs(xi, self.sm))
             physics = jax.tree.map(lambda value: jnp.asarray(value, jnp.result_type(value, float)), physics)
             return physics, physics
 
-        slopes, physics = jax.jacfwd(with_value, has_aux=True)(self.nuisances.zero())
+        slopes, physics = jax.jacfwd(with_value, has_aux=True)(xi)
         return physics, slopes
 
     def linearised(
-        self, physics: NewPhysics, slopes: NewPhysics
+        self, physics: NewPhysics, slopes: NewPhysics, xi: Float[Array, " nuisances"]
     ) -> tuple[Float[Array, " rows"], Float[Array, "rows nuisances"]]:
-        """Predictions at the central inputs and their derivative with respect to xi, from what `new_physics` returns.
+        """Predictions at xi and their derivative with respect to it, from what `new_physics` returns.
 
         Apart from the model, so that one compiled program serves all models that end in the same record.
         """
 
-        def shifted(xi):
-            return self(jax.tree.map(lambda value, slope: value + slope @ xi, physics, slopes), xi)
+        def shifted(there):
+            return self(jax.tree.map(lambda value, slope: value + slope @ (there - xi), physics, slopes), there)
 
         # One direction after the other: batched over all of them the program takes longer to compile than to run.
-        centre, directions = np.zeros(len(self.nuisances)), np.eye(len(self.nuisances))
-        predictions, columns = jax.lax.map(lambda direction: jax.jvp(shifted, (centre,), (direction,)), directions)
+        directions = np.eye(len(self.nuisances))
+        predictions, columns = jax.lax.map(lambda direction: jax.jvp(shifted, (xi,), (direction,)), directions)
         return predictions[0], columns.T
 
     def tabulated(self) -> Callable[[NewPhysics], Float[Array, " rows"]]:

@@ -43,8 +43,8 @@ def point_tables(record: Mapping[str, Any], *, full: bool = True) -> list[Table 
     """What `jaxdark point` shows: parameters, observables, constraints and the likelihood; without full, that alone."""
     chi2, terms = record["chi2"], ", ".join(f"{name} {value:.4g}" for name, value in record["terms"].items())
     likelihood = (
-        f"log-likelihood {record['log_likelihood']:.6g} ({terms}), Standard Model {record['sm_log_likelihood']:.6g}; "
-        f"chi2 with experimental errors alone {chi2['experiment']:.5g} for {chi2['rows']} rows"
+        f"log-likelihood {record['log_likelihood']:.6g} ({terms}), Standard Model {record['sm_log_likelihood']:.6g}, "
+        f"both {_OWN}; chi2 with experimental errors alone {chi2['experiment']:.5g} for {chi2['rows']} rows"
     )
     if not full:
         return [likelihood]
@@ -56,13 +56,29 @@ def point_tables(record: Mapping[str, Any], *, full: bool = True) -> list[Table 
     ]
 
 
+_PULLS = "Pulls, each model with its own theory errors"
+_OWN = "with their own theory errors, nuisances at their best values"
+
+
 def _table(title: str, *columns: str) -> Table:
     return Table(*columns, title=title, title_justify="left", box=SIMPLE_HEAD)
 
 
-def _values_table(record: Mapping[str, Any]) -> Table:
+def _values_table(record: Mapping[str, Any]) -> Table | str:
+    """Parameters, then what follows from them; a sentence in place of Wilson coefficients that all vanish."""
+    derived = dict(record["derived"])
+    shifts = [derived["C_P_mBs2"], *derived["C9"].values(), *derived["C10"].values()]
+    nothing = not any(part for pair in shifts for part in pair)
+    if nothing and not any(record["parameters"].get(name) for name in record["parameters"] if name not in derived):
+        given = ", ".join(f"{name} = {_shown(value)}" for name, value in record["parameters"].items())
+        return f"Model {record['model']} with {given}: no new physics, everything below is the Standard Model's"
     table = _table(f"Model {record['model']}", "quantity", "value")
-    for name, value in {**record["parameters"], **record["derived"]}.items():
+    for name, value in record["parameters"].items():
+        table.add_row(name, _shown(value))
+    if nothing:
+        table.add_row("C9, C10, C_P", "0: the Standard Model's")
+        derived = {name: value for name, value in derived.items() if name not in ("C9", "C10", "C_P_mBs2")}
+    for name, value in derived.items():
         if name in ("C9", "C10"):
             for q2, pair in value.items():
                 table.add_row(f"{name}(q2 = {q2} GeV^2)", _shown(pair))
@@ -85,8 +101,10 @@ def _number(value: float | None, form: str) -> str:
 
 
 def pulls_table(rows: Sequence[Mapping[str, Any]]) -> Table:
-    """Predictions, measurements and pulls, row by row; pull = (prediction - measurement)/(error and theory error)."""
-    table = _table("Pulls", "measurement", "prediction", "measured", "pull", "SM pull")
+    """Predictions, measurements and pulls, row by row; pull = (prediction - measurement)/(error and theory error), each
+    model with its own theory error.
+    """
+    table = _table(_PULLS, "measurement", "prediction", "measured", "pull", "SM pull")
     for row in rows:
         table.add_row(
             row["id"],
@@ -99,17 +117,22 @@ def pulls_table(rows: Sequence[Mapping[str, Any]]) -> Table:
 
 def summary_tables(summary: Mapping[str, Any]) -> list[Table | str]:
     """What `jaxdark sample` shows: pulls of the Standard Model and of the best draw, posterior, verdict."""
-    pulls = _table("Pulls", "measurement", "Standard Model", "best draw")
+    pulls = _table(_PULLS, "measurement", "Standard Model", "best draw")
     for row in summary["pulls"]:
         pulls.add_row(row["id"], _coloured(row["sm"]), _coloured(row["best"]))
-    gain = summary["best"]["log_likelihood"] - summary["sm_log_likelihood"]
-    best = f"best draw: log-likelihood {summary['best']['log_likelihood']:.5g}, {gain:.3g} above the Standard Model"
+    sampled, profiled = summary["best"]["log_likelihood"], summary["best"].get("profile_log_likelihood")
+    gain = (sampled if profiled is None else profiled) - summary["sm_log_likelihood"]
+    best = f"best draw: log-likelihood {sampled:.5g}, {gain:.3g} above the Standard Model"
+    if profiled is not None:
+        best += f", both {_OWN}"
+    if "covariance_at" in summary:
+        best += f"; theory covariance of the sample at {_place(summary['covariance_at'])}"
     return [pulls, posterior_table(summary), best, verdict_sentence(summary)]
 
 
 def fit_tables(record: Mapping[str, Any]) -> list[Table | str]:
     """What `jaxdark fit` shows: pulls, parameters with errors, minima, goodness of fit, status."""
-    pulls = _table("Pulls", "measurement", "Standard Model", "best fit")
+    pulls = _table(_PULLS, "measurement", "Standard Model", "best fit")
     for row in record["pulls"]:
         pulls.add_row(row["id"], _coloured(row["sm"]), _coloured(row["best"]))
     values = _table(f"Best fit, {record['region']} region", "parameter", "value", "Hessian error", "Fisher error", "")
@@ -121,18 +144,27 @@ def fit_tables(record: Mapping[str, Any]) -> list[Table | str]:
         minima.add_row(f"{entry['chi2']:.6g}", str(entry["starts"]), *map(_shown, entry["parameters"].values()))
     p_value, sets = record["p_value"], record["pseudo_data"]["sets"]
     fraction = "" if p_value is None else f", p-value {p_value:.3g} from {sets} sets of pseudo-data"
+    freedom = (
+        f" for {record['dof']} degrees of freedom{fraction}"
+        if record["dof"] is not None
+        else f"; {record['missing']['dof']}"
+    )
     goodness = (
-        f"chi2 {record['chi2']:.6g} for {record['dof']} degrees of freedom{fraction}; "
-        f"Standard Model {record['delta_chi2_sm']:.4g} higher"
+        f"chi2 {record['chi2']:.6g}{freedom}, theory covariance at {_place(record['covariance_at'])}; "
+        f"Standard Model {record['delta_chi2_sm']:.4g} higher, both {_OWN}"
     )
     return [pulls, values, minima, goodness, record["status"]]
 
 
+def _place(parameters: Mapping[str, float]) -> str:
+    return ", ".join(f"{name} {value:.4g}" for name, value in parameters.items())
+
+
 def profile_lines(record: Mapping[str, Any]) -> list[str]:
-    """What `jaxdark profile` shows: the best fit, and how many grid points converged."""
-    best = ", ".join(f"{name} {value:.4g}" for name, value in record["best"]["parameters"].items())
+    """What `jaxdark profile` shows: the best fit, where the theory covariance is taken, how many points converged."""
     return [
-        f"smallest chi2 {record['best']['chi2']:.6g} at {best}",
+        f"smallest chi2 {record['best']['chi2']:.6g} at {_place(record['best']['parameters'])}; theory covariance at "
+        f"{_place(record['covariance_at'])}",
         f"{100 * record['converged']:.4g} % of the grid converged",
     ]
 
@@ -192,7 +224,12 @@ def check_tables(checks: Mapping[str, Any], shown: int) -> list[Table | str]:
         variants.add_row(name, *shifts, _number(variant["ess"], ".0f"))
     doubtful = checks["unreliable_rows"]
     density = _number(checks["elpd_loo"], ".2f")
-    fit = f"posterior predictive p-value of chi2 {checks['p_value']:.3f}, elpd_loo {density}" + (
+    p_value = (
+        checks["p_value_reason"]
+        if checks["p_value"] is None
+        else f"posterior predictive p-value of chi2 {checks['p_value']:.3f}"
+    )
+    fit = f"{p_value}, elpd_loo {density}" + (
         f"; reweighting is unreliable (Pareto k above 0.7) without {', '.join(doubtful)}" if doubtful else ""
     )
     return [rows, scaling, variants, fit]

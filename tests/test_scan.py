@@ -73,7 +73,7 @@ def like(tmp_path_factory):
 def whole(like, tmp_path_factory):
     """An uninterrupted scan of N Sobol points in chunks of CHUNK."""
     path = tmp_path_factory.mktemp("whole") / "scan.zarr"
-    jd.scan(like, out=path, sobol=N, chunk=CHUNK, outputs=OUTPUTS)
+    jd.scan(like, out=path, sobol=N, chunk=CHUNK, outputs=OUTPUTS, reference="sm")
     return path
 
 
@@ -188,7 +188,7 @@ def test_a_grid_has_labelled_axes_and_the_values_of_single_points(like, tmp_path
     for i, j in ((0, 0), (5, 11), (11, 19)):
         here = result.isel(m_V=i, g_mu_V=j)
         model = jd.DarkSector(m_V=float(here["m_V"]), g_mu_V=float(here["g_mu_V"]), **FIXED)
-        evaluated = like.evaluate(model)
+        evaluated = like.at(jd.NewPhysics()).evaluate(model)
         np.testing.assert_allclose(here["log_likelihood"], evaluated.log_likelihood, rtol=1e-9)
         predictions = here["prediction"].sel(row=list(like.data.ids))
         np.testing.assert_allclose(predictions, evaluated.predictions, rtol=1e-9)
@@ -237,7 +237,8 @@ def test_a_model_of_ones_own(like, tmp_path):
     result = jd.scan(
         like, {"C9": "-2:0:5", "C10": 0.5}, model=jd.ConstantWilson, out=tmp_path / "s", outputs=["log_likelihood"]
     )
-    expected = [like.evaluate(jd.ConstantWilson(C9=C9, C10=0.5)).log_likelihood for C9 in (-2.0, -1.5, -1.0, -0.5, 0.0)]
+    at_sm = like.at(jd.NewPhysics())
+    expected = [at_sm.evaluate(jd.ConstantWilson(C9=C9, C10=0.5)).log_likelihood for C9 in (-2.0, -1.5, -1, -0.5, 0)]
     np.testing.assert_allclose(result["log_likelihood"], expected, rtol=1e-9)
 
 
@@ -248,16 +249,32 @@ def test_the_theory_covariance_at_the_best_fit_is_stored_and_taken_again(like, t
 
     monkeypatch.setattr(scan_module, "at_best_fit", fitted)
     request = {"out": tmp_path / "s", "sobol": 64, "outputs": ["log_likelihood"]}
-    result = jd.scan(like, reference="fit", **request)
+    result = jd.scan(like, **request)
     at = json.loads(result.attrs["covariance_at"])
     assert at == {"m_V": 5.0, "g_mu_V": 0.02, "r_AV": -0.3, "g_D": 1.0, "r": -2.0}
     here = {name: float(result[name][3]) for name in at}
     expected = like.at(jd.DarkSector(**at)).evaluate(jd.DarkSector(**here)).log_likelihood
     np.testing.assert_allclose(result["log_likelihood"][3], expected, rtol=1e-9)
     monkeypatch.delattr(scan_module, "at_best_fit")
+    assert Scan(like, **request)._store.missing() == []
     assert Scan(like, reference="fit", **request)._store.missing() == []
-    with pytest.raises(jd.RequestError, match="other reference"):
-        jd.scan(like, **request)
+    for other in ("sm", at, jd.DarkSector(**at)):
+        with pytest.raises(jd.RequestError, match="other reference"):
+            jd.scan(like, reference=other, **request)
+
+
+def test_the_theory_covariance_at_a_point(like, tmp_path):
+    """By its parameters, by a model, or chosen in the likelihood: all three are the same scan."""
+    place, here = {"C9": -1.0, "C10": 0.5}, jd.ConstantWilson(C9=-2.0, C10=0.3)
+    request = {"model": "constant", "outputs": ["log_likelihood"], "out": tmp_path / "s"}
+    line = {"C9": "-2:0:5", "C10": 0.3}
+    result = jd.scan(like, line, reference=place, **request)
+    expected = like.at(jd.ConstantWilson(**place)).evaluate(here).log_likelihood
+    np.testing.assert_allclose(result["log_likelihood"][0], expected, rtol=1e-9)
+    assert Scan(like, line, reference=jd.ConstantWilson(**place), **request)._store.missing() == []
+    assert Scan(like.at(jd.ConstantWilson(**place)), line, **request)._store.missing() == []
+    with pytest.raises(jd.RequestError, match="unknown parameter 'C99'"):
+        jd.scan(like, line, reference={"C99": 1.0}, **request | {"out": tmp_path / "t"})
 
 
 def test_a_profile_is_that_in_memory(whole_profile, like, constant_fit, fitted_before):
@@ -299,14 +316,15 @@ def test_a_stopped_scan_goes_on(whole, like, tmp_path):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        jd.scan(like, out=path, sobol=N, chunk=CHUNK, outputs=OUTPUTS, report=stop)
+        jd.scan(like, out=path, sobol=N, chunk=CHUNK, outputs=OUTPUTS, reference="sm", report=stop)
     half, full = open_scan(path), open_scan(whole)
     assert np.array_equal(half["log_likelihood"][: 3 * CHUNK], full["log_likelihood"][: 3 * CHUNK])
     assert np.isnan(half["log_likelihood"][3 * CHUNK :]).all()
     (path / "m_V" / "c" / "0.1234.partial").write_bytes(b"cut off")
     (path / "progress" / "done" / "c" / "4").write_bytes(b"")
     (path / "log_likelihood" / "c" / "3").write_bytes(b"half a chunk")
-    jd.scan(like, out=path, sobol=N, chunk=CHUNK, outputs=OUTPUTS, report=lambda stage, done, total: seen.append(done))
+    report = lambda stage, done, total: seen.append(done)  # noqa: E731
+    jd.scan(like, out=path, sobol=N, chunk=CHUNK, outputs=OUTPUTS, reference="sm", report=report)
     assert seen == [0, CHUNK, 2 * CHUNK, 3 * CHUNK, 3 * CHUNK, 4 * CHUNK, 5 * CHUNK, N]
     assert content(path) == content(whole)
 
@@ -314,6 +332,7 @@ def test_a_stopped_scan_goes_on(whole, like, tmp_path):
 def test_one_process_at_a_time(like, tmp_path):
     """While a scan runs nobody else writes to its store, whatever they ask for; then the lock is gone."""
     request, asked = {"out": tmp_path / "s", "sobol": 64, "chunk": 32, "outputs": ["log_likelihood"]}, []
+    request["reference"] = "sm"
 
     def another(stage, done, total):
         for further in ({}, {"seed": 1, "force": True}):
@@ -403,11 +422,12 @@ def test_ten_kills_at_random_moments(tmp_path):
 
 def test_another_scan_is_refused_and_force_replaces_it(whole, like, tmp_path):
     path = tmp_path / "scan.zarr"
-    jd.scan(like, out=path, sobol=100, outputs=["log_likelihood"])
+    request = {"out": path, "sobol": 100, "outputs": ["log_likelihood"], "reference": "sm"}
+    jd.scan(like, **request)
     for change, word in (({"seed": 1}, "seed"), ({"sobol": 200}, "points"), ({"outputs": ["Toy_RK"]}, "outputs")):
         with pytest.raises(jd.RequestError, match=rf"got one of other {word}; .* --force"):
-            jd.scan(like, **{"out": path, "sobol": 100, "outputs": ["log_likelihood"]} | change)
-    jd.scan(like, out=path, sobol=N, chunk=CHUNK, outputs=OUTPUTS, force=True)
+            jd.scan(like, **request | change)
+    jd.scan(like, out=path, sobol=N, chunk=CHUNK, outputs=OUTPUTS, reference="sm", force=True)
     assert content(path) == content(whole)
     assert [item.name for item in tmp_path.iterdir()] == ["scan.zarr"]
 

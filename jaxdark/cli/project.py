@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 
 from jaxdark.bounds import LARGEST_SEED
 from jaxdark.cli import options, stored
@@ -61,20 +62,33 @@ def project(
         runs.write_text(part, projection.file_text(content))
         future = Likelihood(load_dataset(part), inputs=sm, reference=model)
         vectors = np.stack([np.asarray(tree["posterior"][name]).ravel() for name in prior.names], axis=1)
+        errors = projection.future_errors(present.data, scenario)
+        kept = {row.id: e.reason for row, e in zip(present.data.rows, errors, strict=True) if e.luminosity is None}
         loss = {
             "truth": truth,
+            "covariance_at": "the truth",
             "scenario": scenario,
             "excluded": float(projection.excluded(future, prior, vectors, model).mean()),
             "sm_chi2": -2 * future.evaluate(SM_ONLY).terms["flavour"],
-            "scaled_rows": sum(e.luminosity is not None for e in projection.future_errors(present.data, scenario)),
+            "scaled_rows": len(errors) - len(kept),
             "rows": len(present.data),
+            "not_scaled": kept,
         }
     if as_json:
         print(report.to_json(loss))
     options.console(quiet=quiet or as_json).print(
         f"{scenario}, truth {truth}: {loss['scaled_rows']} of {loss['rows']} rows scaled; "
         f"{100 * loss['excluded']:.3g} % of the draws would be excluded at 95 %; "
-        f"chi2 of the Standard Model {loss['sm_chi2']:.4g}",
+        f"chi2 of the Standard Model {loss['sm_chi2']:.4g}, theory covariance at the truth",
+        *(escape(f"{', '.join(ids)}: not scaled, {reason}") for reason, ids in _by_reason(kept).items()),
         f"written to {out}",
         sep="\n",
     )
+
+
+def _by_reason(kept: dict[str, str]) -> dict[str, list[str]]:
+    """Ids of the rows that keep their errors, by the reason."""
+    found: dict[str, list[str]] = {}
+    for name, reason in kept.items():
+        found.setdefault(reason, []).append(name)
+    return found

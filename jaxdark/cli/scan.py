@@ -1,5 +1,6 @@
 """`jaxdark scan`: log-likelihood, constraints and predictions over a grid, a profile or points of the prior."""
 
+import json
 import math
 import re
 import sys
@@ -25,7 +26,7 @@ class ScanSettings(options.Settings):
     profile: bool = False
     region: str | None = None
     outputs: list[str] = ["log_likelihood", "constraints"]
-    reference: str = "sm"
+    reference: str | dict[str, Any] | None = None
     chunk: Annotated[int, Field(gt=0)] | None = None
     out: str | None = None
 
@@ -56,7 +57,11 @@ def scan(
     ] = None,
     reference: Annotated[
         str | None,
-        typer.Option(metavar="sm|fit", help="Theory covariance there or at the region's best fit.", show_default="sm"),
+        typer.Option(
+            metavar="sm|fit|NAME=VALUE,...",
+            help="Theory covariance at the Standard Model, the region's best fit, or a point.",
+            show_default="fit where there is a prior, else sm",
+        ),
     ] = None,
     scheduler: options.Scheduler = None,
     chunk: Annotated[
@@ -86,6 +91,8 @@ def scan(
     given: dict[str, Any] = {"parameters": options.parse_parameters(parameters or [])}
     if outputs is not None:
         given["outputs"] = [name.strip() for name in re.split(r",(?![^\[]*\])", outputs) if name.strip()]
+    if reference is not None and "=" in reference:
+        given["reference"] = options.parse_parameters(reference.split(","))
     settings = options.resolve(ScanSettings, context, **given)
     from jaxdark import report, runs
 
@@ -113,7 +120,7 @@ def scan(
             model=settings.model,
             region=settings.region,
             outputs=settings.outputs,
-            reference=None if settings.reference == "sm" else settings.reference,
+            reference=settings.reference,
             chunk=settings.chunk,
             seed=settings.seed,
             force=force,
@@ -139,6 +146,7 @@ def scan(
         "points": math.prod(task.work.points.shape),
         "axes": {name: int(result.sizes[name]) for name in task.work.points.dims},
         "outputs": task.work.outputs._asdict(),
+        "covariance_at": json.loads(result.attrs["covariance_at"]),
         "seconds": time.perf_counter() - start,
         "best": best_point(result),
     } | ({} if reached is None else {"converged": reached})
@@ -155,6 +163,13 @@ def scan(
     return 0
 
 
+def _place(covariance_at: str | dict[str, Any]) -> str:
+    """Words for where the theory covariance is taken."""
+    if isinstance(covariance_at, str):
+        return "the Standard Model: a gain over it is that of `jaxdark point` at the best one"
+    return ", ".join(f"{name.lstrip('.')} = {value:.4g}" for name, value in covariance_at.items() if name)
+
+
 def _lines(record: dict[str, Any]) -> list[str]:
     axes = " x ".join(f"{name} {n}" for name, n in record["axes"].items())
     lines = [f"{record['points']} points ({axes}) in {record['seconds']:.1f} s"]
@@ -162,4 +177,5 @@ def _lines(record: dict[str, Any]) -> list[str]:
         shown = {n: f"{v:.4g}" if isinstance(v, float) else v for n, v in record["best"]["parameters"].items()}
         parameters = ", ".join(f"{name} = {value}" for name, value in shown.items())
         lines.append(f"highest log-likelihood {record['best']['log_likelihood']:.2f} at {parameters}")
+        lines.append(f"theory covariance of all points at {_place(record['covariance_at'])}")
     return [*lines, f"written to {record['store']}"]

@@ -4,10 +4,13 @@ A model of your own is a `Model` with two methods; every b -> s observable and (
 """
 
 import abc
-from typing import NamedTuple, get_args
+from typing import Any, NamedTuple, get_args
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
 from jax.typing import ArrayLike
 from jaxtyping import Array, Complex, Float
 
@@ -33,6 +36,10 @@ class MuonVector(NamedTuple):
 class Model(eqx.Module):
     """New physics in b -> s mu mu and (g-2) of the muon."""
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Values as NumPy arrays, which another process reads in double precision whatever JAX is set to there."""
+        return {name: _on_host(value) for name, value in self.__dict__.items()}
+
     @abc.abstractmethod
     def new_physics(self, sm: StandardModel) -> NewPhysics:
         """Shifts of the muonic Wilson coefficients, contact terms and a resonance."""
@@ -40,6 +47,10 @@ class Model(eqx.Module):
     @abc.abstractmethod
     def muon_couplings(self) -> MuonVector | None:
         """The vector that enters (g-2) of the muon, None if there is none."""
+
+
+def _on_host(value: Any) -> Any:
+    return np.asarray(value) if isinstance(value, jax.Array) and not isinstance(value, Tracer) else value
 
 
 class SplitDarkSector(Model):

@@ -59,7 +59,7 @@ def evidence(
     fit = at_best_fit(like, first, seed=seed)
     report("best fit", 1, 1)
     at_fit = f"best fit of {first.model_name}, {first.region}"
-    likes = {"Standard Model": like.marginalised(), at_fit: fit.like}
+    likes = {"Standard Model": like.marginalised().at(SM_ONLY), at_fit: fit.like}
     found = {"SM": {name: _entry(at.evaluate(SM_ONLY).log_likelihood, 0.0) for name, at in likes.items()}}
     for k, (model, prior) in enumerate(priors.items()):
         values, found[model] = BestFit(likes["Standard Model"], prior, seed=seed).values, {}

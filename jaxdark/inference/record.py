@@ -19,7 +19,7 @@ from jaxdark.inference import identity
 from jaxdark.inference.best_fit import RegionFit
 from jaxdark.inference.diagnostics import Diagnosis
 from jaxdark.inference.importance import ImportanceSample, batched
-from jaxdark.inference.likelihood import Likelihood
+from jaxdark.inference.likelihood import ITSELF, Likelihood
 from jaxdark.inference.priors import Prior
 from jaxdark.results import make_tree
 from jaxdark.versions import versions
@@ -138,12 +138,15 @@ def _summary(
     draws: tuple[dict[str, np.ndarray], Float[np.ndarray, "chains draws"]],
     seed: int,
 ) -> dict[str, Any]:
-    """The dictionary of summary.json; pulls with the theory errors at the region's best fit."""
+    """The dictionary of summary.json; the Standard Model and the best draw are compared with the nuisances at their own
+    best values, and have the theory errors of either in their pulls.
+    """
     posterior, log_likelihood = draws
     diagnosis = sampled.judge(posterior, log_likelihood)
     chain, draw = np.unravel_index(np.argmax(log_likelihood), log_likelihood.shape)
     best = {name: float(values[chain, draw]) for name, values in posterior.items()}
-    at_sm, at_best = fit.like.evaluate(SM_ONLY), fit.like.evaluate(prior.build(**best))
+    either = fit.like.at(None)
+    at_sm, at_best = either.evaluate(SM_ONLY), either.evaluate(prior.build(**best))
     return {
         "model": prior.model_name,
         "region": prior.region,
@@ -151,6 +154,13 @@ def _summary(
         "data": like.data.name,
         "g_minus_2": like.g_minus_2,
         "covariance_at": dict(zip(best, fit.reference.tolist(), strict=True)),
+        "covariance_settled": fit.settled,
+        "modes": [
+            {"parameters": dict(zip(best, vector, strict=True)), "chi2": chi2, "own_chi2": own}
+            for vector, chi2, own in zip(
+                np.asarray(prior.vector(fit.modes.u)).tolist(), fit.modes.chi2, fit.modes.own_chi2, strict=True
+            )
+        ],
         "chains": log_likelihood.shape[0],
         "draws": log_likelihood.shape[1],
         **sampled.summary,
@@ -158,8 +168,14 @@ def _summary(
         "verdict": diagnosis.verdict,
         "reasons": list(diagnosis.reasons),
         "log_evidence": {"value": sampled.evidence[0], "error": sampled.evidence[1]},
-        "best": {"log_likelihood": float(log_likelihood[chain, draw]), "parameters": best},
+        "best": {
+            "log_likelihood": float(log_likelihood[chain, draw]),
+            "profile_log_likelihood": at_best.log_likelihood,
+            "parameters": best,
+        },
         "sm_log_likelihood": at_sm.log_likelihood,
+        "delta_chi2_sm": 2 * (at_best.log_likelihood - at_sm.log_likelihood),
+        "compared_at": ITSELF,
         "pulls": [
             {"id": row.id, "sm": float(sm), "best": float(best_draw)}
             for row, sm, best_draw in zip(like.data.rows, at_sm.pulls, at_best.pulls, strict=True)

@@ -113,6 +113,11 @@ class Points(NamedTuple):
     profiled: tuple[str, ...] = ()
 
     @property
+    def build(self) -> Callable[..., Model]:
+        """Keyword arguments to a model."""
+        return self.model.args[0]  # pyright: ignore[reportFunctionMemberAccess]
+
+    @property
     def model_type(self) -> type[Model]:
         """The class of the models at the points."""
         return type(self.model(self.examples[0]))

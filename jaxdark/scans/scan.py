@@ -26,11 +26,13 @@ from jaxdark.inference.best_fit import at_best_fit
 from jaxdark.inference.least_squares import TOLERANCE
 from jaxdark.inference.likelihood import Likelihood
 from jaxdark.inference.priors import Prior, name_of, prior_of
+from jaxdark.models import check_parameters
 from jaxdark.precision import require_x64
 from jaxdark.scans import store
 from jaxdark.scans.outputs import Work, selected
 from jaxdark.scans.points import Points, grid, of_prior, of_profile
 from jaxdark.versions import versions
+from jaxdark.wilson import SM_ONLY, NewPhysics
 
 Report = Callable[[str, int, int], None]
 DEFAULT_OUTPUTS = ("log_likelihood", "constraints")
@@ -54,7 +56,7 @@ class Scan:
         model: str | Callable[..., Model] = "split",
         region: str | Prior | None = None,
         outputs: Sequence[str] = DEFAULT_OUTPUTS,
-        reference: str | None = None,
+        reference: str | Mapping[str, Any] | Model | NewPhysics | None = None,
         profile: bool = False,
         chunk: int | None = None,
         seed: int = 0,
@@ -70,14 +72,19 @@ class Scan:
                 "expected the likelihood in mode marginalised, got full, which needs values of the nuisances at every "
                 "point; take theory marginalised for a scan"
             )
-        if reference not in (None, "fit"):
-            raise RequestError(f"expected the reference sm or fit, got {reference!r}; leave it out for the default")
+        if isinstance(reference, str) and reference not in ("sm", "fit"):
+            raise RequestError(
+                f"expected the reference sm or fit, or parameters of a point, got {reference!r}; leave it out for the "
+                "default"
+            )
         usual = _PROFILE_CHUNK if profile else _CHUNK
         self.chunk = chunk = usual if chunk is None else chunk
         if chunk < 16 or chunk & (chunk - 1):
             raise RequestError(f"expected a chunk of a power of two of points, at least 16, got {chunk}; take {usual}")
         points = _points(parameters or {}, random, sobol, profile, model, region, seed, chunk)
         found = selected(outputs, like, points.model_type)
+        of_region = profile or random is not None or sobol is not None or region is not None
+        like, reference = _referred(like, reference, of_region and (found.log_likelihood or profile), points.build)
         prior = _prior(region, model) if profile or reference == "fit" else None
         store.fits(self.path, points, found, chunk)
         settings = _settings(like, points, found, prior if reference == "fit" else None, chunk, seed)
@@ -117,7 +124,7 @@ class Scan:
         fit = at_best_fit(like, prior, seed=seed)
         self._report("best fit", 1, 1)
         at, best = (dict(zip(prior.names, v.tolist(), strict=True)) for v in (fit.reference, fit.vector))
-        return (here if reference is None else {"covariance_at": at}) | {"best_fit": best}
+        return ({"covariance_at": at} if reference == "fit" else here) | {"best_fit": best}
 
     def run(self, scheduler: Any = None) -> xr.Dataset:
         """Do what is not done; returns the dataset, read as it is used.
@@ -159,9 +166,11 @@ def scan(
             parameters that are not given, within their prior, and the outputs are those of the maximum); model (a
             name, or a class or function of keywords, for a grid); region (name or `Prior`, for points of a prior,
             a profile and reference); outputs (of "log_likelihood", "constraints", "observables", ids of constraints
-            and rows; by default the first two); reference ("fit" takes the theory covariance at the region's best
-            fit, by default it is where `like` has it); chunk (points, a power of two); seed; force (replace a scan of
-            other settings); report (called with stage, done, all).
+            and rows; by default the first two); reference of the theory covariance, which the log-likelihoods of a scan
+            share ("fit": the region's best fit, the default for points of a prior, a profile, or where a region is
+            given; "sm": the Standard Model, the default for other grids; parameters of a point, or a model; it is
+            where `like` has it if one was chosen there); chunk (points, a power of two); seed; force (replace a scan
+            of other settings); report (called with stage, done, all).
 
     Returns:
         The dataset, with the axes of the grid or `point`, then `constraint` or `row`; in a profile also the profiled
@@ -200,6 +209,18 @@ def _parts(values: xr.DataArray) -> Iterator[xr.DataArray]:
     starts = (range(0, n, step) for n, step in zip(values.shape, steps, strict=True))
     for place in itertools.product(*starts):
         yield values[tuple(slice(at, at + step) for at, step in zip(place, steps, strict=True))].load()
+
+
+def _referred(like: Likelihood, reference: Any, of_region: bool, build: Callable[..., Model]) -> tuple[Likelihood, Any]:
+    """The likelihood with its theory covariance where it shall be, and "fit" where that is still to be found."""
+    if reference is None and like.reference is None and of_region:
+        return like, "fit"
+    if isinstance(reference, Mapping):
+        check_parameters("of the reference", build, reference)
+        reference = build(**reference)
+    if reference is None or reference == "fit":
+        return like, reference
+    return like.at(SM_ONLY if isinstance(reference, str) else reference), None
 
 
 def _points(parameters, random, sobol, profile, model, region, seed, chunk) -> Points:

@@ -72,6 +72,8 @@ def test_project_writes_a_data_file(jaxdark, refused, result, tmp_path):
     found = json.loads(shown)
     assert (code, err) == (0, "") and 0 <= found["excluded"] <= 1 and found["sm_chi2"] == near(0, abs=1e-9)
     assert 0 < found["scaled_rows"] < found["rows"] == 120
+    assert len(found["not_scaled"]) == found["rows"] - found["scaled_rows"]
+    assert {reason for reason in found["not_scaled"].values() if "CMS" in reason}
     assert jaxdark("data", "check", out)[0] == 0
     assert "exists" in refused("project", result, "--out", out)
 
