@@ -27,7 +27,7 @@ th { border-bottom: 1px solid #999; } td { border-bottom: 1px solid #eee; }
 summary { cursor: pointer; font-weight: bold; }
 """
 _CAPTIONS = {
-    "plane": "Draws and regions in the plane of Figs. 4 and 5 of the paper.",
+    "plane": "Draws and regions in the plane of two parameters, for the model of the paper that of its Figs. 4 and 5.",
     "corner": "Marginal distributions, alone and in pairs; the lines mark the best draw.",
     "pulls": "Pull of every measurement: (prediction − measurement)/error, errors of experiment and theory together.",
     "trace": "Draws of every chain in their order, and their ranks: chains that agree have flat ranks.",
@@ -53,6 +53,7 @@ def result_page(tree) -> str:
         _html(_settings(tree)),
         "<h2>Posterior</h2>",
         *map(_html, (posterior, best)),
+        *_nuisances(found),
         *(_figure(tree, name) for name in ("plane", "corner")),
         *_section("Constraints beside the fit", [report.cuts_table(found)] if "constraints" in found else []),
         "<h2>Measurements</h2>",
@@ -73,6 +74,12 @@ def _section(title: str, items: Sequence[Table | str]) -> Iterator[str]:
     if items:
         yield f"<h2>{title}</h2>"
         yield from map(_html, items)
+
+
+def _nuisances(found: Mapping[str, Any]) -> Iterator[str]:
+    """The table of what was sampled beside the parameters, folded away."""
+    if (table := report.nuisances_table(found)) is not None:
+        yield f"<details><summary>Nuisances</summary>{_html(table)}</details>"
 
 
 def _settings(tree) -> Table:
@@ -101,7 +108,10 @@ def _words(value: Any) -> str:
 
 def _figure(tree, name: str) -> str:
     image = io.BytesIO()
-    plots.FIGURES[name](tree).savefig(image, format="png", dpi=110)
+    try:
+        plots.FIGURES[name](tree).savefig(image, format="png", dpi=110)
+    except Exception as error:  # whatever goes wrong in drawing, the tables are whole
+        return f'<p class="red">{escape(f"Could not draw the figure {name}: {error}")}</p>'
     data = base64.b64encode(image.getvalue()).decode()
     caption = escape(_CAPTIONS[name])
     return (

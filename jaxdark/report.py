@@ -248,7 +248,7 @@ def distances_table(found: Mapping[str, Any]) -> Table:
     """Distances between the marginals of two results."""
     table = _table("Kolmogorov-Smirnov distances", "parameter", "distance", "p-value")
     for name, row in found.items():
-        table.add_row(name, f"{row['distance']:.4f}", f"{row['p_value']:.3f}")
+        table.add_row(name, _fixed_point(row["distance"], 4), _fixed_point(row["p_value"], 3))
     return table
 
 
@@ -266,17 +266,30 @@ def posterior_table(summary: Mapping[str, Any]) -> Table:
     columns = ("parameter", "mean", "sd", "95 % HDI", "R-hat", "ESS bulk", "ESS tail", "best draw")
     table = _table(f"Posterior, {summary['region']} region", *columns)
     for name, values in summary["parameters"].items():
-        low, high = values["hdi95"]
-        best = summary["best"]["parameters"].get(name)
-        table.add_row(
-            name,
-            *(_shown(values[key]) for key in ("mean", "sd")),
-            f"{low:.4g} to {high:.4g}",
-            _number(values["r_hat"], ".4f"),
-            *(_number(values[key], ".0f") for key in ("ess_bulk", "ess_tail")),
-            _shown(best),
-        )
+        table.add_row(name, *_spread_and_convergence(values), _shown(summary["best"]["parameters"].get(name)))
     return table
+
+
+def nuisances_table(summary: Mapping[str, Any]) -> Table | None:
+    """The same of every nuisance, in units of its prior's standard deviation; None if none was sampled."""
+    if not summary.get("nuisances"):
+        return None
+    table = _table("Nuisances (0 ± 1 a priori)", "nuisance", "mean", "sd", "95 % HDI", "R-hat", "ESS bulk", "ESS tail")
+    for name, values in summary["nuisances"].items():
+        table.add_row(name, *_spread_and_convergence(values))
+    return table
+
+
+def _spread_and_convergence(values: Mapping[str, Any]) -> Iterator[str]:
+    """Mean, spread, 95 % interval, R-hat and effective sizes; a dash for what a value that is fixed does not have."""
+    low, high = values["hdi95"]
+    yield from (_shown(values["mean"]), _shown(values["sd"]), f"{low:.4g} to {high:.4g}")
+    for key, digits in (("r_hat", 4), ("ess_bulk", 0), ("ess_tail", 0)):
+        yield _fixed_point(values[key], digits)
+
+
+def _fixed_point(value: float | None, digits: int) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"
 
 
 def verdict_sentence(summary: Mapping[str, Any]) -> str:
@@ -288,4 +301,12 @@ def verdict_sentence(summary: Mapping[str, Any]) -> str:
         work = f"{summary['draws']} draws of {kind}, effective size {weights['ess']:.0f} of {weights['points']} points"
     else:
         work = f"{summary['chains']} chains of {summary['draws']} draws, {summary['divergences']} divergences"
+    if nuisances := summary.get("nuisances"):
+        from jaxdark.inference.diagnostics import KINDS, worst  # brings scipy.stats, which `jaxdark point` does without
+
+        r_hat, *sizes = (nuisances[worst(nuisances, kind)][kind] for kind in KINDS)
+        work += (
+            f", {len(nuisances)} nuisances with R-hat up to {_fixed_point(r_hat, 4)} ({worst(nuisances, 'r_hat')}) and "
+            f"effective sizes from {' and '.join(_fixed_point(size, 0) for size in sizes)}"
+        )
     return f"{work} ({seconds}): verdict {summary['verdict']}{': ' + reasons if reasons else ''}"

@@ -21,7 +21,7 @@ LAYERS = (
     ("cluster",),
     ("predictions", "measurements"),
     ("inference",),
-    ("point", "constrain", "projection", "plots", "profile_figure", "report", "page"),
+    ("point", "constrain", "projection", "report", "page", "drawing", "plots", "profile_figure"),
     ("scans",),
     ("reproduce",),
     ("cli", "__main__"),

@@ -4,6 +4,7 @@ Enters: arguments. Leaves: exit code 0, 1 (the job failed), 2 (the request is wr
 130 or 143 (stopped by Ctrl-C, or by a termination signal).
 """
 
+import codecs
 import os
 import sys
 import warnings
@@ -28,6 +29,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: without the program's name; without them those of the process, which then ends with this call where
             it was stopped.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # what tests and notebooks put there may be no file
+            stream.reconfigure(errors="jaxdark")
     with Stopping() as stopping, warnings.catch_warnings():
         # ArviZ 0.23 announces its own future at every import.
         warnings.filterwarnings("ignore", r"\s*ArviZ is undergoing", FutureWarning)
@@ -35,6 +39,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if arguments is None:
         stopping.end_process(code)
     return code
+
+
+_ASCII = {"±": "+-", "×": "x", "−": "-", "…": "...", "→": "->", "’": "'", "–": "-", "χ": "chi", "μ": "mu", "σ": "sigma"}
+
+
+def _in_ascii(error: UnicodeError) -> tuple[str, int]:
+    """What stands for characters that an output cannot show; any others are question marks."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    return "".join(_ASCII.get(c, "?") for c in error.object[error.start : error.end]), error.end
+
+
+codecs.register_error("jaxdark", _in_ascii)
 
 
 def _run(arguments: list[str], stopping: Stopping) -> int:

@@ -281,6 +281,23 @@ def say(quiet: bool) -> Callable[[str], None]:
     return told
 
 
+def drawn(draw: Callable[[], Any], numbers: str) -> bool:
+    """Whether figures could be drawn; if not, one sentence on standard error says so and where the numbers are.
+
+    Args:
+        draw: makes the figures.
+        numbers: where what they show is safe.
+    """
+    from jaxdark.drawing import FigureError
+
+    try:
+        draw()
+    except FigureError as error:
+        print(f"jaxdark: {error}; the numbers are {numbers}", file=sys.stderr)
+        return False
+    return True
+
+
 def console(*, quiet: bool = False):
     """Where tables go: the screen, or plain text of a width that holds them."""
     from rich.console import Console

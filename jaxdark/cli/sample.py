@@ -60,7 +60,8 @@ def sample(
     """Draws of the posterior: posterior.nc, summary.json, config.toml and figures in a new folder.
 
     A run that was stopped or killed is taken up again by the same command, and ends as if it had not been. Exit code 1
-    if the draws cannot be trusted; the result is written all the same and says so.
+    if the draws cannot be trusted; the result is written all the same and says so. A figure that cannot be drawn is
+    named, and does not fail the run.
     """
     settings = options.resolve(SampleSettings, context)
     from jaxdark import plots, report, results, runs
@@ -95,7 +96,7 @@ def sample(
         runs.write_text(folder / "config.toml", runs.config_toml("sample", options.resolved(settings, like)))
     # After the numbers are safe: nothing that goes wrong in drawing may cost them.
     with runs.added_to(out_folder) as folder:
-        plots.save_figures(tree, folder)
+        options.drawn(lambda: plots.save_figures(tree, folder), f"in {out_folder}")
     if as_json:
         print(report.to_json(summary))
     options.console(quiet=quiet or as_json).print(*report.summary_tables(summary), f"written to {out_folder}", sep="\n")

@@ -28,7 +28,7 @@ from jaxdark.wilson import SM_ONLY
 PER_DRAW = ("chain", "draw")
 SAMPLING = ("numpyro", "arviz", "blackjax")
 """Libraries that draw and judge."""
-Judge = Callable[[dict[str, np.ndarray], Float[np.ndarray, "chains draws"]], Diagnosis]
+Judge = Callable[[dict[str, np.ndarray], dict[str, np.ndarray], Float[np.ndarray, "chains draws"]], Diagnosis]
 
 
 class Sampled(NamedTuple):
@@ -37,7 +37,7 @@ class Sampled(NamedTuple):
     Attributes:
         vectors: parameters, then xi in mode "full".
         stats: of the sampler, by name, (chains, draws).
-        judge: verdict on the draws, from the parameters by name and the log-likelihood.
+        judge: verdict on the draws, from the parameters by name, the nuisances by name and the log-likelihood.
         evidence: weighted points whose mean weight is the evidence of the marginalised likelihood.
         summary: entries of summary.json that the method knows.
         attributes: further ones of the ArviZ object.
@@ -72,6 +72,7 @@ def posterior_tree(like: Likelihood, prior: Prior, fit: RegionFit, sampled: Samp
 
     posterior = {name: sampled.vectors[..., i] for i, name in enumerate(prior.names)}
     names = {"nuisance": list(like.nuisance_names)} if n > d else {}
+    nuisances = {name: sampled.vectors[..., d + i] for i, name in enumerate(names.get("nuisance", ()))}
     noise = np.random.default_rng(seed).normal(size=recorded["predictions"].shape)
     replicated = recorded["predictions"] + like.data.sigma * (noise @ np.linalg.cholesky(like.covariance).T)
     groups = {
@@ -85,7 +86,7 @@ def posterior_tree(like: Likelihood, prior: Prior, fit: RegionFit, sampled: Samp
     }
     log_likelihood = recorded["derived"]["log_likelihood"]
     attributes = {
-        "summary": _summary(like, prior, fit, sampled, (posterior, log_likelihood), seed),
+        "summary": _summary(like, prior, fit, sampled, (posterior, nuisances, log_likelihood), seed),
         "prior": {name: r._asdict() for name, r in prior.ranges.items()},
         "best_fit": {
             "parameters": dict(zip(prior.names, fit.vector.tolist(), strict=True)),
@@ -135,14 +136,14 @@ def _summary(
     prior: Prior,
     fit: RegionFit,
     sampled: Sampled,
-    draws: tuple[dict[str, np.ndarray], Float[np.ndarray, "chains draws"]],
+    draws: tuple[dict[str, np.ndarray], dict[str, np.ndarray], Float[np.ndarray, "chains draws"]],
     seed: int,
 ) -> dict[str, Any]:
     """The dictionary of summary.json; the Standard Model and the best draw are compared with the nuisances at their own
     best values, and have the theory errors of either in their pulls.
     """
-    posterior, log_likelihood = draws
-    diagnosis = sampled.judge(posterior, log_likelihood)
+    posterior, _, log_likelihood = draws
+    diagnosis = sampled.judge(*draws)
     chain, draw = np.unravel_index(np.argmax(log_likelihood), log_likelihood.shape)
     best = {name: float(values[chain, draw]) for name, values in posterior.items()}
     either = fit.like.at(None)
@@ -165,6 +166,7 @@ def _summary(
         "draws": log_likelihood.shape[1],
         **sampled.summary,
         "parameters": diagnosis.parameters,
+        "nuisances": dict(diagnosis.nuisances),
         "verdict": diagnosis.verdict,
         "reasons": list(diagnosis.reasons),
         "log_evidence": {"value": sampled.evidence[0], "error": sampled.evidence[1]},

@@ -189,7 +189,9 @@ def _by_nuts(
     return Sampled(
         vectors=vectors.reshape(z.shape),
         stats=_sample_stats(run),
-        judge=lambda posterior, log_likelihood: diagnose(posterior, run.draws.diverging, log_likelihood, importance),
+        judge=lambda posterior, nuisances, log_likelihood: diagnose(
+            posterior, run.draws.diverging, log_likelihood, importance, nuisances=nuisances, fixed=_fixed(prior)
+        ),
         evidence=evidence_of(learned.sample),
         summary={
             "method": "nuts",
@@ -238,7 +240,9 @@ def _by_weights(
     return Sampled(
         vectors=np.asarray(prior.vector(sample.u[chosen]))[None],
         stats={"diverging": np.zeros((1, draws), bool)},
-        judge=lambda *_: diagnose_weighted(prior.names, np.asarray(prior.vector(sample.u)), sample.log_weight),
+        judge=lambda *_: diagnose_weighted(
+            prior.names, np.asarray(prior.vector(sample.u)), sample.log_weight, fixed=_fixed(prior)
+        ),
         evidence=evidence,
         summary={
             "method": method,
@@ -248,6 +252,11 @@ def _by_weights(
         },
         attributes={"importance": {"ess": sample.ess}},
     )
+
+
+def _fixed(prior: Prior) -> tuple[str, ...]:
+    """Parameters that the prior leaves one value."""
+    return tuple(name for name, r in prior.ranges.items() if r.lower == r.upper)
 
 
 def _sample_stats(run: NutsRun) -> dict[str, np.ndarray]:

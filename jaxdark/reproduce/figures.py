@@ -23,6 +23,7 @@ from jaxdark.dark.box_scan import PERTURBATIVE, box_scan
 from jaxdark.dark.couplings import g_tilde, g_Vbs
 from jaxdark.dark.model import SplitDarkSector
 from jaxdark.dark.muon_g2 import kernels
+from jaxdark.drawing import literal, own_style
 from jaxdark.inference.priors import prior_of
 from jaxdark.inputs import StandardModel, read_data
 from jaxdark.plots import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION, blank_figure, marker
@@ -49,6 +50,7 @@ def _caption(fig: Figure, text: str) -> Figure:
     return fig
 
 
+@own_style()
 def figure_2(sm: StandardModel) -> Figure:
     """g_Vbs at 3.5 GeV^2 against the mass of the coloured scalar."""
 
@@ -69,6 +71,7 @@ def figure_2(sm: StandardModel) -> Figure:
     return _caption(fig, r"Eq. (11), one dark fermion, $r=g_DQ_\Phi y_sy_b$.")
 
 
+@own_style()
 def figure_3(sm: StandardModel) -> Figure:
     """Largest g_Vbs at 3.5 GeV^2 that B -> K(*) transitions allow, against m_V."""
     wanted = [c for c in all_constraints(SplitDarkSector) if c.id in (*INVISIBLE, "lhcb_kstar_mumu_2015")]
@@ -105,6 +108,7 @@ def figure_3(sm: StandardModel) -> Figure:
     )
 
 
+@own_style()
 def plane(study: Study, sm: StandardModel) -> Figure:
     """Figs. 4 and 5: fitted points in the (m_V, g_mu_V) plane and what the invisible limits leave of them."""
     region = prior_of(study.selection.region).ranges
@@ -114,7 +118,7 @@ def plane(study: Study, sm: StandardModel) -> Figure:
     ax.set(xlim=m_V[[0, -1]], ylim=(1e-3, 0.2), yscale="log", xlabel=r"$m_V$ [GeV]", ylabel=r"$g_\mu^V$")
     handles = [*_lines_of_limits(ax, m_V, sm), *_points(ax, study)]
     number = {"high": 4, "low": 5}[study.selection.region]
-    ax.set_title(f"Fig. {number}: {study.selection.region} region, {study.selection.data}")
+    ax.set_title(f"Fig. {number}: {study.selection.region} region, {literal(study.selection.data)}")
     fig.legend(handles=handles, loc="outside right center", fontsize=7.5, frameon=False)
     return _caption(
         fig,
@@ -166,6 +170,7 @@ def _lines_of_limits(ax: Axes, m_V: Float[np.ndarray, " n"], sm: StandardModel) 
     ]
 
 
+@own_style()
 def figure_6(study: Study, sm: StandardModel) -> Figure:
     """Points of the high region in the (g_D, r) plane with the bound from B_s mixing for two dark fermions."""
     chosen = study.fitted & study.passes(*INVISIBLE) & (study.parameters["m_V"] > 3)
@@ -188,7 +193,7 @@ def figure_6(study: Study, sm: StandardModel) -> Figure:
     handles += [Patch(color="#BBBBBB", alpha=0.7, label=r"$B_s$ mixing, $\delta_Y=0$")]
     handles += [Line2D([], [], ls="--", color=GREY, label=r"$B_s$ mixing, $\delta_Y=0.05$")]
     ax.set(xlim=(0, 4), ylim=(0.1, 30), yscale="log", xlabel=r"$g_D$", ylabel=r"$r=|g_DQ_\Phi y_s^1y_b^1|$")
-    ax.set_title(f"Fig. 6: high region, $m_V$ = 3 to 15 GeV, {study.selection.data}")
+    ax.set_title(f"Fig. 6: high region, $m_V$ = 3 to 15 GeV, {literal(study.selection.data)}")
     fig.legend(handles=handles, loc="outside right center", fontsize=8, frameon=False)
     return _caption(
         fig,
@@ -197,6 +202,7 @@ def figure_6(study: Study, sm: StandardModel) -> Figure:
     )
 
 
+@own_style()
 def figure_box() -> Figure:
     """Sec. 2.1: muon Yukawa coupling that the box needs for C_9 = -0.6, and what (g-2) and perturbativity allow."""
     masses = np.geomspace(10.0, 1000.0, 300)
