@@ -69,8 +69,9 @@ def _check_origin(attributes: dict[str, Any], prior: Prior) -> None:
         known, used = load_dataset(summary["data"]).sha256, attributes["data_sha256"]
         if used != known:
             raise RequestError(
-                f"expected a result from the data set {summary['data']} as it is now (sha256 {known[:12]}), got one "
-                f"from an earlier state of it ({used[:12]}); sample it again"
+                f"expected a result from the data set {summary['data']} as it ships (sha256 {known[:12]}), got one "
+                f"from other numbers ({used[:12]}): an earlier state of it, or a file of your own of that name; "
+                "sample it again"
             )
     if {name: r._asdict() for name, r in prior.ranges.items()} != attributes["prior"]:
         raise RequestError(

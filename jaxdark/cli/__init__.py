@@ -6,8 +6,8 @@ Enters: arguments. Leaves: exit code 0, 1 (the job failed) or 2 (the request is 
 import os
 import sys
 import warnings
-from collections.abc import Sequence
-from typing import Annotated
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any
 
 import typer
 
@@ -28,7 +28,8 @@ from jaxdark.cli import (
     sample,
     scan,
 )
-from jaxdark.errors import RequestError
+from jaxdark.cli.options import tell
+from jaxdark.errors import DataWarning, RequestError, shortened
 
 app = typer.Typer(
     name="jaxdark",
@@ -76,7 +77,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with warnings.catch_warnings():
         # ArviZ 0.23 announces its own future at every import.
         warnings.filterwarnings("ignore", r"\s*ArviZ is undergoing", FutureWarning)
+        warnings.simplefilter("always", DataWarning)
+        warnings.showwarning = _say_warning(warnings.showwarning)
         return _run(list(sys.argv[1:] if arguments is None else arguments))
+
+
+def _say_warning(otherwise: Callable[..., None]) -> Callable[..., None]:
+    """Shows what data are to be warned of in one sentence, and other warnings as before."""
+
+    def show(message: Warning | str, kind: type[Warning], *where: Any, **more: Any) -> None:
+        if issubclass(kind, DataWarning):
+            tell(f"warning: {message}")
+        else:
+            otherwise(message, kind, *where, **more)
+
+    return show
 
 
 def _run(arguments: list[str]) -> int:
@@ -90,14 +105,14 @@ def _run(arguments: list[str]) -> int:
         return _refuse("; ".join(filter(None, [str(error), _notes(error)])))
     except KeyboardInterrupt as stop:
         kept = _notes(stop) or "nothing unfinished is kept; give the same command to start again"
-        print(f"jaxdark: stopped, {kept}", file=sys.stderr)
+        tell(f"stopped, {kept}")
         return 130
     except BrokenPipeError:
         # Whoever read the output has seen enough; Python would complain again when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except OSError as error:
-        print("; ".join(filter(None, [f"jaxdark: the job failed: {error}", _notes(error)])), file=sys.stderr)
+        tell("; ".join(filter(None, [f"the job failed: {error}", _notes(error)])))
         return 1
     except Exception as error:
         # Typer carries its own copy of click in some versions, so its usage errors have no importable common class.
@@ -113,5 +128,5 @@ def _notes(error: BaseException) -> str:
 
 
 def _refuse(sentence: str) -> int:
-    print(f"jaxdark: {' '.join(sentence.split())}", file=sys.stderr)
+    tell(shortened(" ".join(sentence.split()), 2000))
     return 2

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from jaxdark.cli import options
+from jaxdark.errors import visible
 
 
 def plot(
@@ -22,4 +23,4 @@ def plot(
     home = results.file_of(result).parent
     with runs.result_folder(out or home, force=force or out is None) as folder:
         names = plots.save_figures(tree, folder)
-    print(f"{', '.join(names)} in {out or home}")
+    print(visible(f"{', '.join(names)} in {out or home}"))

@@ -16,7 +16,9 @@ def project(
     data: Annotated[
         str | None, typer.Option(metavar="FILE", help="The data of the result, where they are a file of your own.")
     ] = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="Fluctuations.", show_default="none")] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, max=options.MOST_SEEDS, help="Fluctuations.", show_default="none")
+    ] = None,
     quiet: options.Quiet = False,
     as_json: options.Json = False,
 ) -> None:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from jaxdark.errors import RequestError
+from jaxdark.errors import RequestError, visible
 
 
 def report(
@@ -25,4 +25,4 @@ def report(
     if out is not None and out.exists():
         raise RequestError(f"expected a new file for the page, got {out}, which exists; name another with --out")
     runs.write_text(path, page.result_page(tree))
-    print(path)
+    print(visible(str(path)))

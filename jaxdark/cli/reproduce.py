@@ -13,7 +13,7 @@ from jaxdark.cli.sample import progress_bars
 def reproduce(
     out: Annotated[Path, typer.Option(metavar="DIR", help="New folder.")] = Path("results/paper"),
     quick: Annotated[bool, typer.Option("--quick", help="Fewer draws of two posteriors: minutes.")] = False,
-    seed: Annotated[int, typer.Option(min=0, help="Fixes the result.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=options.MOST_SEEDS, help="Fixes the result.")] = 0,
     force: options.Force = False,
     quiet: options.Quiet = False,
 ) -> None:
