@@ -320,12 +320,15 @@ def _scan(raw: Any, value: float, place: Place) -> Scan:
         i = int(np.argmin(np.diff(x)))
         raise place.error(f"{field}.x", "increasing numbers", f"{x[i + 1]} after {x[i]}", "sort the scan")
     if not np.all(y > 0.0) or _one_peak(-y):
-        advice = "cut the scan where it underflows" if np.all(y >= 0.0) else "no likelihood is negative: check the scan"
-        if _one_peak(y) and np.any(y < 0.0):
-            advice = "this looks like ln L: give exp(ln L - its maximum)"
-        elif _one_peak(-y):
-            advice = "this looks like -2 ln L: give exp(-y/2), or exp(-y) of -ln L, relative to the best value"
-        raise place.error(f"{field}.y", "positive likelihoods, with one peak", f"{y.min():g} to {y.max():g}", advice)
+        came, advice = f"{y.min()}", "no likelihood is negative: check the scan"
+        if _one_peak(-y):
+            came = f"{y.max():g} down to {y.min():g} and up again"
+            advice = "this looks like -2 ln L, of which give exp(-y/2), or like -ln L, of which give exp(-y)"
+        elif _one_peak(y) and np.any(y < 0.0):
+            advice = "this looks like ln L: give exp(y - the largest y)"
+        elif np.all(y >= 0.0):
+            advice = "cut the scan where it underflows"
+        raise place.error(f"{field}.y", "positive likelihoods", came, advice)
     if not _one_peak(y):
         raise place.error(f"{field}.y", "one peak, inside the scan", "another shape", "check the scan")
     if not x[0] < value < x[-1]:

@@ -74,8 +74,8 @@ def impossible(observable: str, q2: Bin | None, value: float, plus: float, minus
     """
     low, high = _bounds(observable, q2)
     if observable in ("BR", "dBR") and value > high:
-        what = "a branching ratio, as 3.0e-9" if q2 is None else "dBR in GeV^-2, as 3.0e-8, whose bin holds"
-        return Fault(f"{what}, less than 1", f"{value:g}", "write absolute numbers, with their power of ten")
+        what = "a branching ratio" if q2 is None else "dBR in GeV^-2 whose integral over the bin is"
+        return Fault(f"{what} below 1", f"{value:g}", "write absolute numbers, such as 3.0e-9")
     away = max((value - high) / minus, (low - value) / plus)
     if away <= _IMPOSSIBLE:
         return None
