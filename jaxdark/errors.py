@@ -95,9 +95,9 @@ def near_name(name: Any, right_names: Iterable[str], *, typos: bool = True) -> s
         if close:
             alike = difflib.SequenceMatcher(b=wrong)
 
-            def likeness(word: str) -> tuple[int, float]:
+            def likeness(word: str) -> tuple[int, float, str]:
                 alike.set_seq1(word)
-                return -distances[word], alike.ratio()
+                return -distances[word], alike.ratio(), word  # of two years the later one
 
             return right[max(close, key=likeness)]
     longer = [word for word in right if word.startswith(wrong)] if len(wrong) > 1 else []

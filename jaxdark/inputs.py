@@ -202,7 +202,7 @@ def _within_range(
         raw = plain_value(raw.strip()) if raw.strip() else raw
     elif getattr(raw, "shape", None) == () and np.asarray(raw).dtype.kind in "iuf":
         raw = np.asarray(raw).item()
-    expected = f"a number for the {description}"
+    expected = f"a finite number for the {description}"
     found, (low, high) = number(raw, place, name, expected), range
     if not low <= found <= high:
         units = "" if unit == "1" else f" {unit}"
