@@ -70,8 +70,7 @@ def _check_origin(attributes: dict[str, Any], prior: Prior) -> None:
         if used != known:
             raise RequestError(
                 f"expected a result from the data set {summary['data']} as it ships (sha256 {known[:12]}), got one "
-                f"from other numbers ({used[:12]}): an earlier state of it, or a file of your own of that name; "
-                "sample it again"
+                f"from an earlier state of it ({used[:12]}), or from a file of your own of that name; sample it again"
             )
     if {name: r._asdict() for name, r in prior.ranges.items()} != attributes["prior"]:
         raise RequestError(
