@@ -73,8 +73,8 @@ def _check_origin(attributes: dict[str, Any]) -> None:
         known, used = load_dataset(summary["data"]).sha256, attributes["data_sha256"]
         if used != known:
             raise RequestError(
-                f"expected a result from the data set {summary['data']} as it is now (sha256 {known[:12]}), got one "
-                f"from an earlier state of it ({used[:12]}); sample it again"
+                f"expected a result from the data set {summary['data']} as it ships (sha256 {known[:12]}), got one "
+                f"from an earlier state of it ({used[:12]}), or from a file of your own of that name; sample it again"
             )
 
 

@@ -1,6 +1,6 @@
 """What is shown of a result: JSON text and the tables of a terminal.
 
-Enters: the record of a point or the summary of a run. Leaves: text and rich tables.
+Enters: the record of a point or the summary of a run. Leaves: text and `tables`, of whatever text the record holds.
 """
 
 import json
@@ -8,11 +8,8 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from rich.box import SIMPLE_HEAD
-from rich.markup import escape
-from rich.table import Table
-
 from jaxdark.results import plain
+from jaxdark.tables import Cell, Table
 
 _NULL_BY_MEANING = ("limit", "cl", "ratio", "q2", "Standard Model")
 """Fields whose null says that there is none, as of parameters of the Standard Model."""
@@ -61,7 +58,7 @@ _OWN = "with their own theory errors, nuisances at their best values"
 
 
 def _table(title: str, *columns: str) -> Table:
-    return Table(*columns, title=title, title_justify="left", box=SIMPLE_HEAD)
+    return Table(title, list(columns))
 
 
 def _values_table(record: Mapping[str, Any]) -> Table | str:
@@ -169,9 +166,8 @@ def profile_lines(record: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _coloured(pull: float) -> str:
-    style = "red" if abs(pull) > 3 else "yellow" if abs(pull) > 2 else ""
-    return f"[{style}]{pull:+.2f}[/]" if style else f"{pull:+.2f}"
+def _coloured(pull: float) -> Cell:
+    return Cell(f"{pull:+.2f}", "red" if abs(pull) > 3 else "yellow" if abs(pull) > 2 else "")
 
 
 def with_error(value: float, error: float) -> str:
@@ -188,7 +184,8 @@ def constraints_table(rows: Sequence[Mapping[str, Any]]) -> Table:
     """Constraints and bare predictions."""
     table = _table("Constraints", "constraint", "value", "limit", "value/limit", "")
     for row in rows:
-        verdict = "" if row["limit"] is None else "[red]excluded[/]" if row["excluded"] else "allowed"
+        excluded = Cell("excluded", "red") if row["excluded"] else "allowed"
+        verdict = "" if row["limit"] is None else excluded
         table.add_row(row["id"], *(_shown(row[name]) for name in ("value", "limit", "ratio")), verdict)
     return table
 
@@ -209,9 +206,8 @@ def cuts_table(summary: Mapping[str, Any]) -> Table:
 def check_tables(checks: Mapping[str, Any], shown: int) -> list[Table | str]:
     """What `jaxdark check` shows: the most influential measurements, the sensitivities and the p-value of the fit."""
     names = list(checks["power_scaling"])
-    rows = _table("Mean of a parameter without the measurement, shift in standard deviations", "measurement", *names)
-    rows.add_column("Pareto k")
-    rows.add_column("p-value")
+    title = "Mean of a parameter without the measurement, shift in standard deviations"
+    rows = _table(title, "measurement", *names, "Pareto k", "p-value")
     for row in checks["rows"][:shown]:
         values = (*row["shift"].values(), row["pareto_k"])
         rows.add_row(row["id"], *(_number(value, "+.2f") for value in values), f"{row['p_value']:.3f}")
@@ -257,7 +253,7 @@ def claims_table(records: Sequence[Any]) -> Table:
     table = _table("The paper's claims and numbers", "claim", "statement", "paper", "found", "verdict")
     for record in records:
         found = f"[{record.study}] {record.ours}" if record.study else record.ours
-        table.add_row(record.id, record.statement, record.paper, escape(found), record.verdict)
+        table.add_row(record.id, record.statement, record.paper, found, record.verdict)
     return table
 
 

@@ -12,16 +12,16 @@ PACKAGE = Path(jaxdark.__file__).parent
 # `results` knows nothing of inference, which hands it named arrays to store.
 LAYERS = (
     ("errors", "versions", "compile_cache", "ahead", "repeats", "kept", "fingerprint", "bounds"),
-    ("precision", "yaml_fields"),
+    ("precision", "text_files", "yaml_fields"),
     ("inputs",),
     ("wilson",),
     ("dark", "semileptonic"),
     ("constraints", "models"),
-    ("nuisances", "measurement_checks", "results", "result_checks", "checkpoints", "places", "runs"),
+    ("nuisances", "plausibility", "measurement_checks", "results", "result_checks", "checkpoints", "places", "runs"),
     ("cluster",),
     ("predictions", "measurements"),
     ("inference",),
-    ("point", "constrain", "projection", "report", "page", "drawing", "plots", "profile_figure"),
+    ("point", "constrain", "projection", "tables", "report", "page", "drawing", "plots", "profile_figure"),
     ("scans",),
     ("reproduce",),
     ("cli", "__main__"),
@@ -104,6 +104,6 @@ def test_no_module_imports_itself_in_a_circle():
 
 def test_the_reader_of_imports_sees_them():
     """The test's own instrument: imports at load, inside functions, of modules and of names."""
-    assert imports("inputs", at_load=True) == {"errors", "precision"}
+    assert imports("inputs", at_load=True) == {"errors", "precision", "text_files", "yaml_fields"}
     assert "inference.likelihood" in imports("cli.options", at_load=False) - imports("cli.options", at_load=True)
     assert {"plots", "results", "runs"} <= imports("cli.plot", at_load=False)

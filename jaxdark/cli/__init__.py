@@ -8,10 +8,11 @@ import codecs
 import os
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from jaxdark.cli.stopping import Stopping, put_away, said_of
-from jaxdark.errors import RequestError
+from jaxdark.errors import DataWarning, RequestError, shortened, visible
 
 
 def __getattr__(name: str):
@@ -29,16 +30,32 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: without the program's name; without them those of the process, which then ends with this call where
             it was stopped.
     """
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):  # what tests and notebooks put there may be no file
-            stream.reconfigure(errors="jaxdark")
     with Stopping() as stopping, warnings.catch_warnings():
         # ArviZ 0.23 announces its own future at every import.
         warnings.filterwarnings("ignore", r"\s*ArviZ is undergoing", FutureWarning)
+        warnings.simplefilter("always", DataWarning)
+        warnings.showwarning = _say_warning(warnings.showwarning)
         code = _run(list(sys.argv[1:] if arguments is None else arguments), stopping)
     if arguments is None:
         stopping.end_process(code)
     return code
+
+
+def _say_warning(otherwise: Callable[..., None]) -> Callable[..., None]:
+    """Shows what data are to be warned of in one sentence, and other warnings as before."""
+
+    def show(message: Warning | str, kind: type[Warning], *where: Any, **more: Any) -> None:
+        if issubclass(kind, DataWarning):
+            _tell(f"warning: {message}")
+        else:
+            otherwise(message, kind, *where, **more)
+
+    return show
+
+
+def _tell(sentence: str) -> None:
+    """`options.tell`, before the options are imported."""
+    print(f"jaxdark: {visible(sentence)}", file=sys.stderr)
 
 
 _ASCII = {"±": "+-", "×": "x", "−": "-", "…": "...", "→": "->", "’": "'", "–": "-", "χ": "chi", "μ": "mu", "σ": "sigma"}
@@ -72,7 +89,7 @@ def _run(arguments: list[str], stopping: Stopping) -> int:
         if code is None:
             return _failed(error)
         kept = put_away()  # what the signal kept from being put away
-        print(f"jaxdark: stopped, {_notes(error) or said_of(kept)}", file=sys.stderr)
+        _tell(f"stopped, {_notes(error) or said_of(kept)}")
         return code
     finally:
         stopping.done()
@@ -87,7 +104,7 @@ def _failed(error: BaseException) -> int:
     if isinstance(error, OSError):
         _drop_output()
         if not isinstance(error, BrokenPipeError):
-            print("; ".join(filter(None, [f"jaxdark: the job failed: {error}", _notes(error)])), file=sys.stderr)
+            _tell("; ".join(filter(None, [f"the job failed: {error}", _notes(error)])))
         return 1
     if hasattr(error, "exit_code") and not hasattr(error, "format_message"):
         return error.exit_code  # of --help and --version
@@ -104,18 +121,18 @@ def _notes(error: BaseException) -> str:
 
 
 def _refuse(sentence: str) -> int:
-    print(f"jaxdark: {' '.join(sentence.split())}", file=sys.stderr)
+    _tell(shortened(" ".join(sentence.split()), 2000))
     return 2
 
 
 def _open_streams() -> None:
-    """Let output go nowhere where a stream was closed, and show letters that a stream does not know by their codes."""
+    """Let output go nowhere where a stream was closed, and write letters that a stream does not know in ASCII."""
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:
             setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_WRONLY), "w"))
         elif hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")
+            stream.reconfigure(errors="jaxdark")
 
 
 def _drop_output() -> None:

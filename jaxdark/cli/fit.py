@@ -14,8 +14,8 @@ class FitSettings(options.Settings):
     """Settings of `jaxdark fit`."""
 
     region: str | None = None
-    starts: int = Field(256, gt=0)
-    pseudo: int = Field(500, ge=0)
+    starts: int = Field(256, gt=0, le=10**6)
+    pseudo: int = Field(500, ge=0, le=10**6)
     out: str | None = None
 
 
@@ -77,6 +77,6 @@ def fit(
     tables = report.fit_tables(found.record)
     options.console(quiet=quiet or as_json).print(*tables, f"written to {out_folder}", sep="\n")
     if not found.record["converged"]:
-        print(f"jaxdark: {found.record['status']}; do not use the result in {out_folder}", file=sys.stderr)
+        options.tell(f"{found.record['status']}; do not use the result in {out_folder}")
         return 1
     return 0

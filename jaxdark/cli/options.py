@@ -5,7 +5,6 @@ Enters: the context of a command. Leaves: settings; flags win over the config fi
 
 import gc
 import sys
-import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +14,8 @@ import typer
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from jaxdark.bounds import LARGEST_SEED
-from jaxdark.errors import RequestError
+from jaxdark.errors import RequestError, nearest, shown, visible
+from jaxdark.text_files import read_toml
 
 if TYPE_CHECKING:
     import numpy as np
@@ -73,6 +73,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instea
 Force = Annotated[bool, typer.Option("--force", help="Replace the files of an existing folder.")]
 
 
+
 class Settings(BaseModel):
     """What fixes the numbers of a command; unknown names and wrong types are refused.
 
@@ -86,7 +87,7 @@ class Settings(BaseModel):
     theory: str = "marginalised"
     g_minus_2: str = "limit"
     seed: int = Field(0, ge=0, le=LARGEST_SEED)
-    inputs: dict[str, Annotated[float, Field(strict=False)]] = {}
+    inputs: dict[str, Any] = {}
     data_sha256: str | None = None
 
 
@@ -105,7 +106,7 @@ def resolve(cls: type[S], context: typer.Context, **further: Any) -> S:
         RequestError: the config file cannot be read, or a setting is unknown or has a wrong type.
     """
     config = context.params.get("config")
-    content = {} if config is None else _read_toml(config)
+    content = {} if config is None else read_toml(config, "a config file, TOML of settings")
     params = {name: value for name, value in context.params.items() if name not in further and value is not None}
     flags = {name: value for name, value in params.items() if name in cls.model_fields}
     for name, value in further.items():
@@ -114,26 +115,18 @@ def resolve(cls: type[S], context: typer.Context, **further: Any) -> S:
     if "data" in flags:
         content.pop("data_sha256", None)
     given = content | flags
-    if isinstance(given.get("inputs"), Path):
-        from jaxdark.inputs import read_overrides
+    if isinstance(inputs := given.get("inputs"), Path | dict):
+        from jaxdark.inputs import check_overrides, read_overrides
 
-        given["inputs"] = read_overrides(given["inputs"])
+        file = isinstance(inputs, Path)
+        given["inputs"] = read_overrides(inputs) if file else check_overrides(inputs, f"{config}, inputs")
     try:
         return cls(**given)
     except ValidationError as error:
         raise _request_error(cls, error, config) from None
 
 
-def _read_toml(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise RequestError(f"cannot read the config file {path}: {error}; give a TOML file of settings") from None
-
-
 def _request_error(cls: type[Settings], error: ValidationError, config: Path | None) -> RequestError:
-    from jaxdark.yaml_fields import nearest, shown
-
     first = error.errors()[0]
     name, *inner = map(str, first["loc"])
     origin = f"{config}: " if config else ""
@@ -276,7 +269,7 @@ def say(quiet: bool) -> Callable[[str], None]:
 
     def told(sentence: str) -> None:
         if not quiet:
-            print(f"jaxdark: {sentence}", file=sys.stderr)
+            tell(sentence)
 
     return told
 
@@ -293,13 +286,18 @@ def drawn(draw: Callable[[], Any], numbers: str) -> bool:
     try:
         draw()
     except FigureError as error:
-        print(f"jaxdark: {error}; the numbers are {numbers}", file=sys.stderr)
+        tell(f"{error}; the numbers are {numbers}")
         return False
     return True
 
 
-def console(*, quiet: bool = False):
-    """Where tables go: the screen, or plain text of a width that holds them."""
-    from rich.console import Console
+def tell(sentence: str) -> None:
+    """Print a sentence on standard error, whatever it holds, on one line."""
+    print(f"jaxdark: {visible(sentence)}", file=sys.stderr)
 
-    return Console(width=None if sys.stdout.isatty() else 140, highlight=False, quiet=quiet)
+
+def console(*, quiet: bool = False):
+    """Where tables and sentences go, whatever text they hold: the screen, or plain text of a width that holds them."""
+    from jaxdark import tables
+
+    return tables.console(width=None if sys.stdout.isatty() else 140, quiet=quiet)

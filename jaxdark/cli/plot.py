@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from jaxdark.cli import options, stored
+from jaxdark.errors import visible
 
 
 def plot(
@@ -32,5 +33,5 @@ def plot(
         with runs.result_folder(out, force=force) as folder:
             whole = options.drawn(lambda: plots.save_figures(tree, folder), f"in {home}")
             names = sorted(path.name for path in folder.iterdir())
-    print(f"{', '.join(names) or 'nothing'} in {out or home}")
+    print(visible(f"{', '.join(names) or 'nothing'} in {out or home}"))
     return 0 if whole else 1

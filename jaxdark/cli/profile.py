@@ -80,10 +80,9 @@ def profile(
         print(report.to_json(record))
     options.console(quiet=quiet or as_json).print(*report.profile_lines(record), f"written to {out_folder}", sep="\n")
     if record["converged"] < ENOUGH:
-        print(
-            f"jaxdark: only {100 * record['converged']:.3g} % of the grid points converged; "
-            f"do not use the result in {out_folder}",
-            file=sys.stderr,
+        options.tell(
+            f"only {100 * record['converged']:.3g} % of the grid points converged; "
+            f"do not use the result in {out_folder}"
         )
         return 1
     return 0

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from jaxdark.cli import stored
+from jaxdark.errors import visible
 
 
 def report(
@@ -28,4 +29,4 @@ def report(
         tree = stored.load(result, *page.NEEDS)
         with runs.new_file(out) as part:
             runs.write_text(part, page.result_page(tree))
-    print(out)
+    print(visible(str(out)))

@@ -9,8 +9,9 @@ import typer
 from pydantic import Field
 
 from jaxdark.cli import options
+from jaxdark.errors import visible
 
-Count = Annotated[int, Field(gt=0)]
+Count = Annotated[int, Field(gt=0, le=10**8)]
 
 
 class SampleSettings(options.Settings):
@@ -18,7 +19,7 @@ class SampleSettings(options.Settings):
 
     region: str | None = None
     method: str = "nuts"
-    chains: Count = 4
+    chains: Annotated[int, Field(gt=0, le=1000)] = 4
     draws: Count | None = None
     warmup: Count | None = None
     points: Count | None = None
@@ -101,7 +102,7 @@ def sample(
         print(report.to_json(summary))
     options.console(quiet=quiet or as_json).print(*report.summary_tables(summary), f"written to {out_folder}", sep="\n")
     if summary["verdict"] != "good":
-        print(f"jaxdark: {report.verdict_sentence(summary)}; do not use the result in {out_folder}", file=sys.stderr)
+        options.tell(f"{report.verdict_sentence(summary)}; do not use the result in {out_folder}")
         return 1
     return 0
 
@@ -112,13 +113,19 @@ def progress_bars(*, shown: bool) -> Iterator[Callable[[str, int, int], None]]:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-    columns = (TextColumn("{task.description:14}"), BarColumn(), TimeElapsedColumn(), "left", TimeRemainingColumn())
+    columns = (
+        TextColumn("{task.description:14}", markup=False),
+        BarColumn(),
+        TimeElapsedColumn(),
+        "left",
+        TimeRemainingColumn(),
+    )
     tasks: dict[str, Any] = {}
     with Progress(*columns, console=Console(stderr=True), disable=not shown) as progress:
 
         def show(stage: str, done: int, total: int) -> None:
             if stage not in tasks:
-                tasks[stage] = progress.add_task(stage, total=total)
+                tasks[stage] = progress.add_task(visible(stage), total=total)
             progress.update(tasks[stage], completed=done, total=total)
 
         yield show

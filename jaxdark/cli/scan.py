@@ -136,9 +136,7 @@ def scan(
         try:
             result = task.run(client)
         except KeyboardInterrupt as stop:
-            print(
-                f"jaxdark: stopped; what is done is in {folder}, give the same command again to go on", file=sys.stderr
-            )
+            options.tell(f"stopped; what is done is in {folder}, give the same command again to go on")
             return 128 + getattr(stop, "signum", 2)
     reached = converged(result) if settings.profile else None
     record = {
@@ -154,10 +152,9 @@ def scan(
         print(report.to_json(record))
     options.console(quiet=quiet or as_json).print(*_lines(record), sep="\n")
     if reached is not None and reached < ENOUGH:
-        print(
-            f"jaxdark: only {100 * reached:.3g} % of the grid points converged; leave out those of {task.path} whose "
-            "gradient_norm is above 1e-4",
-            file=sys.stderr,
+        options.tell(
+            f"only {100 * reached:.3g} % of the grid points converged; leave out those of {task.path} whose "
+            "gradient_norm is above 1e-4"
         )
         return 1
     return 0

@@ -3,7 +3,6 @@
 Enters: the names of a model and a region. Leaves: a `Prior` whose cube coordinates u are uniform on (0, 1)^d a priori.
 """
 
-import difflib
 import math
 from collections.abc import Callable, Collection
 from typing import Any, NamedTuple
@@ -14,7 +13,7 @@ from jaxtyping import Array, Bool, Float
 
 from jaxdark.dark.model import ConstantWilson, DarkSector, Model
 from jaxdark.dark.other_models import BoxModel, SimplifiedZPrime
-from jaxdark.errors import RequestError
+from jaxdark.errors import RequestError, near_name
 from jaxdark.fingerprint import short_name
 from jaxdark.models import MODELS
 
@@ -220,6 +219,7 @@ def unit(name: str) -> str:
 
 def _known(kind: str, name: str, names: Collection[str]) -> str:
     if name not in names:
-        near = difflib.get_close_matches(name, names, cutoff=0.0)
-        raise RequestError(f"unknown {kind} {name!r}; take {' or '.join(names)} (nearest: {near[0]})")
+        near = near_name(name, names)
+        hint = "" if near is None else f" (nearest: {near})"
+        raise RequestError(f"unknown {kind} {name!r}; take {' or '.join(names)}{hint}")
     return name

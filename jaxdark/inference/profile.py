@@ -16,7 +16,7 @@ import xarray as xr
 from jaxtyping import Array, Float
 
 from jaxdark.bounds import checked_seed, count, fits_memory
-from jaxdark.errors import RequestError
+from jaxdark.errors import RequestError, nearest
 from jaxdark.inference.best_fit import RegionFit, at_best_fit
 from jaxdark.inference.conditional import Conditional, Report, keep
 from jaxdark.inference.fit import marginalised_only, provenance
@@ -25,7 +25,6 @@ from jaxdark.inference.likelihood import Likelihood
 from jaxdark.inference.priors import Prior, prior_of, unit
 from jaxdark.precision import require_x64
 from jaxdark.results import plain
-from jaxdark.yaml_fields import nearest
 
 _SCANNED = 2**20
 """Points of the scan that starts are taken from, over all grid points together."""

@@ -1,4 +1,4 @@
-"""Where commands write: every place that cannot be is one sentence, before any work; what else they may meet outside."""
+"""Where commands write: every place that cannot be written is one sentence, before any work; what else they meet."""
 
 import os
 import subprocess

@@ -315,7 +315,12 @@ def test_muon_yukawa_that_the_box_needs():
 @pytest.mark.parametrize(
     ("cls", "good", "change", "sentence"),
     [
-        (SimplifiedZPrime, ZPRIME, {"m_Z": 1.0}, "unknown parameter 'm_Z' of SimplifiedZPrime; the nearest are m_Zp"),
+        (
+            SimplifiedZPrime,
+            ZPRIME,
+            {"m_Z": 1.0},
+            "unknown parameter 'm_Z' of SimplifiedZPrime; the nearest right name is m_Zp",
+        ),
         (SimplifiedZPrime, ZPRIME, {"m_Zp": -1.0}, "m_Zp is a mass in GeV and must be positive, got -1"),
         (SimplifiedZPrime, ZPRIME, {"width": 0.0}, "width is a width in GeV and must be positive, got 0"),
         (SimplifiedZPrime, ZPRIME, {"g_bs": 1j}, "g_bs must be a real number"),
