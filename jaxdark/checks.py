@@ -40,9 +40,7 @@ def check_number(name: str, value: object, *, is_complex: bool = False, positive
 
 def _shape_and_kind(value: object) -> tuple[tuple[int, ...], str]:
     """Shape and NumPy's letter for the type; the letter O for what is no number, such as a list."""
-    if isinstance(value, bool | str | bytes) or not (
-        hasattr(value, "dtype") or isinstance(value, int | float | complex)
-    ):
+    if isinstance(value, bool) or not (hasattr(value, "dtype") or isinstance(value, int | float | complex)):
         return (), "O"
     array = np.asarray(value)
     return array.shape, array.dtype.kind

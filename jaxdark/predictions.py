@@ -88,7 +88,7 @@ class _Spin(NamedTuple):
         return side_by_side([decay_at(q2, channel, sm, known) for q2, channel, known in parts])
 
     def integrals(self, of: Callable, physics: NewPhysics, sm: StandardModel) -> Float[Array, "integrals bins"]:
-        """The combinations of `matrix` from the amplitude at every node, of `integrated_rates` or `rate_differences`."""
+        """The combinations of `matrix` from the amplitude at all nodes, `of` averages or of half the differences."""
         return self.matrix @ of(physics, self.decay(sm), self.panels, sm).T
 
     @property

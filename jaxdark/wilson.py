@@ -6,12 +6,13 @@ Phases. Couplings, the values in `Contact` and `Resonance.kappa9` and `kappa10`,
 V_tb V_ts^*; the decay of an anti-b quark has their complex conjugates: their phases are weak. All other phases are
 strong and the same in both: those of the propagator and of the Standard Model's loops and non-local terms. What is
 quoted as CP average (rates, S_i, P_i, F_L, A_FB, ratios, B_s -> phi mu mu and B_s -> mu mu) is one here; A_i and A_CP
-are half differences over the same rate. lambda_u is neglected in the Standard Model, whose CP asymmetries vanish.
+are half differences over the same rate. Of lambda_u/lambda_t the Standard Model keeps the real part alone, so that its
+CP asymmetries vanish.
 
 An amplitude is linear in the couplings, so with A from their real parts and the Standard Model and A' from their
-imaginary parts, both with all strong phases, it is A + i A', and A - i A' for the conjugate. Every rate F is a Hermitian
-form: its CP average is F(A, A) + F(A', A'), half its difference -2 Im F(A', A). In B_s, which mixes with its conjugate,
-i A' has the CP parity opposite to that of A; nothing else changes.
+imaginary parts, both with all strong phases, it is A + i A', and A - i A' for the conjugate. Every rate F is a
+Hermitian form: its CP average is F(A, A) + F(A', A'), half its difference -2 Im F(A', A). In B_s, which mixes with its
+conjugate, i A' has the CP parity opposite to that of A; nothing else changes.
 """
 
 from typing import Any, Literal, get_args

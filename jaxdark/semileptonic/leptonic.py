@@ -56,8 +56,8 @@ def a_delta_gamma(model: NewPhysics, sm: StandardModel) -> Float[Array, ""]:
 
     The muons of P are in a CP-odd state, those of S in a CP-even one, and their sum over helicities does not
     interfere. With the amplitudes Pbar of the anti-B_s and P of the B_s, the phase of mixing taken out of P,
-    A_DeltaGamma = Re(conj(P) Pbar - conj(S) Sbar)/<|P|^2 + |S|^2>, the average over the flavours. Let P_R be the part of
-    the Standard Model and of the couplings' real parts and P_I that of their imaginary parts, each with its strong
+    A_DeltaGamma = Re(conj(P) Pbar - conj(S) Sbar)/<|P|^2 + |S|^2>, the average over the flavours. Let P_R be the part
+    of the Standard Model and of the couplings' real parts and P_I that of their imaginary parts, each with its strong
     phase: Pbar = P_R + i P_I, P = P_R - i P_I, hence (|P_R|^2 - |P_I|^2 - |S_R|^2 + |S_I|^2) over the sum of the four
     squares. Weak phases alone give Re(Pbar^2 - Sbar^2)/(|P|^2 + |S|^2), arXiv:1204.1737; strong ones alone, as that of
     a width, do not turn it: (|P|^2 - |S|^2)/(|P|^2 + |S|^2). New physics in the phase of mixing is neglected.

@@ -54,9 +54,9 @@ ANGULAR = {
 }
 ANGULAR_NAMES = tuple(ANGULAR)
 
-# CP asymmetries, numerators from half the differences: A_i = (J_i - Jbar_i)/(Gamma + Gammabar), the b quark first, as
-# LHCb and flavio have it, with the sign of the S_i of the same number; A_CP likewise from the rates. They are 0 for real
-# couplings, as lambda_u is neglected in the Standard Model; there flavio has up to 0.005.
+# CP asymmetries, numerators from half the differences: A_i = (J_i - Jbar_i)/(Gamma + Gammabar), the b quark (anti-B)
+# first, as LHCb and flavio have it, with the sign of the S_i of the same number; A_CP likewise from the rates. They are
+# 0 for real couplings: the Standard Model's own, up to 0.003 from the imaginary part of lambda_u, are neglected.
 ASYMMETRIES = {"ACP": ("rate", 1.0), "A6s": ("J6s", -1.0)}
 ASYMMETRIES |= {f"A{i}": (f"J{i}", -1.0 if i in (4, 7, 9) else 1.0) for i in (3, 4, 5, 7, 8, 9)}
 _UNTAGGED = ("A5", "A6s", "A8", "A9")
@@ -118,7 +118,7 @@ def binned_rate(process: str, q2: Bin, model: NewPhysics, sm: StandardModel) -> 
 
 
 def binned_dBR(process: str, q2: Bin, model: NewPhysics, sm: StandardModel) -> Float[Array, ""]:
-    """Branching ratio over the bin divided by its nominal width, CP averaged, GeV^-2; time integrated for B_s -> phi."""
+    """CP-averaged branching ratio over the bin divided by its nominal width, GeV^-2; time integrated for B_s -> phi."""
     lifetime = getattr(sm, channel_of(process).lifetime)
     return lifetime * binned_rate(process, q2, model, sm) / (q2[1] - q2[0])
 
