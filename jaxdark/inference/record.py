@@ -124,7 +124,7 @@ def _at_draw(like: Likelihood, marginalised: Likelihood, prior: Prior, vector: F
 
 
 def _real_columns(values: dict[str, Any]) -> dict[str, Any]:
-    """Complex values as two columns, `re NAME` and `im NAME`, since the format of the files knows real numbers alone."""
+    """Complex values as two columns, `re NAME` and `im NAME`, as the files hold real numbers alone."""
     columns = {}
     for name, value in values.items():
         is_complex = jnp.iscomplexobj(value)

@@ -75,7 +75,7 @@ def by_hand(model):
     phi = binned_angular("Bs->phimumu", LOW, model, SM)
     values = [kst["S8"], kst["A8"], kst["ACP"], phi["A5"], binned_dBR("Bs->phimumu", LOW, model, SM)]
     values += [binned_dBR("B+->K+mumu", LOW, model, SM), binned_asymmetries("B+->K+mumu", LOW, model, SM)["ACP"]]
-    return np.array([*values, lepton_ratio("B+->K+", LOW, model, SM), br_bs_mumu(model, SM)])
+    return jnp.array([*values, lepton_ratio("B+->K+", LOW, model, SM), br_bs_mumu(model, SM)])
 
 
 def test_every_way_to_the_predictions_is_the_same(like):
