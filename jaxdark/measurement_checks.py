@@ -47,6 +47,7 @@ _ROW_WORDS = {
 }
 """What others call these fields, and what to do about it."""
 _ANGULAR = ("FL", "AFB", "S3", "S4", "S5", "S7", "S8", "S9", "P1", "P2", "P3", "P4p", "P5p", "P6p", "P8p")
+_ASYMMETRIES = ("ACP", "A3", "A4", "A5", "A6s", "A7", "A8", "A9")
 # PDG 2022, only to tell a mistyped bin: predictions clip the bin with the masses of inputs.yaml.
 _M_E, _M_MU = 0.000511, 0.105658
 _M_BP, _M_B0, _M_BS = 5.27934, 5.27966, 5.36692
@@ -74,13 +75,14 @@ PROCESSES = {
     "B0->K0ll": _semileptonic(_M_MU, _M_B0, _M_K0, "R_K"),
     "B0->K*0ll": _semileptonic(_M_MU, _M_B0, _M_KST0, "R_Kst"),
     "B+->K*+ll": _semileptonic(_M_MU, _M_BP, _M_KSTP, "R_Kst"),
-    "B0->K*0mumu": _semileptonic(_M_MU, _M_B0, _M_KST0, "dBR", *_ANGULAR),
-    "B0->K*0ee": _semileptonic(_M_E, _M_B0, _M_KST0, "dBR", *_ANGULAR),
+    "B0->K*0mumu": _semileptonic(_M_MU, _M_B0, _M_KST0, "dBR", *_ANGULAR, *_ASYMMETRIES),
+    "B0->K*0ee": _semileptonic(_M_E, _M_B0, _M_KST0, "dBR", *_ANGULAR, *_ASYMMETRIES),
     # Its weak annihilation is not that of the neutral mode, whose table alone there is.
-    "B+->K*+mumu": replace(_semileptonic(_M_MU, _M_BP, _M_KSTP, "dBR", *_ANGULAR), predicted=False),
-    "B+->K+mumu": _semileptonic(_M_MU, _M_BP, _M_KP, "dBR"),
+    "B+->K*+mumu": replace(_semileptonic(_M_MU, _M_BP, _M_KSTP, "dBR", *_ANGULAR, *_ASYMMETRIES), predicted=False),
+    "B+->K+mumu": _semileptonic(_M_MU, _M_BP, _M_KP, "dBR", "ACP"),
     "B0->K0mumu": _semileptonic(_M_MU, _M_B0, _M_K0, "dBR"),
-    "Bs->phimumu": _semileptonic(_M_MU, _M_BS, _M_PHI, "dBR", "FL", "S3", "S4", "S7"),
+    # Untagged: the other S_i, A_i and A_CP drop out of the sum of both flavours.
+    "Bs->phimumu": _semileptonic(_M_MU, _M_BS, _M_PHI, "dBR", "FL", "S3", "S4", "S7", "A5", "A6s", "A8", "A9"),
     "Bs->mumu": Process(("BR",), None),
 }
 

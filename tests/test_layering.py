@@ -12,7 +12,7 @@ PACKAGE = Path(jaxdark.__file__).parent
 # `results` knows nothing of inference, which hands it named arrays to store.
 LAYERS = (
     ("errors", "versions", "compile_cache", "ahead", "repeats", "kept", "fingerprint", "bounds"),
-    ("precision", "text_files", "yaml_fields"),
+    ("precision", "text_files", "yaml_fields", "checks"),
     ("inputs",),
     ("wilson",),
     ("dark", "semileptonic"),
@@ -91,7 +91,7 @@ def test_models_and_observables_know_nothing_of_each_other():
         family = name.split(".")[0]
         if family in ("dark", "semileptonic"):
             others = {other.split(".")[0] for other in imports(name, at_load=False)}
-            assert others <= {family, "errors", "ahead", "precision", "inputs", "wilson"}, name
+            assert others <= {family, "errors", "ahead", "precision", "checks", "inputs", "wilson"}, name
 
 
 def test_no_module_imports_itself_in_a_circle():

@@ -1,6 +1,6 @@
 """Checks of what a model is built from: values enter, double-precision arrays leave or a RequestError is raised.
 
-Inside jit, vmap and grad the values are not checked.
+Inside jit, vmap and grad the values are not checked, but that they are real is.
 """
 
 import jax
@@ -10,6 +10,7 @@ from jax.core import Tracer
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
+from jaxdark.checks import one_of as one_of
 from jaxdark.errors import RequestError, nearest, shown
 
 
@@ -36,6 +37,11 @@ def float64(name: str, value: ArrayLike | tuple[ArrayLike, ...], *, positive: st
             raise RequestError(f"{name} must be finite, got {value}")
         if positive and not np.all(value > 0):
             raise RequestError(f"{name} is {positive} and must be positive, got {value}")
+    elif any(jnp.iscomplexobj(leaf) for leaf in jax.tree.leaves(value)):
+        raise RequestError(
+            f"{name} must be a real number, got a complex one: models here have real couplings; "
+            "write a Model whose new_physics returns complex ones"
+        )
     return jnp.asarray(value, dtype=float)
 
 
@@ -46,13 +52,6 @@ def share_axis(name: str, mass: Float[Array, "*axes"], r: Float[Array, "*axes"],
             f"m_{name} and r must share one axis n_{name}, got shapes {mass.shape} and {r.shape}: "
             f"give one r per {particle}"
         )
-
-
-def one_of(name: str, value: str, known: tuple[str, ...]) -> str:
-    """The value if it is among the known ones; else raises RequestError."""
-    if value not in known:
-        raise RequestError(f"{name} must be one of {', '.join(known)}, got {shown(value)}")
-    return value
 
 
 def refuse_unknown(unknown: dict[str, object], cls: type) -> None:

@@ -118,11 +118,21 @@ def _at_draw(like: Likelihood, marginalised: Likelihood, prior: Prior, vector: F
         derived["log_likelihood_at_nuisances"] = terms["flavour"] + terms["g_minus_2"]
     resonance = model.new_physics(like.sm).resonance
     if resonance is not None:
-        derived |= {"kappa9": resonance.kappa9, "kappa10": resonance.kappa10, "width_V": resonance.width}
+        kappas = {"kappa9": resonance.kappa9, "kappa10": resonance.kappa10}
+        derived |= _real_columns(kappas) | {"width_V": resonance.width}
     if isinstance(model, SplitDarkSector):
         derived["g_tilde"] = g_tilde(model)
     pointwise = -0.5 * weighted**2 / diagonal + 0.5 * jnp.log(diagonal / (2 * jnp.pi))
     return {"predictions": predictions, "pointwise": pointwise, "derived": derived}
+
+
+def _real_columns(values: dict[str, Any]) -> dict[str, Any]:
+    """Complex values as two columns, `re NAME` and `im NAME`, as the files hold real numbers alone."""
+    columns = {}
+    for name, value in values.items():
+        is_complex = jnp.iscomplexobj(value)
+        columns |= {f"re {name}": jnp.real(value), f"im {name}": jnp.imag(value)} if is_complex else {name: value}
+    return columns
 
 
 def _prior_draws(prior: Prior, seed: int, draws: int) -> xr.Dataset:

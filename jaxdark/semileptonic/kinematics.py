@@ -25,7 +25,8 @@ class Channel(NamedTuple):
     """A decay B -> M l l by the names of its inputs in `StandardModel`.
 
     spin is that of M; spectator names the table of Sec. 2.3; untagged marks the time-integrated B_s decay of Sec. 6.1;
-    muon tells whether new physics enters.
+    self_tagged whether the final state tells the flavour of the B, so that A_CP is that of counts; muon tells whether
+    new physics enters.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Channel(NamedTuple):
     high: str
     spectator: str | None = None
     untagged: bool = False
+    self_tagged: bool = True
 
     @property
     def muon(self) -> bool:
@@ -82,8 +84,9 @@ CHANNELS: dict[str, Channel] = {
             "phi_high",
             spectator="Bsphi",
             untagged=True,
+            self_tagged=False,
         ),
         *_pair("B+->K+", 0, "m_Bp", "m_Kp", "tau_Bp", "B_to_K", "K_low", "K_high"),
-        *_pair("B0->K0", 0, "m_B0", "m_K0", "tau_B0", "B_to_K", "K_low", "K_high"),
+        *_pair("B0->K0", 0, "m_B0", "m_K0", "tau_B0", "B_to_K", "K_low", "K_high", self_tagged=False),
     )
 }
