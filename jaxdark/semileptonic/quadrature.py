@@ -222,8 +222,9 @@ def _seen(up, um, gamma, bend) -> _Pole:
     larger = jnp.sqrt((jnp.abs(d) + jnp.sqrt(d**2 + g**2)) / 2)
     smaller = g / (2 * larger)
     x, y = jnp.where(above, larger, smaller), jnp.where(above, smaller, larger)
-    # Of the squares, which keep all digits at the edges.
-    return _Pole(k, (2 * k * far - y**2) / (k + 1 + x), (2 * k * near + y**2) / (k - 1 + x), x, y)
+    # Of the squares, which keep all digits at the edges; beyond the end the pole is nowhere near to one.
+    um = jnp.where(above, (2 * k * near + y**2) / (k - 1 + x), x - (k - 1))
+    return _Pole(k, (2 * k * far - y**2) / (k + 1 + x), um, x, y)
 
 
 def _own(up, um, gamma, bend):
