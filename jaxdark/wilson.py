@@ -20,8 +20,8 @@ without_C_P: that factor is 1, so C_10 alone; conserved: the vertex q2 gamma^mu 
 LEAST_WIDTH = 1e-60
 """Least Gamma_V/m_V, far below that of any V that decays.
 
-It serves a V of width 0, every channel of which is closed. Outside of a bin its pole is none the narrower for it, while a
-bin that held it would diverge if V coupled to both its currents all the same: such a bin comes out huge, but finite.
+It serves a V of width 0, every channel of which is closed. Outside of a bin its pole is harmless at any width, while a
+bin that holds it diverges if V couples to both its currents all the same: such a bin comes out huge, but finite.
 """
 
 

@@ -65,7 +65,8 @@ def sigma_v(x: Scalar, model: SplitDarkSector, sm: StandardModel) -> Float[Array
 
     sigma = 12 pi Gamma_chi(s) Gamma_mu(s)/(beta_chi^2 |s - m_V^2 + i m_V Gamma_V|^2) with the widths of Eq. (9) at mass
     sqrt(s) and a constant Gamma_V in the propagator. Product integration on fixed panels: 1e-10 relative for x from
-    1e-3 to 3e4 and Gamma_V/m_V from 1e-9 to 1, wherever the pole lies; for narrower V too, unless m_V is at the threshold itself.
+    1e-3 to 3e4 and Gamma_V/m_V from 1e-9 to 1, wherever the pole lies; for narrower V too, unless m_V is at the
+    threshold itself.
 
     Args:
         x: m_chi over the temperature.

@@ -87,10 +87,10 @@ def join_panels(parts: Sequence[Panels]) -> Panels:
 def make_panels(bins: Sequence[Bin], channel: Channel, sm: StandardModel) -> Panels:
     """Panels of the bins, clipped to the kinematic range; raises RequestError as `check_bin`.
 
-    Bins are cut at each other's edges, so that overlapping ones share their panels and each q2 is integrated once. Below
-    the narrow charmonia the panels are straight in the root of the distance from threshold, above them in that of the
-    distance from the end point; they are as short as the photon pole and the charm threshold want them, whatever new
-    physics there is.
+    Bins are cut at each other's edges, so that overlapping ones share their panels and each q2 is integrated once.
+    Below the narrow charmonia the panels are straight in the root of the distance from threshold, above them in that of
+    the distance from the end point; they are as short as the photon pole and the charm threshold want them, whatever
+    new physics there is.
     """
     for q2 in bins:
         check_bin(q2, channel, sm)
@@ -120,8 +120,8 @@ def make_panels(bins: Sequence[Bin], channel: Channel, sm: StandardModel) -> Pan
 def _shortened(lower: float, upper: float, end: float, charm: float) -> list[Bin]:
     """A panel, or what it falls into when it is halved until the photon pole and the charm threshold are far enough.
 
-    Where u = sqrt(|q2 - end|) is the variable, those are at u = sqrt(-end) and sqrt(charm - end). A panel from threshold
-    is halved in arsinh(u/2 m_l), so that the panels grow like q2 itself beyond the photon pole.
+    Where u = sqrt(|q2 - end|) is the variable, those are at u = sqrt(-end) and sqrt(charm - end). A panel from
+    threshold is halved in arsinh(u/2 m_l), so that the panels grow like q2 itself beyond the photon pole.
     """
     near, far = np.sqrt(np.abs(np.array([lower, upper]) - end))
     singular = np.sqrt(np.array([-end, charm - end]) * (1 if lower >= end else -1) + 0j)

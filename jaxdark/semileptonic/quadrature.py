@@ -1,7 +1,8 @@
 """Legendre-Q rule: integrals over a q2 panel of smooth numerators times 1, D and |D|^2, D = 1/(q2 - s0 + i g).
 
 Enters: panel edges and the pole (s0, g). Leaves: weights at fixed Gauss-Legendre nodes, accurate to 1e-11 for any
-g > 0 and any place of the pole. Section 10.2 of the semileptonic formulas.
+g > 0 and any place of the pole; to 2e-10 in panels bent about an end of the spectrum, where the numerator is no
+polynomial in q2 but one in the root of the distance from that end. Section 10.2 of the semileptonic formulas.
 
 The numerator is the polynomial through its values at 20 nodes. Where the pole is away from a panel, 32 nodes integrate
 that polynomial times the propagator; where it is near, exact Legendre moments do, on the few panels it can be near to.
@@ -53,7 +54,7 @@ def bend(lower: np.ndarray, upper: np.ndarray, end: float) -> np.ndarray:
 
 
 def in_panels(x: np.ndarray, weights: np.ndarray, bend: Bend) -> tuple[np.ndarray, np.ndarray]:
-    """Nodes and weights of a rule on [-1, 1] as they lie in bent panels, in half widths of s, shape (*panels, nodes)."""
+    """Nodes and weights of a rule on [-1, 1] as they lie in bent panels, in half widths, shape (*panels, nodes)."""
     bend = bend[..., None]
     return x + bend * (x**2 - 1) / 2, weights * (1 + bend * x)
 
@@ -256,9 +257,7 @@ def _both_near_weights(up, um, gamma, bend):
     pole = _seen(up, um, gamma, bend)
     k, x, y = pole.middle, pole.x, pole.y
     far, near = (jnp.where(bend > 0, *pair) for pair in ((up, um), (um, up)))
-    angles = (
-        jnp.arctan2(2 * y, y**2 - a * b) for a, b in ((pole.up, pole.um), (k + 1 + x, -(k - 1 + x)))
-    )
+    angles = (jnp.arctan2(2 * y, y**2 - a * b) for a, b in ((pole.up, pole.um), (k + 1 + x, -(k - 1 + x))))
     R = 0.5 * jnp.log((far**2 + gamma**2) / (near**2 + gamma**2))
     S = sum(angles) / y
     Q = _half_logarithm(k - 1, pole.um, pole) - _half_logarithm(k + 1, pole.up, pole)
@@ -284,9 +283,7 @@ def _both_near_weights(up, um, gamma, bend):
     second = (R1 + 4, *rest)
     _, (more_R, more_T) = jax.lax.scan(step, (first, second), np.arange(1.0, N_NODES - 1))
     W, V = _from_moments(
-        tuple(
-            jnp.concatenate([jnp.stack([first[i], second[i]]), more]) for i, more in ((0, more_R), (3, more_T))
-        )
+        tuple(jnp.concatenate([jnp.stack([first[i], second[i]]), more]) for i, more in ((0, more_R), (3, more_T)))
     )
     return _turned(W, 2 * k[..., None] * V, bend)
 
