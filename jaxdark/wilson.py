@@ -33,6 +33,14 @@ without_C_P: that factor is 1, so C_10 alone; conserved: the vertex q2 gamma^mu 
 """
 
 
+LEAST_WIDTH = 1e-60
+"""Least Gamma_V/m_V, far below that of any V that decays.
+
+It serves a V of width 0, every channel of which is closed. Outside of a bin its pole is harmless at any width, while a
+bin that holds it diverges if V couples to both its currents all the same: such a bin comes out huge, but finite.
+"""
+
+
 class Contact(eqx.Module):
     """Constant shifts of the muonic coefficients, dimensionless, real or complex; a complex phase is a weak one.
 
@@ -102,11 +110,8 @@ class Resonance(eqx.Module):
 
     @property
     def pole(self) -> tuple[Float[Array, ""], Float[Array, ""]]:
-        """Position (m_V^2, m_V Gamma) of the pole in q2, GeV^2.
-
-        A width below 1e-9 m_V is raised to it: a narrower peak cannot be resolved in double precision.
-        """
-        return self.m_V**2, self.m_V * jnp.maximum(self.width, 1e-9 * self.m_V)
+        """Position (m_V^2, m_V Gamma) of the pole in q2, GeV^2, with a width of at least `LEAST_WIDTH` times m_V."""
+        return self.m_V**2, self.m_V * jnp.maximum(self.width, LEAST_WIDTH * self.m_V)
 
 
 class NewPhysics(eqx.Module):

@@ -15,6 +15,7 @@ from jaxdark.dark.model import SplitDarkSector
 from jaxdark.errors import RequestError
 from jaxdark.inputs import StandardModel
 from jaxdark.semileptonic.quadrature import NODES, pole_weights
+from jaxdark.wilson import LEAST_WIDTH
 
 G_STAR = 2 + 7 / 8 * (4 + 6)
 """Relativistic degrees of freedom of photons, electrons and three neutrinos: a plasma between 1 and 100 MeV."""
@@ -26,8 +27,6 @@ _HUBBLE_100 = 100 / 3.0856775814913673e19  # 1/s: 100 km/s/Mpc
 
 # Estimates with couplings below this g_mu^2 alpha_D count as at it, so that they stay finite.
 _NO_COUPLINGS = 1e-30
-# Least width over mass of V, as in `jaxdark.wilson.Resonance.pole`.
-_LEAST_WIDTH = 1e-9
 # Edges of panels in (sqrt(s) - threshold)/T: towards the threshold, where velocities have square roots, and out to
 # where the Boltzmann factor beats the highest resonance.
 _EDGES = np.array([0.0, *4.0 ** np.arange(-12, 1), 2, 3.5, 5.5, 8, 11, 14.5, 18.5, 23, 28, 34, 41, 49, 58, 68])
@@ -66,7 +65,8 @@ def sigma_v(x: Scalar, model: SplitDarkSector, sm: StandardModel) -> Float[Array
 
     sigma = 12 pi Gamma_chi(s) Gamma_mu(s)/(beta_chi^2 |s - m_V^2 + i m_V Gamma_V|^2) with the widths of Eq. (9) at mass
     sqrt(s) and a constant Gamma_V in the propagator. Product integration on fixed panels: 1e-10 relative for x from
-    1e-3 to 3e4 and Gamma_V/m_V from 1e-9 to 1, wherever the pole lies.
+    1e-3 to 3e4 and Gamma_V/m_V from 1e-9 to 1, wherever the pole lies; for narrower V too, unless m_V is at the
+    threshold itself.
 
     Args:
         x: m_chi over the temperature.
@@ -78,7 +78,7 @@ def sigma_v(x: Scalar, model: SplitDarkSector, sm: StandardModel) -> Float[Array
     edges = (threshold + T * _EDGES) ** 2
     half = (edges[1:] - edges[:-1]) / 2
     s = (edges[:-1] + half)[:, None] + half[:, None] * NODES
-    damping = model.m_V * jnp.maximum(width_total(model, sm), _LEAST_WIDTH * model.m_V)
+    damping = model.m_V * jnp.maximum(width_total(model, sm), LEAST_WIDTH * model.m_V)
     _, weights = pole_weights(edges[:-1], edges[1:], model.m_V**2, damping)
     widths = width_fermions(s, m, g_chi, 0.0) * width_mumu(model, sm, s)
     boltzmann = jnp.exp(-(jnp.sqrt(s) - threshold) / T) * bessel_K(1, jnp.sqrt(s) / T)

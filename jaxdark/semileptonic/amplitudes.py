@@ -97,7 +97,7 @@ class Decay(NamedTuple):
     @property
     def kal(self):
         """Kallen function of the squared masses and q2."""
-        return kallen(self.m_B**2, self.m_M**2, self.q2)
+        return kallen(self.m_B, self.m_M, self.q2)
 
 
 def nonlocal_at(q2: Float[Array, "*q2"], channel: Channel, sm: StandardModel) -> NonLocal:

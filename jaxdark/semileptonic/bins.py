@@ -32,16 +32,17 @@ from jaxdark.semileptonic.amplitudes import (
 )
 from jaxdark.semileptonic.form_factors import PseudoscalarFormFactors
 from jaxdark.semileptonic.kinematics import Channel
-from jaxdark.semileptonic.quadrature import NODES, WEIGHTS, pole_weights
+from jaxdark.semileptonic.nonlocal_terms import SPECTATOR_UP_TO
+from jaxdark.semileptonic.quadrature import NODES, WEIGHTS, bend, in_panels, pole_weights
 from jaxdark.wilson import CONTACT_NAMES, Contact, NewPhysics, Resonance, weak_parts
 
 Bin = tuple[float, float]
 
-# Distances from the muon threshold, and below it the electron's photon pole and the lower end of the two-loop tables.
-_LOW_Q2_EDGES = (0.01, 0.03, 0.046655, 0.054655, 0.084655, 0.204655, 0.6)
-_HIGH_Q2_EDGES = (17.0,)
-# The Bs -> phi end point lies inside 15-19: the square root there wants short panels.
-_PHI_END_EDGES = (18.60, 18.87)
+# Where the tables of the Standard Model amplitude have a kink, and the spectator functions a step.
+_KINKS = (0.03, SPECTATOR_UP_TO)
+# Bernstein ellipse of every panel, in its own variable, up to the nearest singularity of the amplitude: the photon pole
+# and the thresholds of charm. An interpolant at 20 nodes is good to a part rho^-20 of that singularity.
+_RHO = 3.0
 
 
 class Panels(NamedTuple):
@@ -49,12 +50,14 @@ class Panels(NamedTuple):
 
     Attributes:
         lower, upper: edges, GeV^2, shape (panels,).
+        bend: of the panels, see `quadrature.bend`, shape (panels,).
         nodes, weights: Gauss-Legendre nodes (GeV^2) and weights including the half width, shape (panels, 20).
         owner: 1 where the panel is part of the bin, shape (bins, panels).
     """
 
     lower: np.ndarray
     upper: np.ndarray
+    bend: np.ndarray
     nodes: np.ndarray
     weights: np.ndarray
     owner: np.ndarray
@@ -88,20 +91,52 @@ def make_panels(bins: Sequence[Bin], channel: Channel, sm: StandardModel) -> Pan
     """Panels of the bins, clipped to the kinematic range; raises RequestError as `check_bin`.
 
     Bins are cut at each other's edges, so that overlapping ones share their panels and each q2 is integrated once.
+    Below the narrow charmonia the panels are straight in the root of the distance from threshold, above them in that of
+    the distance from the end point; they are as short as the photon pole and the charm threshold want them, whatever
+    new physics there is.
     """
     for q2 in bins:
         check_bin(q2, channel, sm)
     smallest, largest = (float(s) for s in channel.q2_range(sm))
     clipped = np.clip(np.array(bins), smallest, largest)
-    inner = [*_LOW_Q2_EDGES, *_HIGH_Q2_EDGES, *(_PHI_END_EDGES if channel.untagged else ())]
-    cuts = np.unique([*clipped.ravel(), *inner])
-    lower, upper = cuts[:-1], cuts[1:]
-    owner = (clipped[:, :1] <= lower) & (upper <= clipped[:, 1:])
-    used = owner.any(axis=0)
-    lower, upper, owner = lower[used], upper[used], owner[:, used].astype(float)
+    cuts = np.unique([*clipped.ravel(), *_KINKS])
+    charm = 4 * float(sm.mc_pole) ** 2
+    parts = [
+        panel
+        for panel in zip(cuts[:-1], cuts[1:], strict=True)
+        if ((clipped[:, 0] <= panel[0]) & (panel[1] <= clipped[:, 1])).any()
+    ]
+    low, high = (
+        np.array([edges for part in parts if (part[0] < charm) == is_low for edges in _shortened(*part, end, charm)])
+        for is_low, end in ((True, smallest), (False, largest))
+    )
+    bends = [bend(*part.T, end) for part, end in ((low, smallest), (high, largest)) if len(part)]
+    lower, upper = np.concatenate([part for part in (low, high) if len(part)]).T
+    bends = np.concatenate(bends)
+    owner = ((clipped[:, :1] <= lower) & (upper <= clipped[:, 1:])).astype(float)
     half = (upper - lower) / 2
-    nodes = (lower + half)[:, None] + half[:, None] * NODES
-    return Panels(lower, upper, nodes, half[:, None] * WEIGHTS, owner)
+    x, weights = in_panels(NODES, WEIGHTS, bends)
+    nodes = (lower + half)[:, None] + half[:, None] * x
+    return Panels(lower, upper, bends, nodes, half[:, None] * weights, owner)
+
+
+def _shortened(lower: float, upper: float, end: float, charm: float) -> list[Bin]:
+    """A panel, or what it falls into when it is halved until the photon pole and the charm threshold are far enough.
+
+    Where u = sqrt(|q2 - end|) is the variable, those are at u = sqrt(-end) and sqrt(charm - end). A panel from
+    threshold is halved in arsinh(u/2 m_l), so that the panels grow like q2 itself beyond the photon pole.
+    """
+    near, far = np.sqrt(np.abs(np.array([lower, upper]) - end))
+    singular = np.sqrt(np.array([-end, charm - end]) * (1 if lower >= end else -1) + 0j)
+    semiaxis = np.min(np.abs(near - singular) + np.abs(far - singular)) / np.abs(far - near)
+    if semiaxis >= (_RHO + 1 / _RHO) / 2:
+        return [(lower, upper)]
+    if lower >= end:
+        unit = np.sqrt(end)
+        middle = end + (unit * np.sinh((np.arcsinh(near / unit) + np.arcsinh(far / unit)) / 2)) ** 2
+    else:
+        middle = end - ((near + far) / 2) ** 2
+    return _shortened(lower, middle, end, charm) + _shortened(middle, upper, end, charm)
 
 
 def with_contact(C: Coefficients, contact: Contact | None, decay: Decay) -> Coefficients:
@@ -241,7 +276,7 @@ def _weights(resonance: Resonance, panels: Panels):
     """Weights at the nodes of Re D, of -Im D and of |D|^2."""
     s0, g = resonance.pole
     half = ((panels.upper - panels.lower) / 2)[:, None]
-    W, V = pole_weights(panels.lower, panels.upper, s0, g)
+    W, V = pole_weights(panels.lower, panels.upper, s0, g, panels.bend)
     return W, (g / half) * V, V / half
 
 

@@ -10,14 +10,14 @@ import jax.numpy as jnp
 from jaxdark.inputs import FormFactorSet, StandardModel
 
 
-def kallen(a, b, c):
-    """lambda(a, b, c) = a^2 + b^2 + c^2 - 2(ab + ac + bc)."""
-    return a**2 + b**2 + c**2 - 2 * (a * b + a * c + b * c)
+def kallen(m_B, m_M, q2):
+    """lambda(m_B^2, m_M^2, q2), GeV^4, as a product, which keeps its digits towards the end point (m_B - m_M)^2."""
+    return ((m_B - m_M) ** 2 - q2) * ((m_B + m_M) ** 2 - q2)
 
 
 def beta_lepton(q2, m_lepton):
     """Lepton velocity sqrt(1 - 4 m^2/q2) in the dilepton rest frame; 0 below threshold."""
-    square = 1 - 4 * m_lepton**2 / q2
+    square = (q2 - 4 * m_lepton**2) / q2
     return jnp.where(square > 0, jnp.sqrt(jnp.where(square > 0, square, 1.0)), 0.0)
 
 

@@ -139,6 +139,7 @@ class _Tables(eqx.Module):
     of_V: Float[Array, "panels fine rows"]
     lower: Float[Array, " panels"]
     upper: Float[Array, " panels"]
+    bend: Float[Array, " panels"]
     owner: Float[Array, "bins panels"]
 
     @classmethod
@@ -188,6 +189,7 @@ class _Tables(eqx.Module):
             of_V=np.concatenate([2 * absorptive, squared], axis=-1),
             lower=panels.lower[muon],
             upper=panels.upper[muon],
+            bend=panels.bend[muon],
             owner=panels.owner[:, muon],
         )
 
@@ -198,7 +200,7 @@ class _Tables(eqx.Module):
         if new_physics.resonance is None:
             return total
         s0, g = new_physics.resonance.pole
-        W, V = fine_pole_weights(self.lower, self.upper, s0, g)
+        W, V = fine_pole_weights(self.lower, self.upper, s0, g, self.bend)
         gamma = (g / ((self.upper - self.lower) / 2))[:, None]
         # The weights first: what is mapped over points then lies in memory as the product wants it.
         on_W, on_V = (jnp.einsum("pj,pjr->pr", *pair) for pair in ((W, self.of_W), (V, self.of_V)))
