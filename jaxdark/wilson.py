@@ -30,6 +30,7 @@ BsCurrent = Literal["paper", "without_C_P", "conserved"]
 
 paper: the unitary-gauge propagator on the vertex q2 sbar gamma^mu P_L b, a factor 1 - q2/m_V^2 on the timelike part;
 without_C_P: that factor is 1, so C_10 alone; conserved: the vertex q2 gamma^mu - q^mu qslash, the timelike part is 0.
+B_s mixing has no longitudinal part in any of them (`constraints.mixing.C1_V`).
 """
 
 
