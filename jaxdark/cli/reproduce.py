@@ -30,11 +30,12 @@ def reproduce(
         options.prepare()
         from jaxdark.reproduce.claim import undecided
         from jaxdark.reproduce.paper import reproduce as write
+        from jaxdark.reproduce.paper import too_few
 
         with progress_bars(shown=sys.stderr.isatty() and not quiet) as show:
             records = write(folder, quick=quick, seed=seed, report=show, checkpoints=checkpoints)
     say = options.console(quiet=quiet)
     say.print(report.claims_table(records), report.criteria_table(records), sep="\n")
-    for sentence in undecided(records):
-        say.print(sentence, markup=False)
+    if sentences := undecided(records):
+        say.print(too_few(quick=quick), *sentences, sep="\n", markup=False)
     say.print(f"written to {out}")

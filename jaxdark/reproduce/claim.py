@@ -98,13 +98,9 @@ def verdict(criteria: Iterable[Criterion]) -> Outcome:
 def undecided(records: Sequence[Claim]) -> list[str]:
     """One sentence for each claim without a verdict: which number is too uncertain for which threshold."""
     return [
-        f"{f'claim {record.id}' if record.id.isdigit() else record.id}"
-        f"{f' ({record.study})' if record.study else ''} is not decided by these draws: "
-        + "; ".join(
-            f"{c.quantity} is {c.found}, which leaves open whether it is {c.threshold}"
-            for c in record.criteria
-            if c.holds is None
-        )
+        f"{f'Claim {record.id}' if record.id.isdigit() else record.id}"
+        f"{f' ({record.study})' if record.study else ''} is undecided: "
+        + "; ".join(f"{c.quantity}: {c.found}, wanted {c.threshold}" for c in record.criteria if c.holds is None)
         for record in records
         if record.verdict == "undecided"
     ]

@@ -30,7 +30,10 @@ class Estimate(NamedTuple):
     def __str__(self) -> str:
         if self.low == self.high:
             return f"{self.value:.4g}"
-        return f"{self.value:.2g} ({self.low:.2g} to {self.high:.2g})" if isfinite(self.value) else "no draws"
+        if not isfinite(self.value):
+            return "no draws"
+        known = f"{self.low:.3g} to {self.high:.3g}" if isfinite(self.high) else "too few draws for an interval"
+        return f"{self.value:.3g} ({known})"
 
 
 class Share(NamedTuple):

@@ -3,7 +3,7 @@
 Inputs: those of the Standard Model and, for Figs. 4 to 6, studies. Outputs: figures, each stating its inputs.
 """
 
-import textwrap
+import re
 
 import equinox as eqx
 import jax
@@ -31,6 +31,7 @@ from jaxdark.reproduce.thresholds import IMPROVES, TWO_SIGMA
 
 Q2 = 3.5
 """Momentum transfer at which the paper shows g_Vbs, GeV^2."""
+_NOT_DRAWN = str.maketrans("", "", "${}_^")
 _YELLOW = "#F0E442"
 _TUNINGS = (1.0, 0.1, 0.01)
 _SHOWN = 6000
@@ -43,13 +44,14 @@ _LIGHT_AND_HEAVY = (1e-3, 10.0)
 
 
 def _caption(fig: Figure, text: str) -> Figure:
-    fig.supxlabel(
-        textwrap.fill(text, int(15 * fig.get_figwidth()), break_on_hyphens=False),
-        fontsize=8,
-        x=0.02,
-        ha="left",
-        color="#333333",
-    )
+    # Wrapped by what is drawn: formulas are shorter than their source.
+    lines, most = [""], 17 * fig.get_figwidth()
+    for word in text.split(" "):
+        if len(re.sub(r"\\[a-zA-Z]+", "x", f"{lines[-1]} {word}").translate(_NOT_DRAWN)) > most:
+            lines.append(word)
+        else:
+            lines[-1] = f"{lines[-1]} {word}".strip()
+    fig.supxlabel("\n".join(lines), fontsize=8, x=0.02, ha="left", color="#333333")
     return fig
 
 
@@ -77,8 +79,8 @@ def figure_3(sm: StandardModel) -> Figure:
     """Largest g_Vbs at 3.5 GeV^2 that B -> K(*) transitions allow, against m_V."""
     wanted = [c for c in all_constraints(SplitDarkSector) if c.id in (*INVISIBLE, "lhcb_kstar_mumu_2015")]
     muon = 7e-3
-    # Wider lines lie under narrower ones, with which they agree in part.
-    cases = ((5.0, 1.0, BLUE, 3.0), (1e-3, 3.0, ORANGE, 2.0), (1e-3, 0.03, GREEN, 1.2))
+    # Wide lines lie under narrow ones, with which they agree in part.
+    cases = ((5.0, 1.0, BLUE, 3.0), (1e-3, 3.0, ORANGE, 2.1), (1e-3, 0.03, GREEN, 1.3))
 
     def bounds(m_V, m_chi, g_D):
         """Largest g_Vbs by the invisible limits and by the search for muon pairs; every rate goes with r^2."""
@@ -98,7 +100,7 @@ def figure_3(sm: StandardModel) -> Figure:
         invisible, muons = of_m_V(m_V, m_chi, g_D)
         label = rf"$m_\chi$ = {m_chi:g} GeV, $g_D$ = {g_D:g}"
         ax.loglog(m_V, np.where(np.asarray(invisible) > 1e-2, np.nan, invisible), color=colour, lw=width, label=label)
-        ax.loglog(m_V, np.where(np.asarray(muons) > 1e-2, np.nan, muons), ":", color=colour, lw=width)
+        ax.loglog(m_V, np.where(np.asarray(muons) > 1e-2, np.nan, muons), ":", color=colour, lw=1.3)
     ax.plot([], [], color=GREY, label=r"$B\to K$ + invisible")
     ax.plot([], [], ":", color=GREY, label=r"$B\to K^*V$, $V\to\mu\mu$")
     if _proxy_edges(sm):
@@ -143,7 +145,8 @@ def plane(study: Study, sm: StandardModel) -> Figure:
         rf"Draws of the {100 * TWO_SIGMA:g} % region with $(g-2)_\mu$ within its limit and "
         rf"ln L − ln L(SM) > {IMPROVES:g}; theory marginalised, $(g-2)_\mu$ read as {study.selection.g_minus_2!r}. "
         rf"Numbers of draws, and of independent ones they are worth; of each kind at most {_SHOWN} are drawn. "
-        r"Drell-Yan at $g_\mu^A=-0.44\,g_\mu^V$, drawn beyond its stated range of 1 to 5 GeV as in the paper. Trident: Eq. (27) with $g_\nu=g_\mu^V$; below 1 GeV, "
+        r"Drell-Yan at $g_\mu^A=-0.44\,g_\mu^V$, drawn beyond its stated range of 1 to 5 GeV as in the paper. "
+        r"Trident: Eq. (27) with $g_\nu=g_\mu^V$; below 1 GeV, "
         r"where the paper has 'roughly saturates to 0.001', the slope is continued down to 0.001. Belle II for "
         r"BR(V → invisible) = 1.",
     )
@@ -178,7 +181,8 @@ def _lines_of_limits(ax: Axes, m_V: Float[np.ndarray, " n"], sm: StandardModel) 
         # g_mu_A may be off its cancelling value by the share `tuning` before (g-2) leaves its limit.
         contour = np.sqrt(limit / (vector * ((1 + tuning) ** 2 - 1)))
         ax.plot(m_V, contour, "--", color=GREY, lw=1.1, zorder=5)
-        place = len(m_V) // 8
+        # To the right, where draws are few, on the part of the line that is shown.
+        place = min(int(0.93 * len(m_V)), np.searchsorted(contour, 0.17) - 1)
         ax.text(m_V[place], contour[place], f"{100 * tuning:g} %", fontsize=7, ha="center", va="center", zorder=6,
                 color="#444444", bbox={"fc": "white", "ec": "none", "pad": 0.6, "alpha": 0.8})  # fmt: skip
     return [
@@ -253,7 +257,7 @@ def figure_box() -> Figure:
     common = masses[np.asarray(scan.common)]
     if len(common):
         ax.axvspan(common[0], common[-1], color=SKY, alpha=0.25, lw=0, label=f"both: from {common[0]:.0f} GeV")
-    ax.set(xlabel="$m_1=m_2=m_3$ [GeV]", ylabel=r"$|Y^{(\mu)}|$", title="Sec. 2.1: no common region for light boxes")
+    ax.set(xlabel="$m_1=m_2=m_3$ [GeV]", ylabel=r"$|Y^{(\mu)}|$", title="Sec. 2.1: muon coupling of the boxes")
     ax.legend(frameon=False, fontsize=8)
     return _caption(fig, "Eqs. (2) to (4), $m_4$ = 1 TeV, $|Y_bY_s|$ at its bound from $B_s$ mixing.")
 

@@ -79,8 +79,19 @@ def reproduce(
         "claims": [record.record() for record in records],
     }
     write_text(folder / "claims.json", to_json(about) + "\n")
-    write_text(folder / "claims.md", _markdown(records, found))
+    write_text(folder / "claims.md", _markdown(records, found, too_few(quick=quick)))
     return records
+
+
+def too_few(*, quick: bool) -> str:
+    """What to know of the claims that are undecided."""
+    draws = {kind: 4 * number for kind, number in _DRAWS.items()}
+    if quick:
+        return (
+            f"--quick takes {draws[True]} draws of two posteriors, too few to decide what follows; without it there "
+            f"are {draws[False]} of each of {len(FULL)}:"
+        )
+    return f"{draws[False]} draws of each posterior are too few to decide what follows:"
 
 
 def _settings(selections: Sequence[Selection], draws: int, seed: int) -> dict[str, Any]:
@@ -146,7 +157,8 @@ def _about(result: Study) -> dict:
     }
 
 
-def _markdown(records: Sequence[Claim], found: Sequence[Study]) -> str:
+def _markdown(records: Sequence[Claim], found: Sequence[Study], why_undecided: str) -> str:
+    open_claims = undecided(records)
     lines = [
         "# What arXiv:2002.11150 says, and what was found",
         "",
@@ -161,7 +173,7 @@ def _markdown(records: Sequence[Claim], found: Sequence[Study]) -> str:
         "",
         "## Undecided",
         "",
-        *([f"- {sentence}" for sentence in undecided(records)] or ["Nothing: these draws decide every claim."]),
+        *([why_undecided, "", *(f"- {sentence}" for sentence in open_claims)] if open_claims else ["Nothing."]),
         "",
         "## Claims",
         "",

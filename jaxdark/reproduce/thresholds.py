@@ -72,6 +72,7 @@ LARGE_TUNING = _at_most(
 )
 G_BS = 5e-6
 """g_bs of the Z', as printed at the end of Sec. 4."""
+BELOW_G_BS = _at_most(G_BS, "g_bs of the Z', as printed")
 EXPLAINS = _at_least(IMPROVES, "the gain from which draws count as fitted")
 
 # Numbers without a fit.
