@@ -99,6 +99,7 @@ def _settings(selections: Sequence[Selection], draws: int, seed: int) -> dict[st
     data = {selection.data: load_dataset(selection.data).sha256 for selection in selections}
     return {
         "studies": [list(selection) for selection in selections],
+        "kept_of_each": list(Study._fields),
         "draws": draws,
         "seed": seed,
         "data_sha256": data,

@@ -68,6 +68,8 @@ def test_selections(study):
 def test_planes_show_the_draws_they_count(study, sm):
     fig = figures.plane(study, sm)
     shown = {text.get_text() for text in fig.legends[0].get_texts()}
+    (trident,) = (x for x in fig.axes[0].lines if (x.get_color(), x.get_linestyle()) == (figures.PURPLE, "--"))
+    np.testing.assert_array_equal(trident.get_ydata(), figures.trident_line(trident.get_xdata()))
     left = study.fitted & study.passes(*INVISIBLE)
     for words, chosen in (("fitted at 2σ", study.fitted), ("and by the recasts of App. A", left)):
         assert any(text.startswith(f"{words} ({chosen.sum()}, worth ") for text in shown)
