@@ -257,6 +257,16 @@ def claims_table(records: Sequence[Any]) -> Table:
     return table
 
 
+def criteria_table(records: Sequence[Any]) -> Table:
+    """Every number that decides the verdict on a claim of the paper, beside its threshold."""
+    table = _table("What decides", "claim", "study", "number", "found", "threshold", "holds")
+    for record in records:
+        for criterion in record.criteria:
+            cells = (record.study, criterion.quantity, str(criterion.found), str(criterion.threshold))
+            table.add_row(record.id, *map(escape, cells), criterion.answer)
+    return table
+
+
 def posterior_table(summary: Mapping[str, Any]) -> Table:
     """Mean, spread and 95 % interval of every parameter with its convergence, the best draw beside it."""
     columns = ("parameter", "mean", "sd", "95 % HDI", "R-hat", "ESS bulk", "ESS tail", "best draw")

@@ -73,7 +73,6 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instea
 Force = Annotated[bool, typer.Option("--force", help="Replace the files of an existing folder.")]
 
 
-
 class Settings(BaseModel):
     """What fixes the numbers of a command; unknown names and wrong types are refused.
 
