@@ -263,7 +263,7 @@ def criteria_table(records: Sequence[Any]) -> Table:
     for record in records:
         for criterion in record.criteria:
             cells = (record.study, criterion.quantity, str(criterion.found), str(criterion.threshold))
-            table.add_row(record.id, *map(escape, cells), criterion.answer)
+            table.add_row(record.id, *cells, criterion.answer)
     return table
 
 

@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 
 from jaxdark.cli import options, stored
 from jaxdark.errors import RequestError
@@ -43,7 +42,7 @@ def compare(
     if as_json:
         print(report.to_json(found | ({"differences": unlike} if unlike else {})))
     lines = [
-        *([escape(said)] if unlike else []),
+        *([said] if unlike else []),
         report.distances_table(found),
         *([f"figure in {out}"] if whole else []),
     ]

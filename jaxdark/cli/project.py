@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 
 from jaxdark.bounds import LARGEST_SEED
 from jaxdark.cli import options, stored
@@ -80,7 +79,7 @@ def project(
         f"{scenario}, truth {truth}: {loss['scaled_rows']} of {loss['rows']} rows scaled; "
         f"{100 * loss['excluded']:.3g} % of the draws would be excluded at 95 %; "
         f"chi2 of the Standard Model {loss['sm_chi2']:.4g}, theory covariance at the truth",
-        *(escape(f"{', '.join(ids)}: not scaled, {reason}") for reason, ids in _by_reason(kept).items()),
+        *(f"{', '.join(ids)}: not scaled, {reason}" for reason, ids in _by_reason(kept).items()),
         f"written to {out}",
         sep="\n",
     )

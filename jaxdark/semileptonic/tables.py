@@ -177,13 +177,13 @@ class _Tables(eqx.Module):
         )
         half = (panels.upper - panels.lower)[muon] / 2
         real, of_W = _Rows.build(linear[:, 0].real)
-        imaginary, absorptive = _Rows.build(linear[:, 0].imag)
+        of_sine, absorptive = _Rows.build(linear[:, 0].imag)
         square, squared = _Rows.build(_symmetric(quadratic) / half[:, None])
         return cls(
             plain=np.einsum("ip,pk,abpkn->abni", panels.owner, panels.weights, plain, optimize=True),
             linear=linear[:, 1:],
             real=real,
-            imaginary=imaginary,
+            imaginary=of_sine,
             quadratic=square,
             of_W=np.ascontiguousarray(2 * of_W),
             of_V=np.concatenate([2 * absorptive, squared], axis=-1),
