@@ -12,6 +12,7 @@ import yaml
 from jaxtyping import Float
 from scipy.stats import chi2
 
+from jaxdark.bounds import checked_seed
 from jaxdark.dark.checks import one_of
 from jaxdark.dark.model import Model
 from jaxdark.inference.importance import batched
@@ -88,6 +89,7 @@ def pseudo_data(
         seed: of the fluctuations within the experimental errors; None puts every measurement on its prediction.
     """
     data, errors = like.data, future_errors(like.data, scenario)
+    seed = None if seed is None else checked_seed(seed)
     values = like.evaluate(truth).predictions
     if seed is not None:
         noise = np.linalg.cholesky(data.correlation) @ np.random.default_rng(seed).normal(size=len(data))

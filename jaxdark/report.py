@@ -1,6 +1,6 @@
 """What is shown of a result: JSON text and the tables of a terminal.
 
-Enters: the record of a point or the summary of a run. Leaves: text and rich tables.
+Enters: the record of a point or the summary of a run. Leaves: text and `tables`, of whatever text the record holds.
 """
 
 import json
@@ -8,11 +8,8 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from rich.box import SIMPLE_HEAD
-from rich.markup import escape
-from rich.table import Table
-
 from jaxdark.results import plain
+from jaxdark.tables import Cell, Table
 
 _NULL_BY_MEANING = ("limit", "cl", "ratio", "q2", "Standard Model")
 """Fields whose null says that there is none, as of parameters of the Standard Model."""
@@ -61,7 +58,7 @@ _OWN = "with their own theory errors, nuisances at their best values"
 
 
 def _table(title: str, *columns: str) -> Table:
-    return Table(*columns, title=title, title_justify="left", box=SIMPLE_HEAD)
+    return Table(title, list(columns))
 
 
 def _values_table(record: Mapping[str, Any]) -> Table | str:
@@ -93,6 +90,11 @@ def _shown(value: Any) -> str:
     if isinstance(value, list):
         return ", ".join(_shown(item) for item in value)
     return value if isinstance(value, str) else f"{value:.6g}"
+
+
+def _number(value: float | None, form: str) -> str:
+    """A number in a format, and a dash where it could not be determined."""
+    return "-" if value is None else format(value, form)
 
 
 def pulls_table(rows: Sequence[Mapping[str, Any]]) -> Table:
@@ -164,9 +166,8 @@ def profile_lines(record: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _coloured(pull: float) -> str:
-    style = "red" if abs(pull) > 3 else "yellow" if abs(pull) > 2 else ""
-    return f"[{style}]{pull:+.2f}[/]" if style else f"{pull:+.2f}"
+def _coloured(pull: float) -> Cell:
+    return Cell(f"{pull:+.2f}", "red" if abs(pull) > 3 else "yellow" if abs(pull) > 2 else "")
 
 
 def with_error(value: float, error: float) -> str:
@@ -183,7 +184,8 @@ def constraints_table(rows: Sequence[Mapping[str, Any]]) -> Table:
     """Constraints and bare predictions."""
     table = _table("Constraints", "constraint", "value", "limit", "value/limit", "")
     for row in rows:
-        verdict = "" if row["limit"] is None else "[red]excluded[/]" if row["excluded"] else "allowed"
+        excluded = Cell("excluded", "red") if row["excluded"] else "allowed"
+        verdict = "" if row["limit"] is None else excluded
         table.add_row(row["id"], *(_shown(row[name]) for name in ("value", "limit", "ratio")), verdict)
     return table
 
@@ -204,25 +206,26 @@ def cuts_table(summary: Mapping[str, Any]) -> Table:
 def check_tables(checks: Mapping[str, Any], shown: int) -> list[Table | str]:
     """What `jaxdark check` shows: the most influential measurements, the sensitivities and the p-value of the fit."""
     names = list(checks["power_scaling"])
-    rows = _table("Mean of a parameter without the measurement, shift in standard deviations", "measurement", *names)
-    rows.add_column("Pareto k")
-    rows.add_column("p-value")
+    title = "Mean of a parameter without the measurement, shift in standard deviations"
+    rows = _table(title, "measurement", *names, "Pareto k", "p-value")
     for row in checks["rows"][:shown]:
         values = (*row["shift"].values(), row["pareto_k"])
-        rows.add_row(row["id"], *(f"{value:+.2f}" for value in values), f"{row['p_value']:.3f}")
+        rows.add_row(row["id"], *(_number(value, "+.2f") for value in values), f"{row['p_value']:.3f}")
     scaling = _table("Power-scaling sensitivity (above 0.05: sensitive)", "to", *names)
     for part in ("prior", "likelihood"):
-        scaling.add_row(part, *(f"{checks['power_scaling'][name][part]:.3f}" for name in names))
+        scaling.add_row(part, *(_number(checks["power_scaling"][name][part], ".3f") for name in names))
     variants = _table("Other priors, shift in standard deviations", "prior", *names, "ESS")
     for name, variant in checks["prior_variants"].items():
-        variants.add_row(name, *(f"{value:+.2f}" for value in variant["shift"].values()), f"{variant['ess']:.0f}")
+        shifts = (_number(value, "+.2f") for value in variant["shift"].values())
+        variants.add_row(name, *shifts, _number(variant["ess"], ".0f"))
     doubtful = checks["unreliable_rows"]
+    density = _number(checks["elpd_loo"], ".2f")
     p_value = (
         checks["p_value_reason"]
         if checks["p_value"] is None
         else f"posterior predictive p-value of chi2 {checks['p_value']:.3f}"
     )
-    fit = f"{p_value}, elpd_loo {checks['elpd_loo']:.2f}" + (
+    fit = f"{p_value}, elpd_loo {density}" + (
         f"; reweighting is unreliable (Pareto k above 0.7) without {', '.join(doubtful)}" if doubtful else ""
     )
     return [rows, scaling, variants, fit]
@@ -241,7 +244,7 @@ def distances_table(found: Mapping[str, Any]) -> Table:
     """Distances between the marginals of two results."""
     table = _table("Kolmogorov-Smirnov distances", "parameter", "distance", "p-value")
     for name, row in found.items():
-        table.add_row(name, f"{row['distance']:.4f}", f"{row['p_value']:.3f}")
+        table.add_row(name, _fixed_point(row["distance"], 4), _fixed_point(row["p_value"], 3))
     return table
 
 
@@ -250,7 +253,17 @@ def claims_table(records: Sequence[Any]) -> Table:
     table = _table("The paper's claims and numbers", "claim", "statement", "paper", "found", "verdict")
     for record in records:
         found = f"[{record.study}] {record.ours}" if record.study else record.ours
-        table.add_row(record.id, record.statement, record.paper, escape(found), record.verdict)
+        table.add_row(record.id, record.statement, record.paper, found, record.verdict)
+    return table
+
+
+def criteria_table(records: Sequence[Any]) -> Table:
+    """Every number that decides the verdict on a claim of the paper, beside its threshold."""
+    table = _table("What decides", "claim", "study", "number", "found", "threshold", "holds")
+    for record in records:
+        for criterion in record.criteria:
+            cells = (record.study, criterion.quantity, str(criterion.found), str(criterion.threshold))
+            table.add_row(record.id, *cells, criterion.answer)
     return table
 
 
@@ -259,17 +272,30 @@ def posterior_table(summary: Mapping[str, Any]) -> Table:
     columns = ("parameter", "mean", "sd", "95 % HDI", "R-hat", "ESS bulk", "ESS tail", "best draw")
     table = _table(f"Posterior, {summary['region']} region", *columns)
     for name, values in summary["parameters"].items():
-        low, high = values["hdi95"]
-        best = summary["best"]["parameters"].get(name)
-        table.add_row(
-            name,
-            *(_shown(values[key]) for key in ("mean", "sd")),
-            f"{low:.4g} to {high:.4g}",
-            "-" if values["r_hat"] is None else f"{values['r_hat']:.4f}",
-            *(f"{values[key]:.0f}" for key in ("ess_bulk", "ess_tail")),
-            _shown(best),
-        )
+        table.add_row(name, *_spread_and_convergence(values), _shown(summary["best"]["parameters"].get(name)))
     return table
+
+
+def nuisances_table(summary: Mapping[str, Any]) -> Table | None:
+    """The same of every nuisance, in units of its prior's standard deviation; None if none was sampled."""
+    if not summary.get("nuisances"):
+        return None
+    table = _table("Nuisances (0 ± 1 a priori)", "nuisance", "mean", "sd", "95 % HDI", "R-hat", "ESS bulk", "ESS tail")
+    for name, values in summary["nuisances"].items():
+        table.add_row(name, *_spread_and_convergence(values))
+    return table
+
+
+def _spread_and_convergence(values: Mapping[str, Any]) -> Iterator[str]:
+    """Mean, spread, 95 % interval, R-hat and effective sizes; a dash for what a value that is fixed does not have."""
+    low, high = values["hdi95"]
+    yield from (_shown(values["mean"]), _shown(values["sd"]), f"{low:.4g} to {high:.4g}")
+    for key, digits in (("r_hat", 4), ("ess_bulk", 0), ("ess_tail", 0)):
+        yield _fixed_point(values[key], digits)
+
+
+def _fixed_point(value: float | None, digits: int) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"
 
 
 def verdict_sentence(summary: Mapping[str, Any]) -> str:
@@ -281,4 +307,12 @@ def verdict_sentence(summary: Mapping[str, Any]) -> str:
         work = f"{summary['draws']} draws of {kind}, effective size {weights['ess']:.0f} of {weights['points']} points"
     else:
         work = f"{summary['chains']} chains of {summary['draws']} draws, {summary['divergences']} divergences"
+    if nuisances := summary.get("nuisances"):
+        from jaxdark.inference.diagnostics import KINDS, worst  # brings scipy.stats, which `jaxdark point` does without
+
+        r_hat, *sizes = (nuisances[worst(nuisances, kind)][kind] for kind in KINDS)
+        work += (
+            f", {len(nuisances)} nuisances with R-hat up to {_fixed_point(r_hat, 4)} ({worst(nuisances, 'r_hat')}) and "
+            f"effective sizes from {' and '.join(_fixed_point(size, 0) for size in sizes)}"
+        )
     return f"{work} ({seconds}): verdict {summary['verdict']}{': ' + reasons if reasons else ''}"

@@ -1,13 +1,15 @@
 """Figures show the draws they were given, state what they belong to, and leave matplotlib as it was."""
 
+import matplotlib
 import numpy as np
 import pytest
 from matplotlib.image import imread
 from near import near
+from own_prior import result_of
 from synthetic_result import synthetic_result
 
-from jaxdark import plots
-from jaxdark.inference.priors import PRIORS
+from jaxdark import drawing, plots
+from jaxdark.inference.priors import PRIORS, Range
 
 
 @pytest.fixture(scope="module")
@@ -92,3 +94,135 @@ def test_figures_are_written_as_png_and_pdf(tree, tmp_path):
             assert image.shape[0] > 500 and image.std() > 0.05
         else:
             assert (tmp_path / name).read_bytes().startswith(b"%PDF")
+
+
+def narrow(n):
+    return np.random.default_rng(3).normal(-0.9, 0.12, n)
+
+
+PRIORS_OF_ALL_KINDS = {
+    "one": {"C9": Range(-3.0, 3.0)},
+    "one negative": {"x_1": Range(0.0, 3.0, sign=-1)},
+    "negative logarithm": {"g_bs": Range(1e-9, 1e-4, log=True, sign=-1), "M_V'": Range(0.1, 3.0)},
+    "fixed": {"m_V": Range(2.0, 2.0), "g_mu_V": Range(1e-3, 0.2, log=True), "r": Range(-10.0, 10.0)},
+    "fixed logarithm": {"g_mu_V": Range(0.1, 0.1, log=True), "r_AV": Range(-1.0, 0.0)},
+    "nothing but fixed": {"m_V": Range(2.0, 2.0)},
+    "across zero": {"a": Range(-1.0, 2.0), "b": Range(-1e-9, 1e-9), "c": Range(0.0, 5.0, sign=-1)},
+}
+
+
+@pytest.mark.parametrize("kind", PRIORS_OF_ALL_KINDS)
+@pytest.mark.parametrize("draws", [1, 3, 120])
+def test_every_figure_can_be_drawn_of_every_prior(kind, draws):
+    ranges = PRIORS_OF_ALL_KINDS[kind]
+    tree = result_of(ranges, {"C9": narrow} if "C9" in ranges else {}, chains=2, draws=draws)
+    for make in plots.FIGURES.values():
+        make(tree).canvas.draw()
+    plots.overlay_figure({"one": tree, "_other": tree}).canvas.draw()
+
+
+@pytest.mark.parametrize("parameters", [2, 10])
+def test_the_corner_has_one_panel_for_each_pair(parameters):
+    tree = result_of({f"p_{i}": Range(-1.0, 1.0 + i) for i in range(parameters)}, chains=2, draws=150)
+    axes = np.array(plots.corner_figure(tree).axes).reshape(parameters, parameters)
+    assert [ax.get_xlabel() for ax in axes[-1]] == [f"p_{i}" for i in range(parameters)]
+    for fig in (plots.trace_figure(tree), plots.plane_figure(tree), plots.overlay_figure({"x": tree})):
+        fig.canvas.draw()
+
+
+def test_axes_hold_the_draws_of_a_negative_parameter():
+    """Linear ones by value, logarithmic ones by magnitude; a fixed parameter is named and has no panel."""
+    ranges = {"f": Range(2.0, 2.0), "x": Range(0.0, 3.0, sign=-1), "g": Range(1e-3, 1.0, log=True, sign=-1)}
+    tree = result_of(ranges)
+    fig = plots.corner_figure(tree)
+    assert "fixed: f = 2" in fig.get_suptitle()
+    x_axis, g_axis = fig.axes[2], fig.axes[3]
+    assert -3 <= x_axis.get_xlim()[0] < -2.8 and -0.2 < x_axis.get_xlim()[1] <= 0
+    assert (x_axis.get_xlabel(), x_axis.get_ylabel(), g_axis.get_xlabel()) == ("x", "|g|", "|g|")
+    assert 1e-3 <= g_axis.get_xlim()[0] < g_axis.get_xlim()[1] <= 1.0 and g_axis.get_xscale() == "log"
+    ax = plots.plane_figure(tree).axes[0]
+    assert ax.get_xlim() == (-3.0, 0.0) and ax.get_ylim() == (1e-3, 1.0)
+    (star,) = (line for line in ax.lines if line.get_marker() == "*")
+    best = plots.summary(tree)["best"]["parameters"]
+    assert (star.get_xdata()[0], star.get_ydata()[0]) == (best["x"], -best["g"])
+
+
+def test_one_parameter_is_shown_with_its_likelihood_and_its_histogram():
+    tree = result_of({"C9": Range(-3.0, 3.0)}, {"C9": narrow})
+    ax = plots.plane_figure(tree).axes[0]
+    gain = np.sort(np.asarray(tree["derived"]["log_likelihood"]).ravel()) + 62.5
+    np.testing.assert_allclose(
+        np.sort(ax.collections[0].get_offsets()[:, 1]), gain[-len(ax.collections[0].get_offsets()) :]
+    )
+    assert ax.get_xlabel() == "$C_9$" and "SM" in ax.get_ylabel()
+    (panel,) = plots.corner_figure(tree).axes
+    assert -1.5 < panel.get_xlim()[0] < -1.1 and panel.get_xlabel() == "$C_9$"
+
+
+def test_a_pull_beyond_the_axis_is_a_triangle_at_its_edge():
+    rows = [{"id": "a", "sm": 12.0, "best": 0.5}, {"id": "b", "sm": None, "best": -30.0}]
+    ax = plots.pulls_figure(result_of({"x": Range(0.0, 1.0)}, pulls=rows)).axes[0]
+    edges = {line.get_marker(): (line.get_xdata().tolist(), line.get_ydata().tolist()) for line in ax.lines}
+    assert edges[">"] == ([8.0], [0]) and edges["<"] == ([-8.0], [1]) and ax.get_xlim() == (-8.0, 8.0)
+
+
+HOSTILE = ["x$\\foo$", "a_b^c", "$", "$$", "\\", "\\$x", "\x1b[31m\nred", "\\frac{", "_x", "%", "\ud800", "y" * 300]
+
+
+def test_words_from_data_are_shown_as_they_are(monkeypatch):
+    """With the LaTeX that the user asked for and does not have."""
+    monkeypatch.setitem(matplotlib.rcParams, "text.usetex", True)
+    pulls = [{"id": words, "sm": 1.0, "best": 0.0} for words in HOSTILE]
+    for words in HOSTILE:
+        changed = {"data": words, "region": words, "model": words, "pulls": pulls, "verdict": "bad", "reasons": [words]}
+        tree = result_of(
+            {words: Range(0.1, 1.0, log=True, sign=-1), "b": Range(0.0, 1.0)}, chains=2, draws=20, **changed
+        )
+        for make in (plots.plane_figure, plots.pulls_figure) if words != HOSTILE[0] else plots.FIGURES.values():
+            make(tree).canvas.draw()
+        plots.overlay_figure({words: tree, "b": tree}, None, words).canvas.draw()
+    assert matplotlib.rcParams["text.usetex"] is True
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        ("x$\\foo$", r"x\$\foo\$"),
+        ("a_b^c\\d", r"a_b^c\d"),
+        ("a\x1b[31m\nb", "a [31m b"),
+        ("q" * 80, "q" * 30 + "…" + "q" * 29),
+    ],
+)
+def test_literal_words(words, text):
+    assert drawing.literal(words) == text
+
+
+def test_labels_follow_the_prior():
+    known = {
+        ("r", Range(0.03, 10.0, log=True, sign=-1)): "$|r|$",
+        ("r", Range(-10.0, 10.0)): "$r$",
+        ("m_V", Range(2.0, 15.0)): "$m_V$ [GeV]",
+        ("C9", Range(0.1, 3.0, log=True, sign=-1)): "$|C_9|$",
+        ("width", Range(1e-6, 1.0, log=True)): r"$\Gamma$ [GeV]",
+        ("x_1", Range(0.0, 1.0)): "x_1",
+        ("M_V'", Range(0.1, 1.0, log=True, sign=-1)): "|M_V'|",
+    }
+    assert {key: drawing.label(*key) for key in known} == known
+
+
+def test_the_users_style_changes_nothing(tree, tmp_path):
+    plain = [name for name in plots.save_each({"pulls": lambda: plots.pulls_figure(tree)}, tmp_path) if "png" in name]
+    before = (tmp_path / plain[0]).read_bytes()
+    with matplotlib.rc_context({"text.usetex": True, "font.size": 30, "axes.facecolor": "black", "savefig.dpi": 20}):
+        plots.save_each({"pulls": lambda: plots.pulls_figure(tree)}, tmp_path)
+    assert (tmp_path / plain[0]).read_bytes() == before
+
+
+def test_a_figure_that_fails_leaves_the_others(tree, tmp_path, monkeypatch):
+    def broken(tree):
+        raise ZeroDivisionError("a\nbug")
+
+    monkeypatch.setattr(plots, "FIGURES", {"broken": broken, "pulls": plots.pulls_figure})
+    with pytest.raises(drawing.FigureError, match=r"^could not draw broken \(ZeroDivisionError: a bug\)$"):
+        plots.save_figures(tree, tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {"pulls.png", "pulls.pdf"}

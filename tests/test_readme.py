@@ -1,6 +1,7 @@
 """The README keeps its word: its Python runs, its shell blocks are what newcomers need, its names exist."""
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,9 @@ from synthetic_result import synthetic_result
 
 import jaxdark
 from jaxdark.cli import app, main
-from jaxdark.measurements import check_file, dataset_names
+from jaxdark.inference.likelihood import Likelihood
+from jaxdark.inference.priors import prior_of
+from jaxdark.measurements import check_file, dataset_names, load_dataset
 from jaxdark.results import save
 
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
@@ -77,3 +80,22 @@ def test_data_sets_and_names_of_the_notation_table_exist():
         for file in re.findall(r"`([a-z_0-9/]+\.(?:py|yaml))`", row[4]):
             assert (Path(jaxdark.__file__).parent / file).is_file(), file
     assert len(rows) > 10
+
+
+def test_nuisances_and_parameters_are_counted_as_the_likelihood_does():
+    nuisances = len(Likelihood(load_dataset("paper2020"), theory="full").nuisance_names)
+    text = " ".join(README.split())
+    assert {int(n) for n in re.findall(r"(\d+) nuisances", text)} == {nuisances}
+    (together,) = re.findall(r"nuisances as parameters too \((\d+) in all\)", text)
+    assert int(together) == nuisances + len(prior_of("high").names)
+
+
+def test_what_is_to_be_installed_is_this_clone():
+    """The package is on no index; its extras are those of pyproject.toml."""
+    project = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    asked = re.findall(r"pip install ((?:-e )?)(\"[^\"]+\"|[^\s`]+)", README)
+    assert len(asked) > 4
+    for _, wanted in asked:
+        place, extras = re.fullmatch(r"([^\[]+)(?:\[([a-z,]+)\])?", wanted.strip('"')).groups()
+        assert place == ".", wanted
+        assert set((extras or "").split(",")) - {""} <= set(project["optional-dependencies"]), wanted

@@ -31,6 +31,7 @@ from jaxdark.inference.importance import prior_points
 from jaxdark.inference.priors import prior_of
 from jaxdark.inference.sharded import sharded
 from jaxdark.scans import scan as scan_module
+from jaxdark.scans import store
 from jaxdark.scans.points import Axis, grid, of_prior, of_profile
 from jaxdark.scans.scan import Scan, best_point, converged
 from jaxdark.scans.store import open_scan
@@ -98,10 +99,10 @@ def whole_profile(like, constant_fit, tmp_path_factory):
     return path
 
 
-def worker(store, *, chunk=CHUNK, n=N, **environment):
+def worker(path, *, chunk=CHUNK, n=N, **environment):
     environment |= {"JAX_PLATFORMS": "cpu", "PYTHONPATH": f"{TESTS.parent}:{TESTS}"}
-    environment["XDG_CACHE_HOME"] = str(store.parents[1] / "compile-cache")
-    command = [sys.executable, str(TESTS / "scan_worker.py"), str(store), str(chunk), str(n)]
+    environment["XDG_CACHE_HOME"] = str(path.parents[1] / "compile-cache")
+    command = [sys.executable, str(TESTS / "scan_worker.py"), str(path), str(chunk), str(n)]
     return subprocess.Popen(command, env=os.environ | environment, stdout=subprocess.PIPE, text=True)
 
 
@@ -181,7 +182,7 @@ def test_a_grid_has_labelled_axes_and_the_values_of_single_points(like, tmp_path
     assert result["prediction"].dims == ("m_V", "g_mu_V", "row")
     assert result["constraint_value"].dims == ("m_V", "g_mu_V", "constraint")
     assert result["m_V"].attrs["units"] == "GeV"
-    assert bool(result["done"].all())
+    assert store.done(tmp_path / "grid").all()
     assert {name: float(result[name]) for name in FIXED} == FIXED
     chosen = [known[name] for name in result["constraint"].values]
     for i, j in ((0, 0), (5, 11), (11, 19)):
@@ -197,6 +198,23 @@ def test_a_grid_has_labelled_axes_and_the_values_of_single_points(like, tmp_path
     best = best_point(result)
     assert best["log_likelihood"] == float(result["log_likelihood"].max())
     assert best["parameters"] | FIXED == best["parameters"]
+
+
+def test_a_scan_is_a_table_of_one_row_for_each_point(like, tmp_path):
+    """Also in many chunks, with a parameter that is a vector and one that is a word; as xarray alone opens it."""
+    fixed = {"g_mu_V": 0.03, "r_AV": -0.4, "g_D": 1.0, "r": (-3.0, 1.0), "m_chi": (1e-3, 2e-3), "bs_current": "paper"}
+    path = tmp_path / "s"
+    result = jd.scan(like, {"m_V": "2:15:40", **fixed}, out=path, chunk=16, outputs=["log_likelihood"])
+    table, opened = xr.open_zarr(path).to_dataframe(), xr.open_zarr(path)
+    xr.testing.assert_identical(opened.load(), result.load())
+    assert len(table) == 40 and list(opened.sizes) == ["m_V"] and list(opened.data_vars) == ["log_likelihood"]
+    np.testing.assert_allclose(table.index, np.linspace(2.0, 15.0, 40), rtol=1e-14)
+    expected = like.evaluate(jd.DarkSector(m_V=2.0, **fixed)).log_likelihood
+    np.testing.assert_allclose(table["log_likelihood"].iloc[0], expected, rtol=1e-9)
+    assert (table["m_chi_2"] == 2e-3).all() and (table["r_1"] == -3.0).all() and (table["bs_current"] == "paper").all()
+    assert store.done(path).tolist() == [True] * 4
+    points = jd.scan(like, out=tmp_path / "p", random=70, chunk=32, outputs=["log_likelihood", "delta_a_mu", "Toy_RK"])
+    assert len(points["log_likelihood"].to_dataframe()) == 70 and {"point", "constraint", "row"} == set(points.sizes)
 
 
 def test_points_of_a_prior_carry_their_parameters(like, tmp_path):
@@ -303,7 +321,7 @@ def test_a_stopped_scan_goes_on(whole, like, tmp_path):
     assert np.array_equal(half["log_likelihood"][: 3 * CHUNK], full["log_likelihood"][: 3 * CHUNK])
     assert np.isnan(half["log_likelihood"][3 * CHUNK :]).all()
     (path / "m_V" / "c" / "0.1234.partial").write_bytes(b"cut off")
-    (path / "done" / "c" / "4").write_bytes(b"")
+    (path / "progress" / "done" / "c" / "4").write_bytes(b"")
     (path / "log_likelihood" / "c" / "3").write_bytes(b"half a chunk")
     report = lambda stage, done, total: seen.append(done)  # noqa: E731
     jd.scan(like, out=path, sobol=N, chunk=CHUNK, outputs=OUTPUTS, reference="sm", report=report)
@@ -353,7 +371,7 @@ def test_a_stopped_profile_goes_on(whole_profile, like, fitted_before, tmp_path,
     path = tmp_path / "scan.zarr"
     with pytest.raises(KeyboardInterrupt):
         jd.scan(like, LINE, out=path, report=stop, **PROFILE)
-    assert open_scan(path)["done"].values.tolist() == [True, False, False]
+    assert store.done(path).tolist() == [True, False, False]
     monkeypatch.delattr(scan_module, "at_best_fit")
     task = Scan(like, LINE, out=path, **PROFILE)
     task._store.write(2, cloudpickle.loads(cloudpickle.dumps(task.work))(2))
@@ -363,16 +381,16 @@ def test_a_stopped_profile_goes_on(whole_profile, like, fitted_before, tmp_path,
         jd.scan(like, {"C9": "-2:0.5:41"}, out=path, **PROFILE)
 
 
-def kill(store, after, seconds, **size):
+def kill(path, after, seconds, **size):
     """Kill -9 a scan some seconds after it has reported a number of points; returns how many chunks were done."""
-    with worker(store, **size) as process:
+    with worker(path, **size) as process:
         for line in process.stdout:
             if line.split() == ["scan", str(after)]:
                 break
         time.sleep(seconds)
         process.kill()
     assert process.returncode == -signal.SIGKILL
-    return int(open_scan(store)["done"].sum())
+    return int(store.done(path).sum())
 
 
 def test_a_killed_scan_goes_on(whole, tmp_path):
@@ -446,8 +464,8 @@ def test_a_full_disk(whole, like, tmp_path):
         with pytest.raises(OSError, match=r"No space left on device while writing to .*kept and readable"):
             task.run()
         result = open_scan(path).load()
-        done = int(result["done"].sum())
-        assert 0 < done < result.sizes["chunk"]
+        done = int(store.done(path).sum())
+        assert 0 < done < math.ceil(N / CHUNK)
         expected = open_scan(whole)["log_likelihood"][: done * CHUNK]
         assert np.array_equal(result["log_likelihood"][: done * CHUNK], expected)
         filler.unlink()

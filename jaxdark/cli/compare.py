@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from jaxdark.cli import options
+from jaxdark.cli import options, stored
 from jaxdark.errors import RequestError
 
 
@@ -17,16 +17,33 @@ def compare(
     quiet: options.Quiet = False,
     as_json: options.Json = False,
 ) -> None:
-    """Marginal distributions of two results in one figure, and their Kolmogorov-Smirnov distances."""
-    from jaxdark import plots, report, results, runs
-    from jaxdark.inference.agreement import marginal_distances
+    """Marginal distributions of two results in one figure, and their Kolmogorov-Smirnov distances.
+
+    Results of other data, inputs, priors, theory or (g-2) are compared as well; what differs is said first, and stands
+    in the title of the figure and under `differences` in the JSON object.
+    """
+    from jaxdark import plots, report, runs
+    from jaxdark.drawing import save_each
+    from jaxdark.inference.agreement import differences, made_of, marginal_distances
 
     if one.resolve() == other.resolve():
         raise RequestError(f"expected two results, got {one} twice; name another one")
-    trees = {str(path): results.load(path) for path in (one, other)}
+    trees = {str(path): stored.load(path) for path in (one, other)}
     found = marginal_distances(*trees.values())
-    with runs.result_folder(out, force=force) as folder:
-        plots.save_figure(plots.overlay_figure(trees, found), folder, "overlay")
+    unlike = differences(*map(made_of, trees.values()))
+    said = f"not the same posterior: {'; '.join(unlike)}" if unlike else ""
+
+    def draw() -> None:
+        figure = {"overlay": lambda: plots.overlay_figure(trees, found, said)}
+        with runs.result_folder(out, force=force) as folder:
+            save_each(figure, folder)
+
+    whole = options.drawn(draw, "printed here")
     if as_json:
-        print(report.to_json(found))
-    options.console(quiet=quiet or as_json).print(report.distances_table(found), f"figure in {out}", sep="\n")
+        print(report.to_json(found | ({"differences": unlike} if unlike else {})))
+    lines = [
+        *([said] if unlike else []),
+        report.distances_table(found),
+        *([f"figure in {out}"] if whole else []),
+    ]
+    options.console(quiet=quiet or as_json).print(*lines, sep="\n")

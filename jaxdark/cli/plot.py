@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from jaxdark.cli import options
+from jaxdark.cli import options, stored
+from jaxdark.errors import visible
 
 
 def plot(
@@ -14,12 +15,23 @@ def plot(
         Path | None, typer.Option(metavar="DIR", help="New folder for the figures.", show_default="DIR")
     ] = None,
     force: options.Force = False,
-) -> None:
-    """Draw the figures of a result again, as PNG and PDF, in its folder or in another one."""
+) -> int:
+    """Draw the figures of a result again, as PNG and PDF, in its folder or in another one.
+
+    Exit code 1 if one cannot be drawn; the others are written.
+    """
     from jaxdark import plots, results, runs
 
-    tree = results.load(result)
     home = results.file_of(result).parent
-    with runs.result_folder(out or home, force=force or out is None) as folder:
-        names = plots.save_figures(tree, folder)
-    print(f"{', '.join(names)} in {out or home}")
+
+    if out is None:
+        with stored.held(result, *plots.NEEDS) as tree, runs.added_to(home) as folder:
+            whole = options.drawn(lambda: plots.save_figures(tree, folder), f"in {home}")
+            names = sorted(path.name for path in folder.iterdir())
+    else:
+        tree = stored.load(result, *plots.NEEDS)
+        with runs.result_folder(out, force=force) as folder:
+            whole = options.drawn(lambda: plots.save_figures(tree, folder), f"in {home}")
+            names = sorted(path.name for path in folder.iterdir())
+    print(visible(f"{', '.join(names) or 'nothing'} in {out or home}"))
+    return 0 if whole else 1

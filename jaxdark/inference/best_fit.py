@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from jaxdark.bounds import checked_seed
 from jaxdark.cluster import map_chunks, threads
 from jaxdark.inference.importance import HostFunction, batched, prior_points
 from jaxdark.inference.least_squares import LeastSquares, Minima
@@ -18,7 +19,8 @@ from jaxdark.inference.likelihood import Likelihood
 from jaxdark.inference.priors import Prior
 
 STARTS = 64
-_POINTS = 2**16
+MOST_STARTS = _POINTS = 2**16
+"""Prior points, each of which is one start at most."""
 # Of a fit to one set of pseudo-data: starts beside the fit to the data, from so many slices.
 _PSEUDO_STARTS, _PSEUDO_SLICES = 3, 12
 _PSEUDO_CHUNK = 128
@@ -51,7 +53,7 @@ class BestFit:
     """
 
     def __init__(self, like: Likelihood, prior: Prior, *, seed: int = 0, points: int = _POINTS, starts: int = STARTS):
-        self._like, self.prior, self._starts = like, prior, starts
+        self._like, self.prior, self._starts, seed = like, prior, starts, checked_seed(seed)
         self._made_anew = partial(BestFit, like, prior, seed=seed, points=points, starts=starts)
         self._u = prior_points(len(prior.names), points, seed)
         self._deviations = batched(lambda whitening, u: self._deviations_at(whitening, None, u), workers=threads())

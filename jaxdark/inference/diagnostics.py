@@ -4,7 +4,7 @@ In: draws (chains, draws) of named quantities, and optionally an importance samp
 intervals, R-hat and effective sizes, and a verdict with its reasons in plain sentences.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,6 +22,9 @@ REGIONS = np.array([0.25, 0.5, 0.75])
 FALSE_ALARM = 1e-4
 """Probability that a run whose chains agree is told that they do not."""
 
+KINDS = ("r_hat", "ess_bulk", "ess_tail")
+"""Diagnostics that every quantity has."""
+
 Named = Mapping[str, Float[np.ndarray, "chains draws"]]
 
 
@@ -32,11 +35,13 @@ class Diagnosis(NamedTuple):
         parameters: for each quantity mean, sd, hdi95, r_hat, ess_bulk and ess_tail.
         verdict: "good" or "bad".
         reasons: why it is bad, one sentence each; empty when it is good.
+        nuisances: the same as of the parameters for each nuisance that was sampled.
     """
 
     parameters: dict[str, dict[str, Any]]
     verdict: str
     reasons: tuple[str, ...]
+    nuisances: Mapping[str, dict[str, Any]] = {}
 
 
 class Weighted(NamedTuple):
@@ -51,34 +56,46 @@ def diagnose(
     diverging: Bool[np.ndarray, "chains draws"],
     log_likelihood: Float[np.ndarray, "chains draws"],
     importance: Weighted | None = None,
+    *,
+    nuisances: Named | None = None,
+    fixed: Collection[str] = (),
 ) -> Diagnosis:
     """Summary and verdict of a run.
 
-    Bad is: R-hat (rank-normalised) above 1.01 or a bulk or tail effective size below 400, for any parameter or the
-    log-likelihood; more than 0.5 % of draws divergent; a chain that stays on one point for 5 % of its draws; chains
-    that give a region different probabilities; an importance sample that gives a region another probability than all
-    chains together.
+    Bad is: R-hat (rank-normalised) above 1.01 or a bulk or tail effective size below 400, for any parameter, any
+    nuisance or the log-likelihood; more than 0.5 % of draws divergent; a chain that stays on one point for 5 % of its
+    draws; chains that give a region different probabilities; an importance sample that gives a region another
+    probability than all chains together. Nuisances share one sentence for each thing that is wrong: it names the worst.
 
     Args:
         parameters: draws by name.
         diverging: flags of the sampler.
         log_likelihood: of each draw.
         importance: weighted points of the same posterior, which see modes that all chains missed.
+        nuisances: draws of theory parameters, where they were sampled.
+        fixed: parameters that the prior leaves one value, which cannot converge or fail to.
     """
     quantities = {**parameters, "the log-likelihood": log_likelihood}
-    summary = summarised(quantities)
+    free = {name: draws for name, draws in quantities.items() if name not in fixed}
+    moving = {name: draws for name, draws in parameters.items() if name not in fixed}
+    summary, of_nuisances = summarised(quantities), summarised(nuisances or {})
     reasons = [
-        *_convergence(summary),
+        *_convergence({name: summary[name] for name in free}),
+        *_convergence_of_nuisances(of_nuisances),
         *_divergences(diverging),
-        *_stays(parameters),
-        *_unequal_chains(quantities),
-        *([] if importance is None else _against_importance(parameters, summary, importance)),
+        *_stays(moving),
+        *_unequal_chains(free),
+        *_unequal_chains(nuisances or {}, of="the nuisance "),
+        *([] if importance is None else _against_importance(moving, summary, importance)),
     ]
-    return Diagnosis({name: summary[name] for name in parameters}, "bad" if reasons else "good", tuple(reasons))
+    verdict = "bad" if reasons else "good"
+    return Diagnosis({name: summary[name] for name in parameters}, verdict, tuple(reasons), of_nuisances)
 
 
 def summarised(quantities: Named) -> dict[str, dict[str, Any]]:
     """Mean, standard deviation, 95 % highest-density interval, R-hat, bulk and tail effective size of each quantity."""
+    if not quantities:
+        return {}
     r_hat, bulk, tail = _r_hat(quantities), _ess(quantities, "bulk"), _ess(quantities, "tail")
     return {
         name: {
@@ -117,16 +134,43 @@ def _ess(quantities: Mapping[str, np.ndarray], method: str) -> dict[str, np.ndar
     return {name: result[name].values for name in quantities}
 
 
-def _convergence(summary: dict[str, dict[str, Any]]) -> list[str]:
+def _fault(kind: str, name: str, value: float) -> str | None:
+    """What is wrong with one diagnostic of a quantity; NaN, from a chain that never moved, is wrong as well."""
+    if kind == "r_hat":
+        agree = value <= MAX_R_HAT
+        return None if agree else f"R-hat of {name} is {value:.4f}, above {MAX_R_HAT}: the chains do not agree"
+    if value >= MIN_ESS:
+        return None
+    word = kind.removeprefix("ess_")
+    return f"the {word} effective sample size of {name} is {value:.0f}, below {MIN_ESS}: draw more"
+
+
+def worst(summary: Mapping[str, Mapping[str, Any]], kind: str) -> str:
+    """Name of the quantity with the largest R-hat or the smallest effective size; none at all is worse than any."""
+
+    def badness(name: str) -> float:
+        value = summary[name][kind]
+        if value is None or np.isnan(value):
+            return np.inf
+        return value if kind == "r_hat" else -value
+
+    return max(summary, key=badness)
+
+
+def _convergence(summary: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    faults = (_fault(kind, name, row[kind]) for name, row in summary.items() for kind in KINDS)
+    return [fault for fault in faults if fault]
+
+
+def _convergence_of_nuisances(summary: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """For each diagnostic one sentence about the worst nuisance, and how many others share its fault."""
     reasons = []
-    for name, row in summary.items():
-        # written so that NaN, from a chain that never moved, is bad as well
-        if not row["r_hat"] <= MAX_R_HAT:
-            reasons.append(f"R-hat of {name} is {row['r_hat']:.4f}, above {MAX_R_HAT}: the chains do not agree")
-        for kind in ("bulk", "tail"):
-            if not row[f"ess_{kind}"] >= MIN_ESS:
-                size = f"{row[f'ess_{kind}']:.0f}"
-                reasons.append(f"the {kind} effective sample size of {name} is {size}, below {MIN_ESS}: draw more")
+    for kind in KINDS if summary else ():
+        faults = [name for name, row in summary.items() if _fault(kind, name, row[kind])]
+        if faults:
+            name = worst(summary, kind)
+            others = f" (so for {len(faults) - 1} more nuisances)" if len(faults) > 1 else ""
+            reasons.append(f"{_fault(kind, f'the nuisance {name}', summary[name][kind])}{others}")
     return reasons
 
 
@@ -139,6 +183,8 @@ def _divergences(diverging: np.ndarray) -> list[str]:
 
 def _stays(parameters: Named) -> list[str]:
     """Chains that rest on one point: there the proposal has too little weight, and the time spent is luck."""
+    if not parameters:
+        return []
     stacked = np.stack(list(parameters.values()), axis=-1)
     reasons = []
     for c, chain in enumerate(stacked):
@@ -161,8 +207,13 @@ def _ess_of_each(series: np.ndarray) -> np.ndarray:
     return _ess({"series": np.moveaxis(series, 0, 1).reshape(1, draws, -1)}, "mean")["series"].reshape(chains, k)
 
 
-def _unequal_chains(quantities: Named) -> list[str]:
-    """Chains whose share of a quarter of the pooled draws departs from that of the other chains beyond its error."""
+def _unequal_chains(quantities: Named, of: str = "") -> list[str]:
+    """Chains whose share of a quarter of the pooled draws departs from that of the other chains beyond its error.
+
+    Args:
+        quantities: draws by name.
+        of: what the names stand for, before each of them in a sentence.
+    """
     names = [name for name, draws in quantities.items() if np.ptp(draws) > 0]
     shares = {name: _occupancy(quantities[name], np.quantile(quantities[name], REGIONS)) for name in names}
     reasons = []
@@ -181,7 +232,7 @@ def _unequal_chains(quantities: Named) -> list[str]:
         if z[c, k] > norm.isf(FALSE_ALARM / (2 * z.size * len(names))):
             reasons.append(
                 f"the chains sit in modes of unequal weight: chain {c} spends {100 * share[c, k]:.0f} % of its draws "
-                f"in a quarter of the range of {name} where the others spend {100 * (rest / others)[c, k]:.0f} %"
+                f"in a quarter of the range of {of}{name} where the others spend {100 * (rest / others)[c, k]:.0f} %"
             )
     return reasons
 
@@ -189,7 +240,8 @@ def _unequal_chains(quantities: Named) -> list[str]:
 def _against_importance(parameters: Named, summary: dict[str, dict[str, Any]], importance: Weighted) -> list[str]:
     """Quarters of the importance sample whose share of the pooled draws differs beyond the errors of both."""
     reasons = []
-    for name, values in importance.values.items():
+    for name in parameters:
+        values = importance.values[name]
         order = np.argsort(values)
         edges = values[order][np.searchsorted(np.cumsum(importance.probability[order]), REGIONS)]
         inside = _occupancy(values, edges)

@@ -5,7 +5,6 @@ Enters: a likelihood and a region. Leaves: the record of `fit.json`.
 
 from collections.abc import Callable
 from functools import partial
-from importlib.metadata import version
 from typing import Any, NamedTuple
 
 import jax
@@ -13,16 +12,18 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from jaxdark import __version__
 from jaxdark.ahead import Ahead
+from jaxdark.bounds import checked_seed, count, fits_memory
 from jaxdark.cluster import connected
 from jaxdark.dark.model import Model
 from jaxdark.errors import RequestError
-from jaxdark.inference.best_fit import PSEUDO_TOLERANCE, RegionFit, at_best_fit
+from jaxdark.inference import identity
+from jaxdark.inference.best_fit import MOST_STARTS, PSEUDO_TOLERANCE, RegionFit, at_best_fit
 from jaxdark.inference.least_squares import TOLERANCE
 from jaxdark.inference.likelihood import ITSELF, Likelihood
 from jaxdark.inference.priors import Prior, prior_of, unit
 from jaxdark.precision import require_x64
+from jaxdark.versions import versions
 from jaxdark.wilson import SM_ONLY
 
 Report = Callable[[str, int, int], None]
@@ -34,6 +35,8 @@ _DRAGS = 0.1
 """A parameter counts as determined if the directions that are not move it, from end to end of the prior, by less than
 this share of its error."""
 _LISTED = 20
+_BYTES_PER_SET = 64
+"""chi2 and gradient norm of each set of pseudo-data, as they come and put together."""
 
 
 class Fit(NamedTuple):
@@ -86,10 +89,14 @@ def fit(
         OSError: the cluster failed.
     """
     require_x64()
-    prior = prior_of(region)
+    prior, seed = prior_of(region), checked_seed(seed)
     marginalised_only(like)
-    if starts < 1 or pseudo < 0:
-        raise RequestError(f"expected at least 1 start and 0 sets of pseudo-data, got {starts} and {pseudo}")
+    if not 1 <= starts <= MOST_STARTS or pseudo < 0:
+        raise RequestError(
+            f"expected 1 to {MOST_STARTS} starts, the number of prior points they are chosen from, and at least 0 sets "
+            f"of pseudo-data, got {count(starts)} and {count(pseudo)}"
+        )
+    fits_memory(pseudo * _BYTES_PER_SET, f"{count(pseudo)} sets of pseudo-data", "take fewer sets")
     if scheduler is not None and not pseudo:
         raise RequestError("a scheduler fits sets of pseudo-data, got one and 0 sets; give some, or leave it out")
     report = report or (lambda stage, done, total: None)
@@ -127,13 +134,14 @@ def provenance(like: Likelihood, prior: Prior, found: RegionFit, seed: int) -> d
     """What a result was made of: model, region, data, modes, point of the theory covariance, versions, seed."""
     return {
         "model": prior.model_name,
+        "model_identity": identity.of_prior(prior),
         "region": prior.region,
         "theory": like.theory,
         "data": like.data.name,
         "data_sha256": like.data.sha256,
         "g_minus_2": like.g_minus_2,
         "covariance_at": dict(zip(prior.names, found.reference.tolist(), strict=True)),
-        "versions": {"jaxdark": __version__} | {name: version(name) for name in ("jax", "optax", "numpy")},
+        "versions": versions("optax"),
         "seed": seed,
     }
 

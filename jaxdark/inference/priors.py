@@ -3,7 +3,6 @@
 Enters: the names of a model and a region. Leaves: a `Prior` whose cube coordinates u are uniform on (0, 1)^d a priori.
 """
 
-import difflib
 import math
 from collections.abc import Callable, Collection
 from typing import Any, NamedTuple
@@ -14,7 +13,9 @@ from jaxtyping import Array, Bool, Float
 
 from jaxdark.dark.model import ConstantWilson, DarkSector, Model
 from jaxdark.dark.other_models import BoxModel, SimplifiedZPrime
-from jaxdark.errors import RequestError
+from jaxdark.errors import RequestError, near_name
+from jaxdark.fingerprint import short_name
+from jaxdark.models import MODELS
 
 
 class Range(NamedTuple):
@@ -50,7 +51,14 @@ def _is_finite(number: Any) -> bool:
         return False
 
 
-class Prior(NamedTuple):
+class _Fields(NamedTuple):
+    region: str
+    ranges: dict[str, Range]
+    build: Callable[..., Model] = DarkSector
+    model_name: str = ""
+
+
+class Prior(_Fields):
     """Independent priors of a model's free parameters. One of your own is taken wherever a region is.
 
     Attributes:
@@ -58,13 +66,24 @@ class Prior(NamedTuple):
         ranges: one `Range` per parameter name, in the order of the parameter vector; first the one that tells local
             optima apart, a mass.
         build: keyword arguments of those names to a model.
-        model_name: name of the model in results and on the command line.
+        model_name: name of the model in results; unless given, that of a shipped class on the command line, or else of
+            the class or function that builds.
     """
 
-    region: str
-    ranges: dict[str, Range]
-    build: Callable[..., Model] = DarkSector
-    model_name: str = "split"
+    __slots__ = ()
+
+    def __new__(
+        cls, region: str, ranges: dict[str, Range], build: Callable[..., Model] = DarkSector, model_name: str = ""
+    ) -> "Prior":
+        """The fields, with a name for the model."""
+        return super().__new__(cls, region, ranges, build, model_name or name_of(build))
+
+    def _replace(self, **changed) -> "Prior":
+        """A copy with other fields; another `build` gives another name to a model that had none of its own."""
+        derived = self.model_name in MODELS or self.model_name == name_of(self.build)
+        if derived and changed.get("build", self.build) is not self.build:
+            changed.setdefault("model_name", name_of(changed["build"]))
+        return Prior(**self._asdict() | changed)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -122,6 +141,12 @@ class Prior(NamedTuple):
         self.check()
         edges = np.array([(r.lower, r.upper) for r in self.ranges.values()]).T
         return tuple(np.where(self._logs(), np.log(np.where(self._logs(), edges, 1.0)), edges))
+
+
+def name_of(build: Callable[..., Model]) -> str:
+    """Name of the model that something builds."""
+    shipped = [name for name, cls in MODELS.items() if build is cls]
+    return shipped[0] if shipped else short_name(build)
 
 
 _MASS = {"high": Range(2.0, 15.0), "low": Range(0.6, 2.0)}
@@ -194,6 +219,7 @@ def unit(name: str) -> str:
 
 def _known(kind: str, name: str, names: Collection[str]) -> str:
     if name not in names:
-        near = difflib.get_close_matches(name, names, cutoff=0.0)
-        raise RequestError(f"unknown {kind} {name!r}; take {' or '.join(names)} (nearest: {near[0]})")
+        near = near_name(name, names)
+        hint = "" if near is None else f" (nearest: {near})"
+        raise RequestError(f"unknown {kind} {name!r}; take {' or '.join(names)}{hint}")
     return name

@@ -5,8 +5,6 @@ row-by-row log-likelihoods of every draw, and the summary.
 """
 
 from collections.abc import Callable
-from importlib.metadata import version
-from importlib.util import find_spec
 from typing import Any, NamedTuple
 
 import jax
@@ -15,19 +13,22 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Array, Float
 
-from jaxdark import __version__
 from jaxdark.dark.couplings import g_tilde
 from jaxdark.dark.model import SplitDarkSector
+from jaxdark.inference import identity
 from jaxdark.inference.best_fit import RegionFit
 from jaxdark.inference.diagnostics import Diagnosis
 from jaxdark.inference.importance import ImportanceSample, batched
 from jaxdark.inference.likelihood import ITSELF, Likelihood
 from jaxdark.inference.priors import Prior
 from jaxdark.results import make_tree
+from jaxdark.versions import versions
 from jaxdark.wilson import SM_ONLY
 
 PER_DRAW = ("chain", "draw")
-Judge = Callable[[dict[str, np.ndarray], Float[np.ndarray, "chains draws"]], Diagnosis]
+SAMPLING = ("numpyro", "arviz", "blackjax")
+"""Libraries that draw and judge."""
+Judge = Callable[[dict[str, np.ndarray], dict[str, np.ndarray], Float[np.ndarray, "chains draws"]], Diagnosis]
 
 
 class Sampled(NamedTuple):
@@ -36,7 +37,7 @@ class Sampled(NamedTuple):
     Attributes:
         vectors: parameters, then xi in mode "full".
         stats: of the sampler, by name, (chains, draws).
-        judge: verdict on the draws, from the parameters by name and the log-likelihood.
+        judge: verdict on the draws, from the parameters by name, the nuisances by name and the log-likelihood.
         evidence: weighted points whose mean weight is the evidence of the marginalised likelihood.
         summary: entries of summary.json that the method knows.
         attributes: further ones of the ArviZ object.
@@ -71,6 +72,7 @@ def posterior_tree(like: Likelihood, prior: Prior, fit: RegionFit, sampled: Samp
 
     posterior = {name: sampled.vectors[..., i] for i, name in enumerate(prior.names)}
     names = {"nuisance": list(like.nuisance_names)} if n > d else {}
+    nuisances = {name: sampled.vectors[..., d + i] for i, name in enumerate(names.get("nuisance", ()))}
     noise = np.random.default_rng(seed).normal(size=recorded["predictions"].shape)
     replicated = recorded["predictions"] + like.data.sigma * (noise @ np.linalg.cholesky(like.covariance).T)
     groups = {
@@ -84,13 +86,14 @@ def posterior_tree(like: Likelihood, prior: Prior, fit: RegionFit, sampled: Samp
     }
     log_likelihood = recorded["derived"]["log_likelihood"]
     attributes = {
-        "summary": _summary(like, prior, fit, sampled, (posterior, log_likelihood), seed),
+        "summary": _summary(like, prior, fit, sampled, (posterior, nuisances, log_likelihood), seed),
         "prior": {name: r._asdict() for name, r in prior.ranges.items()},
         "best_fit": {
             "parameters": dict(zip(prior.names, fit.vector.tolist(), strict=True)),
             "log_likelihood": fit.log_likelihood,
         },
         "data_sha256": like.data.sha256,
+        "model_identity": identity.of_prior(prior),
         "measured": len(like.data) + int(like.measures_g_minus_2(prior.model(fit.vector))),
         "inputs": like.sm.scalars,
     }
@@ -115,11 +118,21 @@ def _at_draw(like: Likelihood, marginalised: Likelihood, prior: Prior, vector: F
         derived["log_likelihood_at_nuisances"] = terms["flavour"] + terms["g_minus_2"]
     resonance = model.new_physics(like.sm).resonance
     if resonance is not None:
-        derived |= {"kappa9": resonance.kappa9, "kappa10": resonance.kappa10, "width_V": resonance.width}
+        kappas = {"kappa9": resonance.kappa9, "kappa10": resonance.kappa10}
+        derived |= _real_columns(kappas) | {"width_V": resonance.width}
     if isinstance(model, SplitDarkSector):
         derived["g_tilde"] = g_tilde(model)
     pointwise = -0.5 * weighted**2 / diagonal + 0.5 * jnp.log(diagonal / (2 * jnp.pi))
     return {"predictions": predictions, "pointwise": pointwise, "derived": derived}
+
+
+def _real_columns(values: dict[str, Any]) -> dict[str, Any]:
+    """Complex values as two columns, `re NAME` and `im NAME`, as the files hold real numbers alone."""
+    columns = {}
+    for name, value in values.items():
+        is_complex = jnp.iscomplexobj(value)
+        columns |= {f"re {name}": jnp.real(value), f"im {name}": jnp.imag(value)} if is_complex else {name: value}
+    return columns
 
 
 def _prior_draws(prior: Prior, seed: int, draws: int) -> xr.Dataset:
@@ -133,14 +146,14 @@ def _summary(
     prior: Prior,
     fit: RegionFit,
     sampled: Sampled,
-    draws: tuple[dict[str, np.ndarray], Float[np.ndarray, "chains draws"]],
+    draws: tuple[dict[str, np.ndarray], dict[str, np.ndarray], Float[np.ndarray, "chains draws"]],
     seed: int,
 ) -> dict[str, Any]:
     """The dictionary of summary.json; the Standard Model and the best draw are compared with the nuisances at their own
     best values, and have the theory errors of either in their pulls.
     """
-    posterior, log_likelihood = draws
-    diagnosis = sampled.judge(posterior, log_likelihood)
+    posterior, _, log_likelihood = draws
+    diagnosis = sampled.judge(*draws)
     chain, draw = np.unravel_index(np.argmax(log_likelihood), log_likelihood.shape)
     best = {name: float(values[chain, draw]) for name, values in posterior.items()}
     either = fit.like.at(None)
@@ -163,6 +176,7 @@ def _summary(
         "draws": log_likelihood.shape[1],
         **sampled.summary,
         "parameters": diagnosis.parameters,
+        "nuisances": dict(diagnosis.nuisances),
         "verdict": diagnosis.verdict,
         "reasons": list(diagnosis.reasons),
         "log_evidence": {"value": sampled.evidence[0], "error": sampled.evidence[1]},
@@ -178,12 +192,6 @@ def _summary(
             {"id": row.id, "sm": float(sm), "best": float(best_draw)}
             for row, sm, best_draw in zip(like.data.rows, at_sm.pulls, at_best.pulls, strict=True)
         ],
-        "versions": versions(),
+        "versions": versions(*SAMPLING),
         "seed": seed,
     }
-
-
-def versions() -> dict[str, str]:
-    """Of everything that the numbers depend on."""
-    names = ["jax", "jaxlib", "numpyro", "arviz", "numpy", "scipy", *(["blackjax"] if find_spec("blackjax") else [])]
-    return {"jaxdark": __version__} | {name: version(name) for name in names}

@@ -19,6 +19,8 @@ from jaxdark.inference.priors import Range
 
 RELIABLE_K = 0.7
 """Pareto shape of the weights above which reweighting cannot stand for a new run (Vehtari et al., 1507.02646)."""
+NEEDS = ("derived", "log_likelihood", "posterior_predictive", "observed_data", "measured")
+"""What is read of a result beside draws and summary, see `results.load`."""
 _SAMPLE = ("chain", "draw")
 _NO_GOODNESS = "there is no goodness of fit: fewer measured values than free parameters"
 

@@ -6,33 +6,19 @@ import numpy as np
 import pytest
 import xarray as xr
 from near import near
-from synthetic_result import synthetic_result
+from synthetic_result import ROWS, complete_result
 
-from jaxdark import results
+from jaxdark import plots, results
 from jaxdark.inference.agreement import marginal_distances
 from jaxdark.inference.priors import prior_of
 from jaxdark.measurements import load_dataset
-
-ROWS = ["a", "b"]
-
-
-def complete(seed=0, **keywords):
-    """A synthetic result with the groups that the checks read."""
-    tree, generator = synthetic_result(**keywords), np.random.default_rng(seed)
-    shape, axes = (4, 300, 2), (("chain", "draw", "row"), {"row": ROWS})
-    for name, values in {
-        "log_likelihood": -generator.exponential(1.0, shape),
-        "posterior_predictive": generator.normal(size=shape),
-    }.items():
-        tree = results.with_group(tree, name, xr.Dataset({"rows": (axes[0], values)}, axes[1]))
-    return results.with_group(tree, "observed_data", xr.Dataset({"rows": ("row", [0.0, 1.0])}, axes[1]))
 
 
 @pytest.fixture
 def result(tmp_path):
     folder = tmp_path / "result"
     folder.mkdir()
-    results.save(complete(), folder / "posterior.nc")
+    results.save(complete_result(), folder / "posterior.nc")
     return folder
 
 
@@ -50,7 +36,7 @@ def test_check_adds_to_the_result_and_shows_it(jaxdark, result):
 def test_compare_draws_both_and_tells_equal_from_different(jaxdark, refused, result, tmp_path):
     other = tmp_path / "other"
     other.mkdir()
-    tree = complete()
+    tree = complete_result()
     shifted = results.datasets(tree)["posterior"]
     tree = results.with_group(tree, "posterior", shifted.assign(m_V=shifted["m_V"] + 3).assign_attrs(shifted.attrs))
     results.save(tree, other / "posterior.nc")
@@ -62,12 +48,51 @@ def test_compare_draws_both_and_tells_equal_from_different(jaxdark, refused, res
     assert "twice" in refused("compare", result, result, "--out", tmp_path / "more")
     low = tmp_path / "low"
     low.mkdir()
-    results.save(complete(region="low"), low / "posterior.nc")
+    results.save(complete_result(region="low"), low / "posterior.nc")
     assert "same region, got high and low" in refused("compare", result, low, "--out", tmp_path / "more")
 
 
+def with_settings(folder, further=None, **changed):
+    """A result in a folder whose attributes and summary are changed."""
+    tree = complete()
+    attributes = results.attributes(tree) | (further or {})
+    attributes["summary"] |= changed
+    folder.mkdir()
+    results.save(results.make_tree(results.datasets(tree), attributes), folder / "posterior.nc")
+    return folder
+
+
+def test_compare_says_what_else_differs(jaxdark, result, tmp_path, monkeypatch):
+    titles, draw = [], plots.overlay_figure
+    monkeypatch.setattr(plots, "overlay_figure", lambda *a: (titles.append(draw(*a).get_suptitle()), draw(*a))[1])
+    inputs = results.attributes(complete())["inputs"] | {"m_mu": 0.2}
+    other = with_settings(tmp_path / "other", {"data_sha256": "ab" * 32, "inputs": inputs}, data="mine", theory="full")
+    code, out, err = jaxdark("compare", result, other, "--out", tmp_path / "figures", "--json")
+    found = json.loads(out)
+    assert (code, err) == (0, "") and found["g_D"] == {"distance": 0, "p_value": 1}
+    theory, data, of_inputs = found["differences"]
+    assert theory == "theory marginalised and full" and of_inputs == "inputs m_mu"
+    assert data.startswith("data paper2020 (sha256 ") and data.endswith(" and mine (sha256 abababababab)")
+    code, out, _ = jaxdark("compare", result, other, "--out", tmp_path / "more")
+    assert code == 0 and "not the same posterior: theory marginalised and full; data paper2020" in " ".join(out.split())
+    assert "not the same posterior: theory marginalised and full" in " ".join(titles[-1].split())
+    same = with_settings(tmp_path / "same")
+    code, out, _ = jaxdark("compare", result, same, "--out", tmp_path / "third", "--json")
+    assert code == 0 and "differences" not in json.loads(out)
+
+
+def test_compare_without_a_figure_has_its_numbers(jaxdark, result, tmp_path, monkeypatch):
+    def broken(*_):
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr(plots, "overlay_figure", broken)
+    code, out, err = jaxdark("compare", result, with_settings(tmp_path / "same"), "--out", tmp_path / "figures")
+    assert code == 0 and "g_D" in out and "figure in" not in out and not (tmp_path / "figures").exists()
+    assert err == "jaxdark: could not draw overlay (ZeroDivisionError: a bug); the numbers are printed here\n"
+
+
 def test_distances_of_the_same_distribution_are_those_of_noise():
-    one, values = complete(), []
+    one, values = complete_result(), []
     names, generator = prior_of("high").names, np.random.default_rng(3)
     for _ in range(60):
         sets = []
@@ -93,7 +118,7 @@ def test_project_writes_a_data_file(jaxdark, refused, result, tmp_path):
 
 
 def test_project_asks_for_data_that_do_not_ship(jaxdark, refused, toy, tmp_path):
-    tree, dataset = complete(), load_dataset(toy)
+    tree, dataset = complete_result(), load_dataset(toy)
     attributes = results.attributes(tree) | {"data_sha256": dataset.sha256}
     attributes["summary"] |= {"data": dataset.name}
     results.save(results.make_tree(results.datasets(tree), attributes), tmp_path / "posterior.nc")

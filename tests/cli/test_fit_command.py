@@ -13,6 +13,7 @@ from synthetic_result import synthetic_result
 from toy_data import TOY
 
 import jaxdark.inference.fit as module
+from jaxdark import results
 from jaxdark.results import save
 
 CONSTANT = ("--model", "constant")
@@ -115,3 +116,23 @@ def test_a_posterior_of_another_region_is_refused(refused, tmp_path):
     save(synthetic_result("low"), tmp_path / "low" / "posterior.nc")
     sentence = refused("profile", "m_V=2:15:9", "--posterior", tmp_path / "low", "--out", tmp_path / "result")
     assert "region low" in sentence and "split, high" in sentence
+
+
+@pytest.mark.parametrize(
+    ("flags", "changed", "sentence"),
+    [
+        (["--data", "lhcb_core"], {}, "differ in data paper2020 (sha256 "),
+        (["--g-minus-2", "upper"], {}, "differ in (g-2) read as limit and upper;"),
+        ([], {"theory": "full"}, "differ in theory full and marginalised;"),
+        (["--inputs", "inputs.yaml"], {}, "differ in inputs m_mu;"),
+    ],
+)
+def test_a_posterior_of_something_else_is_refused(refused, tmp_path, monkeypatch, flags, changed, sentence):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "inputs.yaml").write_text("m_mu: 0.106\n")
+    tree = synthetic_result()
+    attributes = results.attributes(tree)
+    attributes["summary"] |= changed
+    save(results.make_tree(results.datasets(tree), attributes), tmp_path / "posterior.nc")
+    request = ["profile", "m_V=2:15:9", "--posterior", "posterior.nc", "--out", "result", *flags]
+    assert sentence in refused(*request) and not (tmp_path / "result").exists()

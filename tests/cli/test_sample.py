@@ -192,10 +192,24 @@ def test_a_figure_that_fails_does_not_cost_the_numbers(jaxdark, sampler, toy, tm
     def broken(tree):
         raise ZeroDivisionError("a bug")
 
+    out, numbers = tmp_path / "result", {"posterior.nc", "summary.json", "config.toml"}
     monkeypatch.setattr(plots, "FIGURES", {"plane": broken})
-    with pytest.raises(ZeroDivisionError):
-        jaxdark("sample", "--data", toy, "--out", tmp_path / "result")
-    assert {path.name for path in (tmp_path / "result").iterdir()} == {"posterior.nc", "summary.json", "config.toml"}
+    code, shown, err = jaxdark("sample", "--data", toy, "--out", out)
+    assert code == 0 and "verdict good" in shown
+    assert err == f"jaxdark: could not draw plane (ZeroDivisionError: a bug); the numbers are in {out}\n"
+    assert {path.name for path in out.iterdir()} == numbers
+    monkeypatch.setattr(plots, "FIGURES", {"plane": broken, "pulls": plots.pulls_figure})
+    code, _, err = jaxdark("plot", out)
+    assert code == 1 and err.startswith("jaxdark: could not draw plane") and err.count("\n") == 1
+    assert {path.name for path in out.iterdir()} == numbers | {"pulls.png", "pulls.pdf"}
+    monkeypatch.setattr(
+        plots,
+        "FIGURES",
+        {"plane": broken, "pulls": plots.pulls_figure} | dict.fromkeys(("corner", "trace"), plots.pulls_figure),
+    )
+    assert jaxdark("report", out)[0] == 0
+    page = (out / "report.html").read_text(encoding="utf-8")
+    assert "Could not draw the figure plane: a bug" in page and page.count("<img ") == 3
 
 
 def test_a_bad_verdict_is_written_and_fails_the_command(jaxdark, sampler, toy, tmp_path):

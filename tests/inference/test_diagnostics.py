@@ -165,3 +165,24 @@ def test_importance_sample_with_unequal_weights_agrees():
         wide = np.random.default_rng(seed).normal(size=20000) * 2
         weight = norm.pdf(wide) / norm.pdf(wide, scale=2)
         assert verdict(independent(seed), Weighted({"m_V": wide}, weight / weight.sum())).verdict == "good"
+
+
+def test_the_worst_nuisance_is_named_and_the_others_counted():
+    generator = np.random.default_rng(3)
+    nuisances = {name: generator.normal(size=(CHAINS, DRAWS)) for name in "abcd"}
+    good = diagnose({"m_V": independent()}, NONE_DIVERGENT, independent(9), nuisances=nuisances)
+    assert good.verdict == "good" and list(good.nuisances) == list("abcd") and list(good.parameters) == ["m_V"]
+    nuisances["b"][1] += 0.3
+    nuisances["c"][1] += 2.0
+    bad = diagnose({"m_V": independent()}, NONE_DIVERGENT, independent(9), nuisances=nuisances)
+    assert has(bad, "R-hat of the nuisance c is", "(so for 1 more nuisances)")
+    assert has(bad, "bulk effective sample size of the nuisance c")
+    assert has(bad, "modes of unequal weight: chain 1", "range of the nuisance c")
+    assert not any("m_V" in reason for reason in bad.reasons)
+
+
+def test_a_parameter_that_the_prior_fixes_is_not_judged():
+    values = {"m_V": independent(), "width": np.full((CHAINS, DRAWS), 0.1)}
+    assert diagnose(values, NONE_DIVERGENT, independent(9)).verdict == "bad"
+    result = diagnose(values, NONE_DIVERGENT, independent(9), fixed=["width"])
+    assert result.verdict == "good" and result.parameters["width"]["mean"] == near(0.1)
