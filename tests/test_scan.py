@@ -454,7 +454,7 @@ def test_a_full_disk(whole, like, tmp_path):
         mounted = False
     if not mounted:
         pytest.skip("mounting a small disk is not permitted here")
-    path, request = disk / "scan.zarr", {"sobol": N, "chunk": CHUNK, "outputs": OUTPUTS}
+    path, request = disk / "scan.zarr", {"sobol": N, "chunk": CHUNK, "outputs": OUTPUTS, "reference": "sm"}
     filler = disk / "filler"
     try:
         task = Scan(like, out=path, **request)

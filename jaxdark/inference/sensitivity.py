@@ -22,7 +22,7 @@ RELIABLE_K = 0.7
 NEEDS = ("derived", "log_likelihood", "posterior_predictive", "observed_data", "measured")
 """What is read of a result beside draws and summary, see `results.load`."""
 _SAMPLE = ("chain", "draw")
-_NO_GOODNESS = "there is no goodness of fit: no more measured values than free parameters"
+_NO_GOODNESS = "there is no goodness of fit: fewer measured values than free parameters"
 
 
 class LeaveOneOut(NamedTuple):
@@ -68,10 +68,10 @@ def leave_one_out(tree) -> LeaveOneOut:
 
 def goodness_of_fit(tree) -> float | None:
     """Posterior predictive p-value of chi2: the probability of data made at a draw to be further from it; None where
-    there are no more measured values than free parameters.
+    there are fewer measured values than free parameters.
     """
     measured = results.attributes(tree)["measured"]
-    if measured <= sum(r.lower < r.upper for r in _ranges(tree).values()):
+    if measured < sum(r.lower < r.upper for r in _ranges(tree).values()):
         return None
     return float(chi2.sf(-2 * np.asarray(_of_data(tree)), measured).mean())
 

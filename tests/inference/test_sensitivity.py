@@ -109,10 +109,10 @@ def test_a_result_without_predictions_is_refused(tree):
 
 
 def test_more_parameters_than_data_have_no_goodness_of_fit(tree):
-    """As many free parameters as measured values, a fixed one not among them."""
+    """One free parameter more than measured values, a fixed one not among them."""
     free = sum(r["lower"] < r["upper"] for r in results.attributes(tree)["prior"].values())
     few, enough = (
-        results.make_tree(results.datasets(tree), results.attributes(tree) | {"measured": n}) for n in (free, free + 1)
+        results.make_tree(results.datasets(tree), results.attributes(tree) | {"measured": n}) for n in (free - 1, free)
     )
     assert sensitivity.goodness_of_fit(few) is None and 0 <= sensitivity.goodness_of_fit(enough) <= 1
     checks = results.summary(sensitivity.check(few))["checks"]
