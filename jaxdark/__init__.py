@@ -4,8 +4,8 @@ Nothing happens on import: names are fetched when first used, and JAX's settings
 """
 
 from importlib import import_module
-from typing import TYPE_CHECKING
 
+TYPE_CHECKING = False  # for type checkers it is true; importing typing would take longer than all the rest here
 if TYPE_CHECKING:
     from jaxdark.constraints.invisible import br_k_invisible as br_k_invisible
     from jaxdark.dark.couplings import g_tilde as g_tilde

@@ -22,13 +22,17 @@ _SOON = {"xla_cpu_use_fusion_emitters": False}
 _SOONEST = _SOON | {"xla_backend_optimization_level": 0}
 
 
-@cache
 def compiler_options(*, quick: bool = False) -> dict[str, Any]:
     """Options for XLA, those that the installed version has, with which programs are ready soon.
 
     Args:
         quick: for a program that runs a few times only.
     """
+    return {} if jax.config.jax_disable_jit else _options(quick)
+
+
+@cache
+def _options(quick: bool) -> dict[str, Any]:
     wanted = _SOONEST if quick else _SOON
     return {name: value for name, value in wanted.items() if _is_known(name, value)}
 
@@ -59,6 +63,8 @@ class Ahead:
     def __call__(self, *args):
         """Value of the function at args, PyTrees of numbers and arrays."""
         args = jax.tree.map(np.asarray, args)
+        if jax.config.jax_disable_jit:  # who debugs a function wants to see its own values
+            return jax.tree.map(np.asarray, self._function(*args))
         leaves, structure = jax.tree.flatten(args)
         key = structure, tuple((leaf.shape, leaf.dtype) for leaf in leaves)
         if key not in self._compiled:

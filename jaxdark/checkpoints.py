@@ -16,6 +16,8 @@ from jaxdark.errors import RequestError
 
 Arrays = Mapping[str, np.ndarray]
 _SETTINGS = "settings.json"
+_ATTEMPTS = 100
+"""At a lock that its holders remove meanwhile."""
 
 
 class Checkpoints:
@@ -119,28 +121,63 @@ def _difference(folder: Path, former: Mapping[str, Any], settings: Mapping[str, 
 def only_one(lock: Path, work: Path) -> Iterator[None]:
     """Hold a lock for this process, as long as it lives and no longer; where the system has no such locks, not.
 
+    The holder may remove the file, alone or with its folder: who had opened it meanwhile sees that the name means
+    another file now, and tries again.
+
     Args:
-        lock: file that stands for it, made if it is not there.
+        lock: file that stands for it, made if it is not there, with its folder.
         work: what is held, for the message.
 
     Raises:
-        RequestError: another process holds it.
+        RequestError: another process holds it, or the place cannot be written.
     """
     try:
         import fcntl
     except ImportError:  # Windows
         yield
         return
-    with lock.open("w") as file:
+    for _ in range(_ATTEMPTS):
+        opened = _opened(lock, work)
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+            with suppress(OSError):  # a file system without locks
+                try:
+                    fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    raise _at_work(work) from None
+            if _is_at(lock, opened):
+                yield
+                return
+        finally:
+            os.close(opened)
+    raise _at_work(work)
+
+
+def _opened(lock: Path, work: Path) -> int:
+    """The file of a lock, opened without looking through a link or waiting for a pipe."""
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
+    for left in reversed(range(_ATTEMPTS)):
+        try:
+            lock.parent.mkdir(parents=True, exist_ok=True)
+            return os.open(lock, flags, 0o666)
+        except OSError as error:
+            if left and isinstance(error, FileNotFoundError):  # the last holder has just removed the folder
+                continue
             raise RequestError(
-                f"another process works on {work}; wait for it, or name another place with --out"
+                f"expected a place that can be written, got {work} ({error.strerror}); name another one with --out"
             ) from None
-        except OSError:  # a file system without locks
-            pass
-        yield
+    raise _at_work(work)
+
+
+def _at_work(work: Path) -> RequestError:
+    return RequestError(f"another process works on {work}; wait for it, or name another place with --out")
+
+
+def _is_at(path: Path, opened: int) -> bool:
+    """Whether a path still means the file that was opened."""
+    try:
+        return os.path.samestat(os.stat(path, follow_symlinks=False), os.fstat(opened))
+    except FileNotFoundError:
+        return False
 
 
 def is_worth_keeping(folder: Path) -> bool:

@@ -4,7 +4,9 @@ Enters: the environment. Leaves: a setting of JAX.
 """
 
 import os
+import stat
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 CACHE_SWITCH = "JAXDARK_COMPILE_CACHE"
@@ -19,7 +21,8 @@ def switched_off() -> bool:
 def use_compile_cache() -> None:
     """Let JAX keep compiled programs in the user's cache folder, unless switched off or set up by the user already.
 
-    Only speed depends on it: JAX compiles again whatever it cannot read.
+    Only speed depends on it: JAX compiles again whatever it cannot read. A folder that belongs to somebody else, or
+    that others may write to, is not used: JAX runs what it finds there.
     """
     import jax
 
@@ -27,13 +30,31 @@ def use_compile_cache() -> None:
         return
     try:
         folder = _user_cache() / "jaxdark" / "xla"
-        folder.mkdir(parents=True, exist_ok=True)
+        make_private(folder)
+        usable = is_private(folder.stat(), stat.S_ISDIR) and os.access(folder, os.W_OK)
     except (OSError, RuntimeError):
         return
-    if os.access(folder, os.W_OK):
+    if usable:
         jax.config.update("jax_compilation_cache_dir", str(folder))
         # By default programs that compile in less than a second are not kept, and a point is made of such.
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+
+
+def is_private(found: os.stat_result, is_kind: Callable[[int], bool]) -> bool:
+    """Whether a file or folder is of a kind of `stat`, belongs to this user, and nobody else may write to it."""
+    if not is_kind(found.st_mode):
+        return False
+    if not hasattr(os, "geteuid"):  # Windows, whose folders of a user are private as they are
+        return True
+    return found.st_uid == os.geteuid() and not found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+
+
+def make_private(folder: Path) -> None:
+    """Make a folder that nobody else may read or write; take the right to write from others where it is there."""
+    folder.mkdir(0o700, parents=True, exist_ok=True)
+    found = folder.stat()
+    if stat.S_ISDIR(found.st_mode) and hasattr(os, "geteuid") and found.st_uid == os.geteuid():
+        folder.chmod(stat.S_IMODE(found.st_mode) & ~(stat.S_IWGRP | stat.S_IWOTH))
 
 
 def _user_cache() -> Path:

@@ -17,12 +17,16 @@ from jaxdark.constraints.registry import all_constraints, verdicts
 from jaxdark.constraints.verdict import Constraint, Verdict
 from jaxdark.dark.model import Model
 from jaxdark.errors import RequestError
+from jaxdark.inference.identity import prior_of_result
 from jaxdark.inference.importance import batched
 from jaxdark.inference.likelihood import GMinus2
-from jaxdark.inference.priors import Prior, prior_of
+from jaxdark.inference.priors import Prior
 from jaxdark.inputs import StandardModel, load_inputs
 from jaxdark.measurements import dataset_names, load_dataset
+from jaxdark.models import MODELS
 
+NEEDS = ("inputs", "data_sha256")
+"""What is read of a result beside draws and summary, see `results.load`."""
 _MANY = 50_000
 """Draws from which a program that takes seconds longer to compile and runs in a fifth of the time pays."""
 
@@ -42,8 +46,8 @@ def constrain(tree, prior: Prior | None = None):
     """
     attributes, posterior = results.attributes(tree), tree["posterior"]
     summary, sm = attributes["summary"], load_inputs(attributes["inputs"])
-    prior = prior or prior_of(summary["region"], summary["model"])
-    _check_origin(attributes, prior)
+    _check_origin(attributes)
+    prior = prior_of_result(attributes, prior, instead="jaxdark.constrain.constrain(tree, prior)")
     vectors = np.stack([np.asarray(posterior[name]) for name in prior.names], axis=-1)
     wanted, found = on_vectors(vectors.reshape(-1, len(prior.names)), prior, sm, summary["g_minus_2"])
     shape = (len(wanted), *vectors.shape[:2])
@@ -58,8 +62,8 @@ def constrain(tree, prior: Prior | None = None):
     return results.with_group(tree, "constraints", group, summary=summary | cuts(found.ratio > 1, wanted))
 
 
-def _check_origin(attributes: dict[str, Any], prior: Prior) -> None:
-    """Refuse a result that the present code, data or prior would not have made."""
+def _check_origin(attributes: dict[str, Any]) -> None:
+    """Refuse a result that the present code or data would not have made."""
     summary = attributes["summary"]
     if summary["versions"]["jaxdark"] != __version__:
         raise RequestError(
@@ -69,14 +73,9 @@ def _check_origin(attributes: dict[str, Any], prior: Prior) -> None:
         known, used = load_dataset(summary["data"]).sha256, attributes["data_sha256"]
         if used != known:
             raise RequestError(
-                f"expected a result from the data set {summary['data']} as it is now (sha256 {known[:12]}), got one "
-                f"from an earlier state of it ({used[:12]}); sample it again"
+                f"expected a result from the data set {summary['data']} as it ships (sha256 {known[:12]}), got one "
+                f"from an earlier state of it ({used[:12]}), or from a file of your own of that name; sample it again"
             )
-    if {name: r._asdict() for name, r in prior.ranges.items()} != attributes["prior"]:
-        raise RequestError(
-            f"expected a result with the prior of jaxdark for the model {summary['model']}, {summary['region']} "
-            "region, got one with other ranges; give its prior to jaxdark.constrain.constrain from Python"
-        )
 
 
 def on_vectors(
@@ -91,12 +90,14 @@ def on_vectors(
         g_minus_2: reading of (g-2).
     """
     wanted = all_constraints(type(prior.model(vectors[0])), g_minus_2)
-    return wanted, _program(prior.build, prior.names, wanted, len(vectors) < _MANY)(sm, vectors)
+    # What another function builds may change with what that closes over: its program serves this call alone.
+    program = _program if prior.build in MODELS.values() else _program.__wrapped__
+    return wanted, program(prior.build, prior.names, wanted, len(vectors) < _MANY)(sm, vectors)
 
 
 @cache
 def _program(build: Callable[..., Model], names: tuple[str, ...], wanted: tuple[Constraint, ...], quick: bool):
-    """One compiled program for all regions of a model."""
+    """One compiled program for all regions of a shipped model."""
 
     def of_vector(sm, vector):
         return verdicts(build(**dict(zip(names, vector, strict=True))), sm, wanted)

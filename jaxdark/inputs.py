@@ -3,19 +3,20 @@
 Enters: data/inputs.yaml, data/form_factors.yaml and the user's overrides. Leaves: a PyTree that every observable takes.
 """
 
-import difflib
 from collections.abc import Mapping
 from functools import cache
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import equinox as eqx
 import numpy as np
-import yaml
 from jaxtyping import Array, Complex, Float
 
-from jaxdark.errors import RequestError
+from jaxdark.errors import RequestError, nearest, shortened, shown
 from jaxdark.precision import require_x64
+from jaxdark.text_files import plain_value, read_yaml
+from jaxdark.yaml_fields import Place, number
 
 Real = Float[Array, ""] | float
 
@@ -23,8 +24,7 @@ Real = Float[Array, ""] | float
 @cache
 def read_data(name: str) -> dict:
     """Content of one shipped YAML file of jaxdark/data."""
-    text = (resources.files("jaxdark") / "data" / name).read_text(encoding="utf-8")
-    return yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    return read_yaml(resources.files("jaxdark") / "data" / name)
 
 
 class FormFactorSet(eqx.Module):
@@ -139,39 +139,38 @@ def read_overrides(path: str | Path) -> dict[str, float]:
     """Input overrides from a YAML file of `name: value` lines.
 
     Raises:
-        RequestError: the file is missing, is not such a mapping, or a value is not a number.
+        RequestError: the file is missing, is not such a mapping, or an input is unknown or cannot have its value.
     """
-    try:
-        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise RequestError(
-            f"cannot read the inputs file {path}: {' '.join(str(error).split())}; "
-            "give a YAML file of `name: value` lines"
-        ) from None
+    content = read_yaml(Path(path), "an inputs file, YAML of `name: value` lines")
     if not isinstance(content, dict):
         raise RequestError(
-            f"the inputs file {path} is not a list of `name: value` lines; write for instance `GF: 1.1663788e-05`"
+            f"{path}: expected an inputs file of `name: value` lines, got {shown(content)}; "
+            "write for instance `GF: 1.1663788e-05`."
         )
-    return content
+    return check_overrides(content, str(path))
 
 
-def load_inputs(overrides: Mapping[str, float] | None = None, *, B_to_K: str = "FNALMILC2015") -> StandardModel:
+def load_inputs(
+    overrides: Mapping[str, float] | str | Path | None = None, *, B_to_K: str = "FNALMILC2015"
+) -> StandardModel:
     """Standard Model inputs, the shipped central values with any of them overridden by name.
 
     Args:
-        overrides: new values by input name, in the units of data/inputs.yaml.
+        overrides: new values by input name, in the units of data/inputs.yaml, or the path of a file of them.
         B_to_K: B -> K form factors, "FNALMILC2015" (arXiv:1509.06235) or "GRvDV2023" (arXiv:2305.06301).
 
     Raises:
-        RequestError: JAX is in single precision, or an override has an unknown name or no finite value.
+        RequestError: JAX is in single precision, or an override has an unknown name, no finite value, or one outside
+            the range that data/inputs.yaml gives.
     """
     require_x64()
     values = {name: entry["value"] for name, entry in read_data("inputs.yaml")["inputs"].items()}
-    for name, value in (overrides or {}).items():
-        if name not in values:
-            near = difflib.get_close_matches(name, values, n=3, cutoff=0.4)
-            raise RequestError(f"unknown input {name!r}; the nearest names are {', '.join(near) or ', '.join(values)}")
-        values[name] = _finite(name, value)
+    if isinstance(overrides, str | Path):
+        values |= read_overrides(overrides)
+    elif isinstance(overrides, Mapping):
+        values |= check_overrides(overrides)
+    elif overrides is not None:
+        raise RequestError(f"inputs: expected values by name, or a file, got {shown(overrides)}.")
     if f"B_to_K_{B_to_K}" not in read_data("form_factors.yaml"):
         raise RequestError(f"unknown B -> K form factors {B_to_K!r}; take FNALMILC2015 or GRvDV2023")
     zero = HadronicNuisances(*(np.zeros(n, complex) for n in (6, 3, 6, 3, 2, 1)))
@@ -184,11 +183,33 @@ def load_inputs(overrides: Mapping[str, float] | None = None, *, B_to_K: str = "
     )
 
 
-def _finite(name: str, value: object) -> float:
-    try:
-        number = float(value)  # pyright: ignore[reportArgumentType]
-    except (TypeError, ValueError):
-        number = float("nan")
-    if not np.isfinite(number):
-        raise RequestError(f"the input {name} must be a finite number, got {value!r}")
-    return number
+def check_overrides(overrides: Mapping[Any, Any], origin: str = "inputs") -> dict[str, float]:
+    """The overrides as floats, each known and within its range; raises RequestError, which names the origin."""
+    place, known = Place(origin), read_data("inputs.yaml")["inputs"]
+    checked = {}
+    for name, value in overrides.items():
+        if not isinstance(name, str) or name not in known:
+            field = shortened(name, 80) if isinstance(name, str) else shown(name)
+            raise place.error(field, "the name of an input", "an unknown one", nearest(name, known))
+        checked[name] = _within_range(name, value, place, **known[name])
+    return checked
+
+
+def _within_range(
+    name: str, raw: Any, place: Place, *, value: float, range: list[float], unit: str, description: str, **_: Any
+) -> float:
+    if isinstance(raw, str) and raw:
+        raw = plain_value(raw.strip()) if raw.strip() else raw
+    elif getattr(raw, "shape", None) == () and np.asarray(raw).dtype.kind in "iuf":
+        raw = np.asarray(raw).item()
+    expected = f"a finite number for the {description}"
+    found, (low, high) = number(raw, place, name, expected), range
+    if not low <= found <= high:
+        units = "" if unit == "1" else f" {unit}"
+        raise place.error(
+            name,
+            f"{low:.5g} to {high:.5g}{units} for the {description}",
+            f"{found:g}",
+            f"the shipped value is {value:.6g}{units}, and nothing is predicted far from it; check sign and unit",
+        )
+    return found

@@ -8,13 +8,15 @@ cannot be read, written or told apart with certainty is as if it were not there.
 import dataclasses
 import hashlib
 import importlib
+import io
 import json
 import os
 import secrets
+import stat
 import sys
+import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,10 +25,14 @@ import jaxlib
 import numpy as np
 from jax import export
 
-from jaxdark.compile_cache import switched_off
+from jaxdark.compile_cache import is_private, make_private, switched_off
+from jaxdark.versions import CODE as _CODE
 
 _MOST = 64
 """Files kept; those not used for longest go."""
+_LARGEST = 2**28
+"""Bytes of a file, and of what is in it: those of today have some megabytes."""
+_BINARY = getattr(os, "O_BINARY", 0)
 _PACKAGE = "jaxdark"
 
 
@@ -63,7 +69,7 @@ def place(of: Any, args: Any) -> Path | None:
     settings = [str(getattr(jax.config, name)) for name in names]
     versions = [sys.version, jax.__version__, jaxlib.__version__, np.__version__]
     try:
-        parts = [described(of, _content), described(args, _shape)]
+        parts = [described(of, content), described(args, _shape)]
         text = json.dumps([_CODE, versions, jax.default_backend(), settings, parts])
     except (TypeError, OSError):
         return None
@@ -71,17 +77,46 @@ def place(of: Any, args: Any) -> Path | None:
 
 
 def load(path: Path) -> Program | None:
-    """The program kept there, if there is one that can be read."""
+    """The program kept there, if there is one that can be read, is whole and was kept by this user.
+
+    Its hash guards against damage and mixing. Who may write this user's files could make one that fits.
+    """
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as content:
-            arrays = dict(content)
+        arrays = _read(path)
         os.utime(path)
         exported = export.deserialize(bytearray(arrays.pop("program").tobytes()))
         shape = _restored(json.loads(str(arrays.pop("form"))))
         return Program(exported.call, [arrays[f"constant_{k}"] for k in range(len(arrays))], shape)
     except Exception:
-        # A file that is missing, cut off, or of a format that is not read any more.
+        # A file that is missing, cut off, somebody else's, or of a format that is not read any more.
         return None
+
+
+def _read(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of a file; raises ValueError or OSError unless it is a plain file of this user's with its own hash."""
+    if not is_private(path.parent.lstat(), stat.S_ISDIR):
+        raise PermissionError(f"{path.parent} may be written by others")
+    # Neither through a link nor waiting for whoever may write to a pipe.
+    opened = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | _BINARY)
+    with open(opened, "rb") as file:
+        found = os.fstat(opened)
+        if not is_private(found, stat.S_ISREG) or found.st_size > _LARGEST:
+            raise PermissionError(f"{path} is no file that this user keeps")
+        whole = io.BytesIO(file.read(_LARGEST))
+    with zipfile.ZipFile(whole) as parts:
+        if sum(part.file_size for part in parts.infolist()) > _LARGEST:
+            raise ValueError(f"{path} is too large")
+    with np.load(whole, allow_pickle=False) as stored:
+        arrays = dict(stored)
+    if str(arrays.pop("sha256")) != _digest(path, arrays):
+        raise ValueError(f"{path} has changed since it was written")
+    return arrays
+
+
+def _digest(path: Path, arrays: Mapping[str, np.ndarray]) -> str:
+    """Hash of all parts, and of the name, which says what the program is made of."""
+    text = json.dumps([path.name, {name: content(array) for name, array in arrays.items()}], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def save(path: Path, program: Program, leaves: Sequence[np.ndarray]) -> Program:
@@ -95,8 +130,8 @@ def save(path: Path, program: Program, leaves: Sequence[np.ndarray]) -> Program:
         return program
     arrays |= {f"constant_{k}": value for k, value in enumerate(program.constants)}
     with suppress(OSError):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _write(path, arrays)
+        make_private(path.parent)
+        _write(path, arrays | {"sha256": np.array(_digest(path, arrays))})
         for old in sorted(path.parent.iterdir(), key=lambda file: file.stat().st_mtime)[:-_MOST]:
             old.unlink(missing_ok=True)
     return program._replace(call=exported.call)
@@ -106,48 +141,39 @@ def _write(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     """Under a name of its own at first, so that no process reads half of a file."""
     part = path.with_name(f"{secrets.token_hex(8)}.part")
     try:
-        with part.open("wb") as file:
+        with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY, 0o600), "wb") as file:
             np.savez(file, **arrays)
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
 
 
-def _code() -> str:
-    """Hash of all files of the package as they are now."""
-    total = hashlib.sha256()
-    waiting = [files(_PACKAGE)]
-    while waiting:
-        for entry in sorted(waiting.pop().iterdir(), key=lambda entry: entry.name):
-            if entry.is_dir():
-                waiting.append(entry)
-            elif not entry.name.endswith(".pyc"):
-                total.update(f"{entry.name}\n".encode() + hashlib.sha256(entry.read_bytes()).digest())
-    return total.hexdigest()
-
-
-_CODE = _code()
-"""Taken when this module is imported, not when a program is kept: the files may have changed by then."""
-
-
-def described(value: Any, of_array: Callable[[np.ndarray], Any]) -> Any:
+def described(value: Any, of_array: Callable[[Any], Any], of_other: Callable[[Any], Any] | None = None) -> Any:
     """A value in JSON's types, exactly, with arrays as `of_array` has them.
 
+    Args:
+        value: the value.
+        of_array: describes an array.
+        of_other: describes what is neither plain nor an array nor a record of this package, another's code may change;
+            without it there is no description of such.
+
     Raises:
-        TypeError: a type other than plain ones, arrays and records of this package; another's code may change.
+        TypeError: there is no description.
     """
     if value is None or type(value) in (str, bool, int):
         return value
     if type(value) is float:
         return {"float": value.hex()}
     if isinstance(value, np.ndarray | np.generic | jax.Array):
-        return of_array(np.asarray(value))
+        return of_array(value)
     if type(value) in (list, tuple):
-        return {type(value).__name__: [described(part, of_array) for part in value]}
+        return {type(value).__name__: [described(part, of_array, of_other) for part in value]}
     if type(value) is dict and all(type(key) is str for key in value):
-        return {"dict": {key: described(value[key], of_array) for key in sorted(value)}}
+        return {"dict": {key: described(value[key], of_array, of_other) for key in sorted(value)}}
+    if of_other is not None and not _is_own(type(value)):
+        return of_other(value)
     name, fields = _record(type(value))
-    return {name: {field: described(getattr(value, field), of_array) for field in fields}}
+    return {name: {field: described(getattr(value, field), of_array, of_other) for field in fields}}
 
 
 def _form(shape: Any) -> Any:
@@ -178,7 +204,11 @@ def _restored(description: Any) -> Any:
     if kind == "dict":
         return values
     module, _, name = kind.partition(":")
+    if module.split(".")[0] != _PACKAGE:
+        raise TypeError(f"{kind} belongs to somebody else")
     cls = getattr(importlib.import_module(module), name)
+    if not (isinstance(cls, type) and _record(cls) == (kind, tuple(values))):
+        raise TypeError(f"{kind} is no record with the fields {', '.join(values)}")
     if issubclass(cls, tuple):
         return cls(**values)
     # As JAX does it: what a constructor checks are values from outside.
@@ -188,24 +218,33 @@ def _restored(description: Any) -> Any:
     return record
 
 
+def record_fields(cls: type) -> tuple[str, ...] | None:
+    """Fields of a NamedTuple or dataclass; None for other classes."""
+    if issubclass(cls, tuple) and hasattr(cls, "_fields"):
+        return tuple(cls._fields)
+    return tuple(field.name for field in dataclasses.fields(cls)) if dataclasses.is_dataclass(cls) else None
+
+
+def _is_own(cls: type) -> bool:
+    """Whether a class is a record of the package, which can be found again by its name."""
+    named = cls.__module__.split(".")[0] == _PACKAGE and "." not in cls.__qualname__
+    return named and record_fields(cls) is not None
+
+
 def _record(cls: type) -> tuple[str, tuple[str, ...]]:
     """Full name and fields of a NamedTuple or dataclass of the package."""
-    if issubclass(cls, tuple) and hasattr(cls, "_fields"):
-        fields: Sequence[str] = cls._fields
-    elif dataclasses.is_dataclass(cls):
-        fields = [field.name for field in dataclasses.fields(cls)]
-    else:
-        raise TypeError(f"no description of {cls}")
-    if cls.__module__.split(".")[0] != _PACKAGE or "." in cls.__qualname__:
-        raise TypeError(f"{cls} belongs to somebody else")
-    return f"{cls.__module__}:{cls.__qualname__}", tuple(fields)
+    if not _is_own(cls):
+        raise TypeError(f"no description of {cls}, or it belongs to somebody else")
+    return f"{cls.__module__}:{cls.__qualname__}", record_fields(cls) or ()
 
 
-def _content(array: np.ndarray) -> Any:
+def content(array: Any) -> dict[str, list]:
+    """Shape, type and hash of an array."""
+    array = np.asarray(array)
     if array.dtype.hasobject:
         raise TypeError("an array of objects has no description")
     return {"array": [*_shape(array)["array"], hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()]}
 
 
-def _shape(array: np.ndarray) -> dict[str, list]:
-    return {"array": [list(array.shape), array.dtype.str]}
+def _shape(array: Any) -> dict[str, list]:
+    return {"array": [[*np.shape(array)], np.asarray(array).dtype.str]}

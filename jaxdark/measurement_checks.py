@@ -3,7 +3,8 @@
 Enters: a YAML file of the schema in data/README.md. Leaves: records, or one sentence naming file, entry, row and field.
 """
 
-import itertools
+import math
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from importlib.resources.abc import Traversable
@@ -12,8 +13,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from jaxdark.errors import RequestError
-from jaxdark.yaml_fields import Place, checked_fields, choice, filled_list, number, numbers, read_yaml, shown, text
+from jaxdark import plausibility
+from jaxdark.errors import RequestError, shown
+from jaxdark.text_files import read_yaml
+from jaxdark.yaml_fields import Place, checked_fields, choice, filled_list, name, number, numbers, text
 
 SCHEMA = "jaxdark-measurements-1"
 QUALITIES = ("published", "digitised", "recast", "recalled")
@@ -22,8 +25,29 @@ CHARMONIUM = (9.0, 14.0)
 """Open interval of q2 in GeV^2 around J/psi and psi(2S) in which nothing is predicted."""
 
 _END_POINT_MARGIN = 1.0
-_ERROR_FIELDS = ("stat", "syst", "norm", "total")
+_MOST_ROWS = 5000
+"""Of a file: their correlation takes 200 MB, and every command inverts it."""
+ERROR_FIELDS = ("stat", "syst", "norm", "total")
+_ENTRY_WORDS = {
+    "covariance": "give the errors in the rows, and the field correlation: covariance over the product of two errors",
+    "correlations": "the nearest right name is correlation",
+    "measurements": "the nearest right name is rows",
+    "values": "the nearest right name is rows",
+    "name": "the nearest right name is id",
+    "collaboration": "the nearest right name is experiment",
+    "date": "the nearest right name is year",
+}
+_ROW_WORDS = {
+    **dict.fromkeys(("error", "uncertainty", "sigma", "err"), "name it total, or stat and syst"),
+    **dict.fromkeys(("bin", "q2_bin", "range", "qsq"), "the nearest right name is q2"),
+    **dict.fromkeys(("central", "mean", "measurement", "val"), "the nearest right name is value"),
+    "covariance": "errors stand in the rows, and the correlation beside the rows of an entry",
+    "correlation": "it stands beside the rows of an entry",
+    "scan": "the nearest right name is likelihood_scan",
+}
+"""What others call these fields, and what to do about it."""
 _ANGULAR = ("FL", "AFB", "S3", "S4", "S5", "S7", "S8", "S9", "P1", "P2", "P3", "P4p", "P5p", "P6p", "P8p")
+_ASYMMETRIES = ("ACP", "A3", "A4", "A5", "A6s", "A7", "A8", "A9")
 # PDG 2022, only to tell a mistyped bin: predictions clip the bin with the masses of inputs.yaml.
 _M_E, _M_MU = 0.000511, 0.105658
 _M_BP, _M_B0, _M_BS = 5.27934, 5.27966, 5.36692
@@ -51,13 +75,14 @@ PROCESSES = {
     "B0->K0ll": _semileptonic(_M_MU, _M_B0, _M_K0, "R_K"),
     "B0->K*0ll": _semileptonic(_M_MU, _M_B0, _M_KST0, "R_Kst"),
     "B+->K*+ll": _semileptonic(_M_MU, _M_BP, _M_KSTP, "R_Kst"),
-    "B0->K*0mumu": _semileptonic(_M_MU, _M_B0, _M_KST0, "dBR", *_ANGULAR),
-    "B0->K*0ee": _semileptonic(_M_E, _M_B0, _M_KST0, "dBR", *_ANGULAR),
+    "B0->K*0mumu": _semileptonic(_M_MU, _M_B0, _M_KST0, "dBR", *_ANGULAR, *_ASYMMETRIES),
+    "B0->K*0ee": _semileptonic(_M_E, _M_B0, _M_KST0, "dBR", *_ANGULAR, *_ASYMMETRIES),
     # Its weak annihilation is not that of the neutral mode, whose table alone there is.
-    "B+->K*+mumu": replace(_semileptonic(_M_MU, _M_BP, _M_KSTP, "dBR", *_ANGULAR), predicted=False),
-    "B+->K+mumu": _semileptonic(_M_MU, _M_BP, _M_KP, "dBR"),
+    "B+->K*+mumu": replace(_semileptonic(_M_MU, _M_BP, _M_KSTP, "dBR", *_ANGULAR, *_ASYMMETRIES), predicted=False),
+    "B+->K+mumu": _semileptonic(_M_MU, _M_BP, _M_KP, "dBR", "ACP"),
     "B0->K0mumu": _semileptonic(_M_MU, _M_B0, _M_K0, "dBR"),
-    "Bs->phimumu": _semileptonic(_M_MU, _M_BS, _M_PHI, "dBR", "FL", "S3", "S4", "S7"),
+    # Untagged: the other S_i, A_i and A_CP drop out of the sum of both flavours.
+    "Bs->phimumu": _semileptonic(_M_MU, _M_BS, _M_PHI, "dBR", "FL", "S3", "S4", "S7", "A5", "A6s", "A8", "A9"),
     "Bs->mumu": Process(("BR",), None),
 }
 
@@ -68,7 +93,9 @@ Scan = tuple[Float[np.ndarray, " m"], Float[np.ndarray, " m"]]
 
 @dataclass(frozen=True, eq=False)
 class EntryRow:
-    """One number of an entry as written in the file; errors are (upper, lower), both positive; q2 in GeV^2."""
+    """One number of an entry as written in the file; errors are (upper, lower), both positive; q2 in GeV^2, the
+    integrated luminosity behind it in fb^-1.
+    """
 
     process: str
     observable: str
@@ -81,6 +108,7 @@ class EntryRow:
     scan: Scan | None
     quality: str
     source: str
+    luminosity: float | None = None
 
     @property
     def label(self) -> str:
@@ -127,19 +155,24 @@ def read_measurements(path: Traversable, problems: list[str] | None = None) -> t
     header = checked_fields(raw, place, "a measurements file", ("schema", "entries"), ("name", "title", "errors"))
     choice(header["schema"], place, "schema", f"the schema {SCHEMA}", (SCHEMA,))
     choice(header.setdefault("errors", RULES[0]), place, "errors", "a rule for the errors", RULES)
-    for name in header.keys() & {"name", "title"}:
-        text(header[name], place, name)
+    for field in header.keys() & {"name", "title"}:
+        name(header[field], place, field)
     entries: dict[str, Entry] = {}
+    count_rows = 0
     for count, item in enumerate(filled_list(header.pop("entries"), place, "entries"), 1):
         try:
             entry = _entry(item, count, str(path))
             if entry.id in entries:
                 raise Place(str(path), entry.id).error("id", "an id used once", "it twice", "rename one of the two")
             entries[entry.id] = entry
+            count_rows += len(entry.rows)
         except RequestError as error:
             if problems is None:
                 raise
             problems.append(str(error))
+    if count_rows > _MOST_ROWS:
+        advice = "split the file, or leave out what is not needed"
+        raise place.error("entries", f"at most {_MOST_ROWS} rows, whose correlation fits", f"{count_rows}", advice)
     return header, _with_alternatives_both_ways(entries)
 
 
@@ -156,9 +189,11 @@ def check_selection(selection: Iterable[Selected], file: str) -> None:
             if row.q2 and _overlap(row.q2, CHARMONIUM):
                 expected = "a bin outside (9, 14) GeV^2, where charmonium forbids a prediction"
                 raise place._replace(row=row.label).error("q2", expected, f"{list(row.q2)}", "leave the row out")
-        for one, two in itertools.combinations(rows, 2):
-            same = (one.process, one.observable) == (two.process, two.observable)
-            if same and one.q2 and two.q2 and _overlap(one.q2, two.q2):
+        same: dict[tuple[str, str], list[EntryRow]] = defaultdict(list)
+        for row in rows:
+            same[row.process, row.observable].append(row)
+        for members in same.values():
+            for one, two in plausibility.overlaps(members):
                 raise place.error("rows", "bins that do not overlap", f"{one.label} and {two.label}", "keep one")
 
 
@@ -175,19 +210,25 @@ def _with_alternatives_both_ways(entries: dict[str, Entry]) -> dict[str, Entry]:
 
 
 def _entry(raw: Any, count: int, file: str) -> Entry:
-    given = raw.get("id") if isinstance(raw, dict) else None
-    place = Place(file, given if isinstance(given, str) and given else f"number {count}")
+    own = raw.get("id") if isinstance(raw, dict) else None
+    place = Place(file, own if isinstance(own, str) and own else f"number {count}")
     texts_required, texts_optional = (
         ("id", "experiment", "source", "quality"),
         ("arxiv", "reference", "inspire", "note"),
     )
-    required, optional = (*texts_required, "year", "rows"), (*texts_optional, "alternative_to", "correlation")
-    fields = checked_fields(raw, place, "an entry", required, optional)
-    words = {name: text(fields[name], place, name) for name in (*texts_required, *texts_optional) if name in fields}
+    required, optional = (
+        (*texts_required, "year", "rows"),
+        (*texts_optional, "alternative_to", "correlation", "luminosity"),
+    )
+    fields = checked_fields(raw, place, "an entry", required, optional, _ENTRY_WORDS)
+    reader = {"id": name, "experiment": name}
+    given = [field for field in (*texts_required, *texts_optional) if field in fields]
+    words = {field: reader.get(field, text)(fields[field], place, field) for field in given}
     choice(words["quality"], place, "quality", "a quality", QUALITIES)
-    if isinstance(fields["year"], bool) or not isinstance(fields["year"], int):
+    if type(fields["year"]) is not int or not 1900 <= fields["year"] <= 2100:
         raise place.error("year", "a year such as 2019", shown(fields["year"]), "write the number alone")
-    rows = _rows(filled_list(fields["rows"], place, "rows"), place, words["quality"], words["source"])
+    common = words["quality"], words["source"], fields.get("luminosity")
+    rows = _rows(filled_list(fields["rows"], place, "rows"), place, *common)
     others = filled_list(fields["alternative_to"], place, "alternative_to") if "alternative_to" in fields else []
     return Entry(
         id=words["id"],
@@ -198,48 +239,66 @@ def _entry(raw: Any, count: int, file: str) -> Entry:
         source=words["source"],
         quality=words["quality"],
         note=words.get("note", ""),
-        alternative_to=tuple(text(item, place, "alternative_to") for item in others),
+        alternative_to=tuple(name(item, place, "alternative_to") for item in others),
         rows=rows,
         correlation=_correlation(fields.get("correlation"), len(rows), place),
     )
 
 
-def _rows(raw: list, place: Place, quality: str, source: str) -> tuple[EntryRow, ...]:
+def _rows(raw: list, place: Place, quality: str, source: str, luminosity: Any) -> tuple[EntryRow, ...]:
     places = [place._replace(row=_row_name(item, count)) for count, item in enumerate(raw, 1)]
-    rows = tuple(_row(item, where, quality, source) for item, where in zip(raw, places, strict=True))
-    names = [(row.process, row.label) for row in rows]
-    for count, name in enumerate(names):
-        if name in names[:count]:
+    rows = tuple(_row(item, where, quality, source, luminosity) for item, where in zip(raw, places, strict=True))
+    seen = set()
+    for row, where in zip(rows, places, strict=True):
+        if (row.process, row.label) in seen:
             expected = "each observable and bin once per entry"
-            raise places[count].error("observable", expected, f"{name[1]} twice", "remove one")
+            raise where.error("observable", expected, f"{row.label} twice", "remove one")
+        seen.add((row.process, row.label))
     return rows
 
 
 def _row_name(raw: Any, count: int) -> str:
-    words = [str(raw[key]) for key in ("observable", "q2") if raw.get(key)] if isinstance(raw, dict) else []
+    given = [raw[key] for key in ("observable", "q2") if raw.get(key)] if isinstance(raw, dict) else []
+    words = [item if isinstance(item, str) else shown(item) for item in given]
     return f"{count} ({' '.join(words)})" if words else str(count)
 
 
-def _row(raw: Any, place: Place, quality: str, source: str) -> EntryRow:
-    optional = ("q2", *_ERROR_FIELDS, "likelihood_scan", "quality", "source")
-    fields = checked_fields(raw, place, "a row", ("process", "observable", "value"), optional)
-    process = choice(fields["process"], place, "process", "a known process", PROCESSES)
+def _row(raw: Any, place: Place, quality: str, source: str, luminosity: Any) -> EntryRow:
+    optional = ("q2", *ERROR_FIELDS, "likelihood_scan", "quality", "source", "luminosity")
+    fields = checked_fields(raw, place, "a row", ("process", "observable", "value"), optional, _ROW_WORDS)
+    process = choice(fields["process"], place, "process", "a known process", PROCESSES, typos=False)
     of_process = PROCESSES[process].observables
+    what = f"an observable of {process}"
+    observable = choice(fields["observable"], place, "observable", what, of_process, typos=False)
+    q2 = _bin(fields.get("q2"), place, process)
     value = number(fields["value"], place, "value")
-    errors = {name: _errors(fields[name], place, name) for name in _ERROR_FIELDS if name in fields}
+    errors = {name: _errors(fields[name], place, name) for name in ERROR_FIELDS if name in fields}
     if errors.keys() <= {"norm"} or ("total" in errors and len(errors) > 1):
         came = " and ".join(errors) or "none"
         raise place.error("total", "total alone, or stat and syst with norm if any", came, "give one or the other")
+    plus, minus = (math.hypot(*(pair[side] for pair in errors.values())) for side in (0, 1))
+    if fault := plausibility.impossible(observable, q2, value, plus, minus):
+        raise place.error("value", *fault)
     return EntryRow(
         process=process,
-        observable=choice(fields["observable"], place, "observable", f"an observable of {process}", of_process),
-        q2=_bin(fields.get("q2"), place, process),
+        observable=observable,
+        q2=q2,
         value=value,
-        **{name: errors.get(name) for name in _ERROR_FIELDS},
+        **{name: errors.get(name) for name in ERROR_FIELDS},
         scan=_scan(fields["likelihood_scan"], value, place) if "likelihood_scan" in fields else None,
         quality=choice(fields.get("quality", quality), place, "quality", "a quality", QUALITIES),
         source=text(fields.get("source", source), place, "source"),
+        luminosity=_luminosity(fields.get("luminosity", luminosity), place),
     )
+
+
+def _luminosity(raw: Any, place: Place) -> float | None:
+    if raw is None:
+        return None
+    value = number(raw, place, "luminosity")
+    if value <= 0.0:
+        raise place.error("luminosity", "a positive number of fb^-1", shown(raw), "leave it out if it is not known")
+    return value
 
 
 def _errors(raw: Any, place: Place, field: str) -> Errors:
@@ -279,14 +338,27 @@ def _scan(raw: Any, value: float, place: Place) -> Scan:
     if not np.all(np.diff(x) > 0.0):
         i = int(np.argmin(np.diff(x)))
         raise place.error(f"{field}.x", "increasing numbers", f"{x[i + 1]} after {x[i]}", "sort the scan")
-    if not np.all(y > 0.0):
-        raise place.error(f"{field}.y", "positive likelihoods", f"{y.min()}", "cut the scan where it underflows")
-    peak = int(np.argmax(y))
-    if peak in (0, len(y) - 1) or np.any(np.diff(y[: peak + 1]) < 0.0) or np.any(np.diff(y[peak:]) > 0.0):
+    if not np.all(y > 0.0) or _one_peak(-y):
+        came, advice = f"{y.min()}", "no likelihood is negative: check the scan"
+        if _one_peak(-y):
+            came = f"{y.max():g} down to {y.min():g} and up again"
+            advice = "this looks like -2 ln L, of which give exp(-y/2), or like -ln L, of which give exp(-y)"
+        elif _one_peak(y) and np.any(y < 0.0):
+            advice = "this looks like ln L: give exp(y - the largest y)"
+        elif np.all(y >= 0.0):
+            advice = "cut the scan where it underflows"
+        raise place.error(f"{field}.y", "positive likelihoods", came, advice)
+    if not _one_peak(y):
         raise place.error(f"{field}.y", "one peak, inside the scan", "another shape", "check the scan")
     if not x[0] < value < x[-1]:
         raise place.error(f"{field}.x", "a scan around the value", f"{x[0]} to {x[-1]} for {value}", "check both")
     return x, y
+
+
+def _one_peak(y: Float[np.ndarray, " m"]) -> bool:
+    """Up to a greatest value inside, and down from there."""
+    peak = int(np.argmax(y))
+    return 0 < peak < len(y) - 1 and bool(np.all(np.diff(y[: peak + 1]) >= 0.0) and np.all(np.diff(y[peak:]) <= 0.0))
 
 
 def _correlation(raw: Any, size: int, place: Place) -> Float[np.ndarray, "n n"]:

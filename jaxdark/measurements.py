@@ -6,6 +6,8 @@ Implements the data of Section 4 (fit); the origin of every number is in data/RE
 import hashlib
 import json
 import math
+import warnings
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from importlib.resources import files
@@ -16,8 +18,10 @@ import numpy as np
 from jaxtyping import Float
 from scipy.linalg import block_diag
 
-from jaxdark.errors import RequestError
+from jaxdark import plausibility
+from jaxdark.errors import DataWarning, RequestError, nearest, shown
 from jaxdark.measurement_checks import (
+    ERROR_FIELDS,
     PROCESSES,
     Entry,
     EntryRow,
@@ -27,7 +31,8 @@ from jaxdark.measurement_checks import (
     check_selection,
     read_measurements,
 )
-from jaxdark.yaml_fields import Place, nearest, read_yaml
+from jaxdark.text_files import read_yaml
+from jaxdark.yaml_fields import Place
 
 _DATA = files("jaxdark") / "data"
 
@@ -48,6 +53,8 @@ class Row:
         reference: arXiv number, or words where there is none.
         quality: published, digitised, recast or recalled.
         source: what the number was taken from.
+        parts: published errors (upper, lower) by name, stat, syst, norm or total, as far as the file has them.
+        luminosity: integrated luminosity behind it, fb^-1, where the file gives it.
     """
 
     id: str
@@ -64,6 +71,8 @@ class Row:
     reference: str
     quality: str
     source: str
+    parts: Mapping[str, Errors] = field(default_factory=dict)
+    luminosity: float | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,8 +89,12 @@ class DataSet:
     errors: str
     rows: tuple[Row, ...]
     correlation: Float[np.ndarray, "n n"]
-    sha256: str = field(repr=False)
+    sha256: str = field(init=False, repr=False)
     description: str = field(default="", repr=False)
+
+    def __post_init__(self):
+        """Take the hash, also of a copy with other rows."""
+        object.__setattr__(self, "sha256", _sha256(self.errors, self.rows, self.correlation))
 
     def __len__(self) -> int:
         """Number of rows."""
@@ -120,6 +133,9 @@ def load_entries(path: str | Path | None = None) -> dict[str, Entry]:
 def load_dataset(name_or_path: str | Path, include: Iterable[str] = ()) -> DataSet:
     """A shipped data set by name, or a user's file of the same schema.
 
+    A file never bears the name of a data set that ships: `lhcb_core.yaml` is "lhcb_core (own file)". Data that count
+    something twice raise a `DataWarning`.
+
     Args:
         name_or_path: a name of `dataset_names()` or the path of a YAML file.
         include: ids of further shipped entries, such as those a data set keeps off by default.
@@ -127,6 +143,21 @@ def load_dataset(name_or_path: str | Path, include: Iterable[str] = ()) -> DataS
     Raises:
         RequestError: unknown name or id, or a fault in the file; one sentence saying where and what to do.
     """
+    data = _read_dataset(name_or_path, include)
+    for sentence in plausibility.counted_twice(data.rows):
+        warnings.warn(f"data set {data.name}: {sentence}", DataWarning, stacklevel=2)
+    return data
+
+
+def remarks(data: DataSet) -> list[str]:
+    """Sentences on what is most likely a mistake in a data set: implausible numbers, events that count twice."""
+    return [s for row in data.rows for s in plausibility.implausible(row)] + plausibility.counted_twice(data.rows)
+
+
+def _read_dataset(name_or_path: str | Path, include: Iterable[str]) -> DataSet:
+    if not isinstance(name_or_path, str | Path):
+        known = ", ".join(dataset_names())
+        raise RequestError(f"expected a data set, got {shown(name_or_path)}; give the path of a file, or {known}.")
     definitions = _shipped_datasets()
     if isinstance(name_or_path, str) and name_or_path in definitions:
         definition = definitions[name_or_path]
@@ -142,6 +173,8 @@ def load_dataset(name_or_path: str | Path, include: Iterable[str] = ()) -> DataS
         if include or any(set(entry.alternative_to) - entries.keys() for entry in entries.values()):
             entries = _with_shipped(entries, place)
         header = {"name": path.stem, "title": path.name, **header}
+        if header["name"] in definitions:
+            header["name"] += " (own file)"
     selection += _included(
         include, header.get("off_by_default", ()), entries, {entry.id for entry, _ in selection}, place
     )
@@ -155,7 +188,7 @@ def check_file(path: str | Path) -> list[str]:
     try:
         read_measurements(Path(path), problems)
         if not problems:
-            rows = load_dataset(Path(path)).rows
+            rows = _read_dataset(Path(path), ()).rows
             problems += [
                 f"{path}: {row.id}: there is no prediction for {row.process}; leave the row out"
                 for row in rows
@@ -175,7 +208,7 @@ def _user_file(name_or_path: str | Path, names: Iterable[str]) -> Path:
     looks_like_a_name = isinstance(name_or_path, str) and path.name == name_or_path and not path.suffix
     if looks_like_a_name and not path.is_file():
         advice = f"{nearest(name_or_path, names)}, or give the path of a file"
-        raise RequestError(f"expected a data set, got {name_or_path!r}; {advice}.")
+        raise RequestError(f"expected a data set, got {shown(name_or_path)}; {advice}.")
     return path
 
 
@@ -206,9 +239,9 @@ def _included(
     names = [include] if isinstance(include, str) else list(include)
     for name in names:
         if name not in entries:
-            raise Place(place).error("include", "ids of entries", repr(name), nearest(name, entries))
+            raise Place(place).error("include", "ids of entries", shown(name), nearest(name, entries))
         if name in taken or names.count(name) > 1:
-            raise Place(place).error("include", "entries that are not in yet", repr(name), "leave it out of include")
+            raise Place(place).error("include", "entries that are not in yet", shown(name), "leave it out of include")
     return [_selected(filtered.get(name, name), entries) for name in names]
 
 
@@ -241,11 +274,11 @@ def _total_correlation(entry: Entry, kept: tuple[int, ...]) -> Float[np.ndarray,
 
 def _rows(selected: Selected, rule: str) -> list[Row]:
     entry, kept = selected
-    labels = [row.label for row in entry.rows]
+    count = Counter(row.label for row in entry.rows)
     rows = []
     for i in kept:
         row = entry.rows[i]
-        label = row.label if labels.count(row.label) == 1 else f"{row.process}/{row.label}"
+        label = row.label if count[row.label] == 1 else f"{row.process}/{row.label}"
         value, plus, minus = _total_errors(row, rule)
         rows.append(
             Row(
@@ -263,6 +296,8 @@ def _rows(selected: Selected, rule: str) -> list[Row]:
                 reference=entry.reference,
                 quality=row.quality,
                 source=row.source,
+                parts={name: part for name in ERROR_FIELDS if (part := getattr(row, name))},
+                luminosity=row.luminosity,
             )
         )
     return rows
@@ -279,7 +314,6 @@ def _dataset(header: Mapping[str, Any], selection: list[Selected]) -> DataSet:
         errors=rule,
         rows=rows,
         correlation=correlation,
-        sha256=_sha256(rule, rows, correlation),
         description=header.get("description", ""),
     )
 

@@ -9,8 +9,7 @@ from typing import Any
 
 from jaxdark.dark.model import ConstantWilson, Model, SplitDarkSector
 from jaxdark.dark.other_models import BoxModel, SimplifiedZPrime
-from jaxdark.errors import RequestError
-from jaxdark.yaml_fields import nearest
+from jaxdark.errors import RequestError, nearest
 
 MODELS: dict[str, type[Model]] = {
     "split": SplitDarkSector,

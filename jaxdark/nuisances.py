@@ -5,6 +5,7 @@ Section 2.4 of the semileptonic formulas, priors from data/inputs.yaml and data/
 """
 
 from collections.abc import Callable, Iterable
+from operator import attrgetter
 from typing import NamedTuple
 
 import equinox as eqx
@@ -28,7 +29,7 @@ class _Block(NamedTuple):
 
 def _scalar(name: str) -> _Block:
     uncertainty = read_data("inputs.yaml")["inputs"][name]["uncertainty"]
-    return _Block(lambda sm: getattr(sm, name), (name,), np.array([uncertainty]))
+    return _Block(attrgetter(name), (name,), np.array([uncertainty]))
 
 
 def _form_factors(field: str, sm: StandardModel) -> _Block:
@@ -42,9 +43,8 @@ def _form_factors(field: str, sm: StandardModel) -> _Block:
         covariance = np.array(entry["covariance"])
     else:
         covariance = np.array(entry["correlation"]) * np.outer(entry["uncertainty"], entry["uncertainty"])
-    return _Block(
-        lambda s: getattr(s, field).coefficients, tuple(f"{field}/{n}" for n in names), np.linalg.cholesky(covariance)
-    )
+    place = attrgetter(f"{field}.coefficients")
+    return _Block(place, tuple(f"{field}/{n}" for n in names), np.linalg.cholesky(covariance))
 
 
 def _matches(entry: dict, sm: StandardModel, field: str) -> bool:
@@ -60,7 +60,7 @@ def _hadronic(field: str) -> _Block:
     widths = read_data("inputs.yaml")["hadronic_nuisance_widths"][table[field]]
     scale = np.array(list(widths.values()))
     names = tuple(f"{part} {field}/{name}" for part in ("Re", "Im") for name in widths)
-    return _Block(lambda sm: getattr(sm.hadronic, field), names, np.hstack([np.diag(scale), 1j * np.diag(scale)]))
+    return _Block(attrgetter(f"hadronic.{field}"), names, np.hstack([np.diag(scale), 1j * np.diag(scale)]))
 
 
 class Nuisances:

@@ -10,11 +10,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from typing import Any
 
-from rich.table import Table
-from rich.text import Text
-
 from jaxdark import plots, report
+from jaxdark.errors import visible
 from jaxdark.results import attributes, summary
+from jaxdark.tables import Cell, Table
 
 _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 72rem; margin: 2rem auto; padding: 0 1rem; color: #1a1a1a; }
@@ -32,6 +31,8 @@ _CAPTIONS = {
     "pulls": "Pull of every measurement: (prediction − measurement)/error, errors of experiment and theory together.",
     "trace": "Draws of every chain in their order, and their ranks: chains that agree have flat ranks.",
 }
+NEEDS = (*plots.NEEDS, "data_sha256")
+"""What is read of a result beside draws and summary, see `results.load`."""
 _INFLUENTIAL = 15
 """Measurements shown of `jaxdark check`, the most influential first."""
 
@@ -46,8 +47,8 @@ def result_page(tree) -> str:
     pulls, posterior, best, verdict = report.summary_tables(found)
     title = f"{found['model']}, {found['region']} region, {found['data']}"
     parts = [
-        f"<h1>{escape(title)}</h1>",
-        f'<p class="{"" if found["verdict"] == "good" else "red"}">{escape(str(verdict))}</p>',
+        f"<h1>{_text(title)}</h1>",
+        f'<p class="{"" if found["verdict"] == "good" else "red"}">{_text(str(verdict))}</p>',
         _html(_settings(tree)),
         "<h2>Posterior</h2>",
         *map(_html, (posterior, best)),
@@ -62,7 +63,7 @@ def result_page(tree) -> str:
         _figure(tree, "trace"),
     ]
     return (
-        f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>jaxdark: {escape(title)}</title>\n'
+        f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>jaxdark: {_text(title)}</title>\n'
         f"<style>{_STYLE}</style>\n</head>\n<body>\n" + "\n".join(parts) + "\n</body>\n</html>\n"
     )
 
@@ -70,7 +71,7 @@ def result_page(tree) -> str:
 def _section(title: str, items: Sequence[Table | str]) -> Iterator[str]:
     """Heading and items, or nothing if there are none."""
     if items:
-        yield f"<h2>{title}</h2>"
+        yield f"<h2>{_text(title)}</h2>"
         yield from map(_html, items)
 
 
@@ -82,7 +83,7 @@ def _nuisances(found: Mapping[str, Any]) -> Iterator[str]:
 
 def _settings(tree) -> Table:
     """What fixes the result: settings, data, where the theory covariance is taken, prior, versions."""
-    table, found, more = Table("setting", "value", title="Settings"), summary(tree), attributes(tree)
+    table, found, more = Table("Settings", ["setting", "value"]), summary(tree), attributes(tree)
     names = ("model", "region", "data", "theory", "g_minus_2", "covariance_at", "method", "chains", "draws", "seed")
     settings = {name: found[name] for name in names if name in found} | {
         "prior": {name: _range(**fields) for name, fields in more["prior"].items()},
@@ -90,7 +91,7 @@ def _settings(tree) -> Table:
         "versions": found["versions"],
     }
     for name, value in settings.items():
-        table.add_row(name, Text(_words(value)))
+        table.add_row(name, _words(value))
     return table
 
 
@@ -111,24 +112,27 @@ def _figure(tree, name: str) -> str:
     except Exception as error:  # whatever goes wrong in drawing, the tables are whole
         return f'<p class="red">{escape(f"Could not draw the figure {name}: {error}")}</p>'
     data = base64.b64encode(image.getvalue()).decode()
-    caption = escape(_CAPTIONS[name])
+    caption = _text(_CAPTIONS[name])
     return (
         f'<figure><img alt="{caption}" src="data:image/png;base64,{data}"><figcaption>{caption}</figcaption></figure>'
     )
 
 
 def _html(item: Table | str) -> str:
-    """A table of the terminal, or a sentence, as HTML."""
+    """A table, or a sentence, as HTML."""
     if not isinstance(item, Table):
-        return f"<p>{escape(item)}</p>"
-    cells = zip(*(column.cells for column in item.columns), strict=True)
-    head = "".join(f"<th>{escape(str(column.header))}</th>" for column in item.columns)
-    rows = "\n".join(f"<tr>{''.join(map(_cell, row))}</tr>" for row in cells)
-    caption = f"<caption>{escape(str(item.title))}</caption>" if item.title else ""
+        return f"<p>{_text(item)}</p>"
+    head = "".join(f"<th>{_text(column)}</th>" for column in item.columns)
+    rows = "\n".join(f"<tr>{''.join(map(_cell, row))}</tr>" for row in item.rows)
+    caption = f"<caption>{_text(item.title)}</caption>" if item.title else ""
     return f'<div class="wide"><table>{caption}<tr>{head}</tr>\n{rows}</table></div>'
 
 
-def _cell(content: Any) -> str:
-    text = content if isinstance(content, Text) else Text.from_markup(content)
-    style = f' class="{text.spans[0].style}"' if text.spans else ""
-    return f"<td{style}>{escape(text.plain)}</td>"
+def _cell(cell: Cell) -> str:
+    style = f' class="{cell.style}"' if cell.style else ""
+    return f"<td{style}>{_text(cell.text)}</td>"
+
+
+def _text(words: str) -> str:
+    """Text of any origin as HTML that shows it and does nothing else."""
+    return escape(visible(words))

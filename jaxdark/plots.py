@@ -391,6 +391,10 @@ FIGURES: dict[str, Callable[..., Figure]] = {
 }
 
 
+NEEDS = ("derived", "sample_stats")
+"""What FIGURES read of a result beside draws and summary, see `results.load`."""
+
+
 def save_figures(tree, folder: Path) -> list[str]:
     """Write every figure as PNG and PDF into a folder and return the names of the files.
 

@@ -19,7 +19,7 @@ from jaxdark.constraints.verdict import Constraint
 from jaxdark.dark.couplings import g_tilde, kappa9, kappa10
 from jaxdark.dark.mediator import br_chichi, br_mumu, width_total
 from jaxdark.dark.model import Model, SplitDarkSector, c9, c10, c_p
-from jaxdark.inference.likelihood import Evaluation, Likelihood
+from jaxdark.inference.likelihood import ITSELF, Evaluation, Likelihood
 from jaxdark.inputs import StandardModel
 from jaxdark.wilson import SM_ONLY
 
@@ -30,10 +30,12 @@ Function = Callable[[Any, StandardModel], ArrayLike]
 def point_record(name: str, model: Model, like: Likelihood, q2s: Sequence[float]) -> dict[str, Any]:
     """The object of `jaxdark point --json`.
 
+    The model and the Standard Model each have their own theory errors, and the nuisances at their own best values.
+
     Args:
         name: of the model on the command line.
         model: the model at its parameters.
-        like: the likelihood.
+        like: the likelihood, without a chosen reference.
         q2s: where to show C_9 and C_10, GeV^2.
     """
     wanted = all_constraints(type(model), like.g_minus_2)
@@ -46,7 +48,8 @@ def point_record(name: str, model: Model, like: Likelihood, q2s: Sequence[float]
     with ThreadPoolExecutor(1) as pool:
         program = Ahead(beside_the_fit, of=("point", like.g_minus_2, list(q2s)))
         beside = pool.submit(program, model, like.sm)
-        here, standard_model = like.evaluate(model), like.evaluate(SM_ONLY)
+        either = like.at(None)
+        here, standard_model = either.evaluate(model), either.evaluate(SM_ONLY)
         found, values = beside.result()
     return {
         "model": name,
@@ -58,6 +61,7 @@ def point_record(name: str, model: Model, like: Likelihood, q2s: Sequence[float]
         "chi2": here.chi2,
         "terms": here.terms,
         "sm_log_likelihood": standard_model.log_likelihood,
+        "compared_at": ITSELF,
     }
 
 
@@ -115,7 +119,7 @@ def _verdict(constraint: Constraint, value: float, limit: float, ratio: float) -
 
 def _observables(like: Likelihood, here: Evaluation, standard_model: Evaluation) -> list[dict[str, Any]]:
     """One record per row of the data set: prediction, measurement and pull, with that of the Standard Model."""
-    columns = (here.predictions, like.theory_error, like.data.sigma, here.pulls, standard_model.pulls)
+    columns = (here.predictions, here.theory_error, like.data.sigma, here.pulls, standard_model.pulls)
     return [
         {
             "id": row.id,

@@ -17,15 +17,31 @@ from jaxdark.errors import RequestError
 from jaxdark.inputs import StandardModel
 from jaxdark.nuisances import Nuisances
 from jaxdark.semileptonic.amplitudes import Decay, NonLocal, decay_at, nonlocal_at, side_by_side
-from jaxdark.semileptonic.bins import Bin, Panels, integrated_rates, join_panels, make_panels
+from jaxdark.semileptonic.bins import Bin, Panels, integrated_rates, join_panels, make_panels, rate_differences
 from jaxdark.semileptonic.kinematics import CHANNELS, Channel
 from jaxdark.semileptonic.leptonic import br_bs_mumu
-from jaxdark.semileptonic.observables import ANGULAR, ANGULAR_NAMES, INTEGRAL_MATRIX, building_blocks
+from jaxdark.semileptonic.observables import (
+    ANGULAR,
+    ANGULAR_NAMES,
+    ASYMMETRIES,
+    INTEGRAL_MATRIX,
+    INTEGRALS,
+    asymmetry_names,
+    building_blocks,
+)
 from jaxdark.semileptonic.tables import RateTables
 from jaxdark.wilson import NewPhysics
 
 # The ratio of a charged mode is that of the neutral one: they differ by isospin breaking alone, far below any error.
 RATIO_STEMS = {"B+->K+ll": "B+->K+", "B0->K0ll": "B0->K0", "B0->K*0ll": "B0->K*0", "B+->K*+ll": "B0->K*0"}
+
+
+def _difference(name: str) -> str:
+    return f"difference of {name}"
+
+
+# Numerator, denominator and factor of each observable that is a ratio within one decay.
+_RATIOS = ANGULAR | {name: (_difference(above), "rate", sign) for name, (above, sign) in ASYMMETRIES.items()}
 
 
 class RowLike(Protocol):
@@ -71,6 +87,10 @@ class _Spin(NamedTuple):
         parts = zip(self.nodes, self.channels, self.nonlocal_, strict=True)
         return side_by_side([decay_at(q2, channel, sm, known) for q2, channel, known in parts])
 
+    def integrals(self, of: Callable, physics: NewPhysics, sm: StandardModel) -> Float[Array, "integrals bins"]:
+        """The combinations of `matrix` from the amplitude at all nodes, `of` averages or of half the differences."""
+        return self.matrix @ of(physics, self.decay(sm), self.panels, sm).T
+
     @property
     def matrix(self) -> np.ndarray:
         """Combinations of the integrated J_i (or of dGamma/dq2) that the observables are made of."""
@@ -81,14 +101,15 @@ def _needs(row: RowLike) -> list[str]:
     """Decays the row is made of, the numerator first."""
     if row.observable in ("R_K", "R_Kst") and row.process in RATIO_STEMS:
         return [f"{RATIO_STEMS[row.process]}{leptons}" for leptons in ("mumu", "ee")]
-    angular = row.process in CHANNELS and CHANNELS[row.process].spin == 1 and row.observable in ANGULAR_NAMES
-    if angular or (row.process in CHANNELS and row.observable == "dBR"):
+    channel = CHANNELS.get(row.process)
+    if channel and row.observable in ("dBR", *(ANGULAR_NAMES if channel.spin else ()), *asymmetry_names(channel)):
         return [row.process]
     if (row.process, row.observable) == ("Bs->mumu", "BR"):
         return []
     raise RequestError(
         f"no prediction for the observable {row.observable!r} of {row.process!r}; known are dBR of "
-        f"{', '.join(CHANNELS)}, {', '.join(ANGULAR_NAMES)} of those with a vector, "
+        f"{', '.join(CHANNELS)}, {', '.join(ANGULAR_NAMES)} of those with a vector, {', '.join(ASYMMETRIES)} of "
+        "B0->K*0 (A5, A6s, A8 and A9 of Bs->phi, ACP of B+->K+), "
         f"R_K or R_Kst of {', '.join(RATIO_STEMS)}, and BR of Bs->mumu"
     )
 
@@ -115,6 +136,7 @@ class Predictor:
                 bins[CHANNELS[process].spin].setdefault(process, {})[tuple(row.q2)] = None
         self._spins = tuple(_Spin.build(wanted, sm) for wanted in bins.values() if wanted)
         uses = [(CHANNELS[process], q2) for spin in self._spins for process, q2 in spin.keys]
+        self._with_differences = any(row.observable in ASYMMETRIES for row in self.rows)
         leptonic = any(row.process == "Bs->mumu" for row in self.rows)
         self.nuisances = Nuisances(uses, sm, leptonic=leptonic)
         self._numerator, self._denominator, self._scale = self._assembly()
@@ -123,12 +145,13 @@ class Predictor:
         """Where each row finds numerator and denominator in [1, BR(Bs), blocks of each spin], and its factor."""
         place: dict[object, int] = {"one": 0, "Bs": 1}
         for spin in self._spins:
-            for name in _blocks(np.ones((len(spin.matrix), 1))):
+            one = np.ones((len(spin.matrix), 1))
+            for name in _blocks(one, one if self._with_differences else None):
                 place |= {(name, *key): len(place) + i for i, key in enumerate(spin.keys)}
 
         def indices(row: RowLike):
-            above, below, factor = ANGULAR.get(row.observable, ("rate", "rate", 1.0))
-            processes = _needs(row) * (2 if row.observable in ANGULAR else 1)
+            above, below, factor = _RATIOS.get(row.observable, ("rate", "rate", 1.0))
+            processes = _needs(row) * (2 if row.observable in _RATIOS else 1)
             keys = [(name, p, tuple(row.q2)) for name, p in zip((above, below), processes, strict=False)]
             return *(place[key] for key in (*(keys or ["Bs"]), "one")[:2]), factor * self._factor(row)
 
@@ -150,34 +173,34 @@ class Predictor:
         """
         sm = self.sm if xi is None else self.nuisances.inputs(xi, self.sm)
         physics = model.new_physics(sm)
-        integrals = [spin.matrix @ integrated_rates(physics, spin.decay(sm), spin.panels, sm).T for spin in self._spins]
-        return self._assemble(integrals, br_bs_mumu(physics, sm))
+        integrals = [spin.integrals(integrated_rates, physics, sm) for spin in self._spins]
+        return self._assemble(integrals, physics, sm)
 
-    def new_physics(self, model: NewPhysics) -> tuple[NewPhysics, NewPhysics]:
-        """The record of a model at the central inputs and its slopes in xi (of V_tb V_ts^*), on a trailing axis."""
+    def new_physics(self, model: NewPhysics, xi: Float[Array, " nuisances"]) -> tuple[NewPhysics, NewPhysics]:
+        """The record of a model at xi and its slopes there (in that of V_tb V_ts^*), on a trailing axis."""
 
         def with_value(xi):
             physics = model.new_physics(self.nuisances.inputs(xi, self.sm))
             physics = jax.tree.map(lambda value: jnp.asarray(value, jnp.result_type(value, float)), physics)
             return physics, physics
 
-        slopes, physics = jax.jacfwd(with_value, has_aux=True)(self.nuisances.zero())
+        slopes, physics = jax.jacfwd(with_value, has_aux=True)(xi)
         return physics, slopes
 
     def linearised(
-        self, physics: NewPhysics, slopes: NewPhysics
+        self, physics: NewPhysics, slopes: NewPhysics, xi: Float[Array, " nuisances"]
     ) -> tuple[Float[Array, " rows"], Float[Array, "rows nuisances"]]:
-        """Predictions at the central inputs and their derivative with respect to xi, from what `new_physics` returns.
+        """Predictions at xi and their derivative with respect to it, from what `new_physics` returns.
 
         Apart from the model, so that one compiled program serves all models that end in the same record.
         """
 
-        def shifted(xi):
-            return self(jax.tree.map(lambda value, slope: value + slope @ xi, physics, slopes), xi)
+        def shifted(there):
+            return self(jax.tree.map(lambda value, slope: value + slope @ (there - xi), physics, slopes), there)
 
         # One direction after the other: batched over all of them the program takes longer to compile than to run.
-        centre, directions = np.zeros(len(self.nuisances)), np.eye(len(self.nuisances))
-        predictions, columns = jax.lax.map(lambda direction: jax.jvp(shifted, (centre,), (direction,)), directions)
+        directions = np.eye(len(self.nuisances))
+        predictions, columns = jax.lax.map(lambda direction: jax.jvp(shifted, (xi,), (direction,)), directions)
         return predictions[0], columns.T
 
     def tabulated(self) -> Callable[[NewPhysics], Float[Array, " rows"]]:
@@ -187,18 +210,27 @@ class Predictor:
 
         def predictions(model: NewPhysics) -> Float[Array, " rows"]:
             physics = model.new_physics(sm)
-            return self._assemble([table(physics) for table in tables], br_bs_mumu(physics, sm))
+            return self._assemble([table(physics) for table in tables], physics, sm)
 
         return predictions
 
     def _assemble(
-        self, integrals: list[Float[Array, "integrals bins"]], br_bs: Float[Array, ""]
+        self, integrals: list[Float[Array, "integrals bins"]], physics: NewPhysics, sm: StandardModel
     ) -> Float[Array, " rows"]:
-        values = [jnp.ones(1), br_bs[None], *(block for part in integrals for block in _blocks(part).values())]
-        flat = jnp.concatenate(values)
+        """The rows from the CP-averaged integrals; half the differences are added where a row asks for them."""
+        blocks = []
+        for spin, part in zip(self._spins, integrals, strict=True):
+            differences = spin.integrals(rate_differences, physics, sm) if self._with_differences else None
+            blocks += _blocks(part, differences).values()
+        flat = jnp.concatenate([jnp.ones(1), br_bs_mumu(physics, sm)[None], *blocks])
         return flat[self._numerator] / flat[self._denominator] * self._scale
 
 
-def _blocks(integrals: Float[Array, "integrals bins"]) -> dict[str, Float[Array, " bins"]]:
+def _blocks(
+    integrals: Float[Array, "integrals bins"], differences: Float[Array, "integrals bins"] | None
+) -> dict[str, Float[Array, " bins"]]:
     """What the rows of one spin are ratios of, per bin."""
-    return {"rate": integrals[0]} if len(integrals) == 1 else building_blocks(integrals)
+    blocks = {"rate": integrals[0]} if len(integrals) == 1 else building_blocks(integrals)
+    if differences is None:
+        return blocks
+    return blocks | {_difference(name): row for name, row in zip(INTEGRALS, differences, strict=False)}

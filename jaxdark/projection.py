@@ -12,60 +12,69 @@ import yaml
 from jaxtyping import Float
 from scipy.stats import chi2
 
+from jaxdark.bounds import checked_seed
 from jaxdark.dark.checks import one_of
 from jaxdark.dark.model import Model
 from jaxdark.inference.importance import batched
 from jaxdark.inference.likelihood import Likelihood
 from jaxdark.inference.priors import Prior
 from jaxdark.inputs import read_data
-from jaxdark.measurement_checks import SCHEMA, EntryRow
-from jaxdark.measurements import DataSet, load_entries
+from jaxdark.measurement_checks import SCHEMA
+from jaxdark.measurements import DataSet, Row
 from jaxdark.wilson import NewPhysics
 
 CONFIDENCE = 0.95
 
 
 class Scaled(NamedTuple):
-    """Future errors of a row: statistical and systematic, in its own units, and the luminosity they came from."""
+    """Future errors of a row: statistical and systematic, in its own units, and the luminosity they came from.
+
+    A row that cannot be scaled keeps its total error as `stat`; `reason` says why, and is empty for the others.
+    """
 
     stat: float
     syst: float
     luminosity: float | None
+    reason: str = ""
 
 
 def future_errors(data: DataSet, scenario: str = "lhcb50_belle50") -> tuple[Scaled, ...]:
-    """Errors of each row in a scenario; rows of other experiments keep theirs.
+    """Errors of each row in a scenario, from the published parts of its own error.
+
+    The present luminosity is that of the row where the file gives one, else that of its reference in
+    data/projections.yaml. Rows of experiments outside of the scenario, and those of no known luminosity, keep theirs.
 
     Raises:
         RequestError: an unknown scenario.
     """
     content = read_data("projections.yaml")
     one_of("scenario", scenario, tuple(content["scenarios"]))
-    plan, entries = content["scenarios"][scenario], load_entries()
-    scaled = []
-    for row in data.rows:
-        present = content["luminosities"].get(row.reference)
-        future = plan["luminosity"].get(row.experiment)
-        source = _entry_row(row, entries)
-        if present is None or future is None or source is None:
-            scaled.append(Scaled(0.5 * (row.error_plus + row.error_minus), 0.0, None))
-            continue
-        ratio = math.sqrt(present["luminosity"] / future)
-        stat = ratio * math.hypot(*(_mean(part) for part in (source.stat, source.total)))
-        syst = plan["systematic_factor"] * math.hypot(*(_mean(part) for part in (source.syst, source.norm)))
-        scaled.append(Scaled(stat, syst, present["luminosity"]))
-    return tuple(scaled)
+    plan, known = content["scenarios"][scenario], content["luminosities"]
+    return tuple(_scaled(row, plan, known) for row in data.rows)
 
 
-def _entry_row(row, entries) -> EntryRow | None:
-    candidates = entries[row.entry].rows if row.entry in entries else ()
-    return next(
-        (c for c in candidates if (c.process, c.observable, c.q2) == (row.process, row.observable, row.q2)), None
+def _scaled(row: Row, plan: dict[str, Any], known: dict[str, Any]) -> Scaled:
+    parts = {name: _mean(errors) for name, errors in row.parts.items()}
+    future = plan["luminosity"].get(row.experiment)
+    present = row.luminosity or known.get(row.reference, {}).get("luminosity")
+    reason = (
+        f"{row.experiment} has no future luminosity in the scenario"
+        if future is None
+        else f"the luminosity behind {row.reference} is not known; write luminosity: NUMBER (fb^-1) into its entry"
+        if present is None
+        else f"it has {present:g} fb^-1 already, the scenario {future:g}"
+        if present >= future
+        else ""
     )
+    if reason or not parts:
+        return Scaled(_mean((row.error_plus, row.error_minus)), 0.0, None, reason or "its errors are not given by part")
+    stat = math.sqrt(present / future) * math.hypot(*(parts.get(name, 0.0) for name in ("stat", "total")))
+    syst = plan["systematic_factor"] * math.hypot(*(parts.get(name, 0.0) for name in ("syst", "norm")))
+    return Scaled(stat, syst, present)
 
 
-def _mean(errors: tuple[float, float] | None) -> float:
-    return 0.5 * sum(errors) if errors else 0.0
+def _mean(errors: tuple[float, float]) -> float:
+    return 0.5 * sum(errors)
 
 
 def pseudo_data(
@@ -80,6 +89,7 @@ def pseudo_data(
         seed: of the fluctuations within the experimental errors; None puts every measurement on its prediction.
     """
     data, errors = like.data, future_errors(like.data, scenario)
+    seed = None if seed is None else checked_seed(seed)
     values = like.evaluate(truth).predictions
     if seed is not None:
         noise = np.linalg.cholesky(data.correlation) @ np.random.default_rng(seed).normal(size=len(data))
@@ -104,7 +114,7 @@ def pseudo_data(
     return {"schema": SCHEMA, "title": f"Projection of {data.name}, {scenario}", "errors": "mean", "entries": entries}
 
 
-def _future_row(row, value: float, errors: Scaled) -> dict[str, Any]:
+def _future_row(row: Row, value: float, errors: Scaled) -> dict[str, Any]:
     bin_of = {} if row.q2 is None else {"q2": list(row.q2)}
     parts = {"stat": errors.stat, "syst": errors.syst} if errors.syst else {"total": errors.stat}
     return {"process": row.process, "observable": row.observable, **bin_of, "value": value, **parts}

@@ -1,6 +1,6 @@
 """What is shown of a result: JSON text and the tables of a terminal.
 
-Enters: the record of a point or the summary of a run. Leaves: text and rich tables.
+Enters: the record of a point or the summary of a run. Leaves: text and `tables`, of whatever text the record holds.
 """
 
 import json
@@ -8,11 +8,8 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from rich.box import SIMPLE_HEAD
-from rich.markup import escape
-from rich.table import Table
-
 from jaxdark.results import plain
+from jaxdark.tables import Cell, Table
 
 _NULL_BY_MEANING = ("limit", "cl", "ratio", "q2", "Standard Model")
 """Fields whose null says that there is none, as of parameters of the Standard Model."""
@@ -43,8 +40,8 @@ def point_tables(record: Mapping[str, Any], *, full: bool = True) -> list[Table 
     """What `jaxdark point` shows: parameters, observables, constraints and the likelihood; without full, that alone."""
     chi2, terms = record["chi2"], ", ".join(f"{name} {value:.4g}" for name, value in record["terms"].items())
     likelihood = (
-        f"log-likelihood {record['log_likelihood']:.6g} ({terms}), Standard Model {record['sm_log_likelihood']:.6g}; "
-        f"chi2 with experimental errors alone {chi2['experiment']:.5g} for {chi2['rows']} rows"
+        f"log-likelihood {record['log_likelihood']:.6g} ({terms}), Standard Model {record['sm_log_likelihood']:.6g}, "
+        f"both {_OWN}; chi2 with experimental errors alone {chi2['experiment']:.5g} for {chi2['rows']} rows"
     )
     if not full:
         return [likelihood]
@@ -56,13 +53,29 @@ def point_tables(record: Mapping[str, Any], *, full: bool = True) -> list[Table 
     ]
 
 
+_PULLS = "Pulls, each model with its own theory errors"
+_OWN = "with their own theory errors, nuisances at their best values"
+
+
 def _table(title: str, *columns: str) -> Table:
-    return Table(*columns, title=title, title_justify="left", box=SIMPLE_HEAD)
+    return Table(title, list(columns))
 
 
-def _values_table(record: Mapping[str, Any]) -> Table:
+def _values_table(record: Mapping[str, Any]) -> Table | str:
+    """Parameters, then what follows from them; a sentence in place of Wilson coefficients that all vanish."""
+    derived = dict(record["derived"])
+    shifts = [derived["C_P_mBs2"], *derived["C9"].values(), *derived["C10"].values()]
+    nothing = not any(part for pair in shifts for part in pair)
+    if nothing and not any(record["parameters"].get(name) for name in record["parameters"] if name not in derived):
+        given = ", ".join(f"{name} = {_shown(value)}" for name, value in record["parameters"].items())
+        return f"Model {record['model']} with {given}: no new physics, everything below is the Standard Model's"
     table = _table(f"Model {record['model']}", "quantity", "value")
-    for name, value in {**record["parameters"], **record["derived"]}.items():
+    for name, value in record["parameters"].items():
+        table.add_row(name, _shown(value))
+    if nothing:
+        table.add_row("C9, C10, C_P", "0: the Standard Model's")
+        derived = {name: value for name, value in derived.items() if name not in ("C9", "C10", "C_P_mBs2")}
+    for name, value in derived.items():
         if name in ("C9", "C10"):
             for q2, pair in value.items():
                 table.add_row(f"{name}(q2 = {q2} GeV^2)", _shown(pair))
@@ -79,9 +92,16 @@ def _shown(value: Any) -> str:
     return value if isinstance(value, str) else f"{value:.6g}"
 
 
+def _number(value: float | None, form: str) -> str:
+    """A number in a format, and a dash where it could not be determined."""
+    return "-" if value is None else format(value, form)
+
+
 def pulls_table(rows: Sequence[Mapping[str, Any]]) -> Table:
-    """Predictions, measurements and pulls, row by row; pull = (prediction - measurement)/(error and theory error)."""
-    table = _table("Pulls", "measurement", "prediction", "measured", "pull", "SM pull")
+    """Predictions, measurements and pulls, row by row; pull = (prediction - measurement)/(error and theory error), each
+    model with its own theory error.
+    """
+    table = _table(_PULLS, "measurement", "prediction", "measured", "pull", "SM pull")
     for row in rows:
         table.add_row(
             row["id"],
@@ -94,17 +114,22 @@ def pulls_table(rows: Sequence[Mapping[str, Any]]) -> Table:
 
 def summary_tables(summary: Mapping[str, Any]) -> list[Table | str]:
     """What `jaxdark sample` shows: pulls of the Standard Model and of the best draw, posterior, verdict."""
-    pulls = _table("Pulls", "measurement", "Standard Model", "best draw")
+    pulls = _table(_PULLS, "measurement", "Standard Model", "best draw")
     for row in summary["pulls"]:
         pulls.add_row(row["id"], _coloured(row["sm"]), _coloured(row["best"]))
-    gain = summary["best"]["log_likelihood"] - summary["sm_log_likelihood"]
-    best = f"best draw: log-likelihood {summary['best']['log_likelihood']:.5g}, {gain:.3g} above the Standard Model"
+    sampled, profiled = summary["best"]["log_likelihood"], summary["best"].get("profile_log_likelihood")
+    gain = (sampled if profiled is None else profiled) - summary["sm_log_likelihood"]
+    best = f"best draw: log-likelihood {sampled:.5g}, {gain:.3g} above the Standard Model"
+    if profiled is not None:
+        best += f", both {_OWN}"
+    if "covariance_at" in summary:
+        best += f"; theory covariance of the sample at {_place(summary['covariance_at'])}"
     return [pulls, posterior_table(summary), best, verdict_sentence(summary)]
 
 
 def fit_tables(record: Mapping[str, Any]) -> list[Table | str]:
     """What `jaxdark fit` shows: pulls, parameters with errors, minima, goodness of fit, status."""
-    pulls = _table("Pulls", "measurement", "Standard Model", "best fit")
+    pulls = _table(_PULLS, "measurement", "Standard Model", "best fit")
     for row in record["pulls"]:
         pulls.add_row(row["id"], _coloured(row["sm"]), _coloured(row["best"]))
     values = _table(f"Best fit, {record['region']} region", "parameter", "value", "Hessian error", "Fisher error", "")
@@ -116,25 +141,33 @@ def fit_tables(record: Mapping[str, Any]) -> list[Table | str]:
         minima.add_row(f"{entry['chi2']:.6g}", str(entry["starts"]), *map(_shown, entry["parameters"].values()))
     p_value, sets = record["p_value"], record["pseudo_data"]["sets"]
     fraction = "" if p_value is None else f", p-value {p_value:.3g} from {sets} sets of pseudo-data"
+    freedom = (
+        f" for {record['dof']} degrees of freedom{fraction}"
+        if record["dof"] is not None
+        else f"; {record['missing']['dof']}"
+    )
     goodness = (
-        f"chi2 {record['chi2']:.6g} for {record['dof']} degrees of freedom{fraction}; "
-        f"Standard Model {record['delta_chi2_sm']:.4g} higher"
+        f"chi2 {record['chi2']:.6g}{freedom}, theory covariance at {_place(record['covariance_at'])}; "
+        f"Standard Model {record['delta_chi2_sm']:.4g} higher, both {_OWN}"
     )
     return [pulls, values, minima, goodness, record["status"]]
 
 
+def _place(parameters: Mapping[str, float]) -> str:
+    return ", ".join(f"{name} {value:.4g}" for name, value in parameters.items())
+
+
 def profile_lines(record: Mapping[str, Any]) -> list[str]:
-    """What `jaxdark profile` shows: the best fit, and how many grid points converged."""
-    best = ", ".join(f"{name} {value:.4g}" for name, value in record["best"]["parameters"].items())
+    """What `jaxdark profile` shows: the best fit, where the theory covariance is taken, how many points converged."""
     return [
-        f"smallest chi2 {record['best']['chi2']:.6g} at {best}",
+        f"smallest chi2 {record['best']['chi2']:.6g} at {_place(record['best']['parameters'])}; theory covariance at "
+        f"{_place(record['covariance_at'])}",
         f"{100 * record['converged']:.4g} % of the grid converged",
     ]
 
 
-def _coloured(pull: float) -> str:
-    style = "red" if abs(pull) > 3 else "yellow" if abs(pull) > 2 else ""
-    return f"[{style}]{pull:+.2f}[/]" if style else f"{pull:+.2f}"
+def _coloured(pull: float) -> Cell:
+    return Cell(f"{pull:+.2f}", "red" if abs(pull) > 3 else "yellow" if abs(pull) > 2 else "")
 
 
 def with_error(value: float, error: float) -> str:
@@ -151,7 +184,8 @@ def constraints_table(rows: Sequence[Mapping[str, Any]]) -> Table:
     """Constraints and bare predictions."""
     table = _table("Constraints", "constraint", "value", "limit", "value/limit", "")
     for row in rows:
-        verdict = "" if row["limit"] is None else "[red]excluded[/]" if row["excluded"] else "allowed"
+        excluded = Cell("excluded", "red") if row["excluded"] else "allowed"
+        verdict = "" if row["limit"] is None else excluded
         table.add_row(row["id"], *(_shown(row[name]) for name in ("value", "limit", "ratio")), verdict)
     return table
 
@@ -172,20 +206,26 @@ def cuts_table(summary: Mapping[str, Any]) -> Table:
 def check_tables(checks: Mapping[str, Any], shown: int) -> list[Table | str]:
     """What `jaxdark check` shows: the most influential measurements, the sensitivities and the p-value of the fit."""
     names = list(checks["power_scaling"])
-    rows = _table("Mean of a parameter without the measurement, shift in standard deviations", "measurement", *names)
-    rows.add_column("Pareto k")
-    rows.add_column("p-value")
+    title = "Mean of a parameter without the measurement, shift in standard deviations"
+    rows = _table(title, "measurement", *names, "Pareto k", "p-value")
     for row in checks["rows"][:shown]:
         values = (*row["shift"].values(), row["pareto_k"])
-        rows.add_row(row["id"], *(f"{value:+.2f}" for value in values), f"{row['p_value']:.3f}")
+        rows.add_row(row["id"], *(_number(value, "+.2f") for value in values), f"{row['p_value']:.3f}")
     scaling = _table("Power-scaling sensitivity (above 0.05: sensitive)", "to", *names)
     for part in ("prior", "likelihood"):
-        scaling.add_row(part, *(f"{checks['power_scaling'][name][part]:.3f}" for name in names))
+        scaling.add_row(part, *(_number(checks["power_scaling"][name][part], ".3f") for name in names))
     variants = _table("Other priors, shift in standard deviations", "prior", *names, "ESS")
     for name, variant in checks["prior_variants"].items():
-        variants.add_row(name, *(f"{value:+.2f}" for value in variant["shift"].values()), f"{variant['ess']:.0f}")
+        shifts = (_number(value, "+.2f") for value in variant["shift"].values())
+        variants.add_row(name, *shifts, _number(variant["ess"], ".0f"))
     doubtful = checks["unreliable_rows"]
-    fit = f"posterior predictive p-value of chi2 {checks['p_value']:.3f}, elpd_loo {checks['elpd_loo']:.2f}" + (
+    density = _number(checks["elpd_loo"], ".2f")
+    p_value = (
+        checks["p_value_reason"]
+        if checks["p_value"] is None
+        else f"posterior predictive p-value of chi2 {checks['p_value']:.3f}"
+    )
+    fit = f"{p_value}, elpd_loo {density}" + (
         f"; reweighting is unreliable (Pareto k above 0.7) without {', '.join(doubtful)}" if doubtful else ""
     )
     return [rows, scaling, variants, fit]
@@ -213,7 +253,17 @@ def claims_table(records: Sequence[Any]) -> Table:
     table = _table("The paper's claims and numbers", "claim", "statement", "paper", "found", "verdict")
     for record in records:
         found = f"[{record.study}] {record.ours}" if record.study else record.ours
-        table.add_row(record.id, record.statement, record.paper, escape(found), record.verdict)
+        table.add_row(record.id, record.statement, record.paper, found, record.verdict)
+    return table
+
+
+def criteria_table(records: Sequence[Any]) -> Table:
+    """Every number that decides the verdict on a claim of the paper, beside its threshold."""
+    table = _table("What decides", "claim", "study", "number", "found", "threshold", "holds")
+    for record in records:
+        for criterion in record.criteria:
+            cells = (record.study, criterion.quantity, str(criterion.found), str(criterion.threshold))
+            table.add_row(record.id, *cells, criterion.answer)
     return table
 
 

@@ -4,7 +4,6 @@ Enters: draws with what was recorded beside them. Leaves: netCDF files and the d
 module that knows both ArviZ APIs (InferenceData of 0.23 and DataTree from 1.0); access is by `tree[group][variable]`.
 """
 
-import errno
 import json
 import math
 import os
@@ -15,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from jaxdark import places
+from jaxdark.checkpoints import names_to_disk
 from jaxdark.errors import RequestError
 
 if TYPE_CHECKING:
@@ -76,21 +77,16 @@ def save(result, path: str | Path) -> None:
     """
     import xarray as xr
 
-    path = Path(path)
+    path = Path(path).absolute()
     parts = [result] if isinstance(result, xr.Dataset) else datasets(result).values()
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
+    with places.workplace(path) as place:
+        temporary = place / path.name
         _reserve(temporary, sum(dataset.nbytes for dataset in parts) + _OVERHEAD)
         result.to_netcdf(str(temporary), engine="h5netcdf")
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
         temporary.replace(path)
-    except OSError as error:
-        if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR):
-            raise
-        raise RequestError(f"cannot write {path}: {error}; choose a folder that can be written") from None
-    finally:
-        temporary.unlink(missing_ok=True)
+    names_to_disk(path.parent)
 
 
 def _reserve(path: Path, size: int) -> None:
@@ -110,16 +106,31 @@ def file_of(place: str | Path) -> Path:
     return place / "posterior.nc" if place.is_dir() else place
 
 
-def load(place: str | Path):
-    """Read a result, a folder or its file; raises RequestError for a missing one or what is no result of jaxdark."""
+def load(place: str | Path, *needs: str):
+    """Read a result.
+
+    Args:
+        place: its folder or its file.
+        needs: groups and attributes that will be read, beside the draws, their prior and the summary.
+
+    Raises:
+        RequestError: there is none, or the file is no result of jaxdark, or one that lacks what is needed.
+    """
     path = file_of(place)
-    if not path.is_file():
-        raise RequestError(f"no result at {path}: give the folder or posterior.nc of a `jaxdark sample` run")
+    try:
+        if not path.is_file():
+            raise FileNotFoundError
+    except OSError:
+        raise RequestError(f"no result at {path}: give the folder or posterior.nc of a `jaxdark sample` run") from None
+    from jaxdark.result_checks import problem
+
     try:
         tree = arviz().from_netcdf(str(path), engine="h5netcdf")
-        attributes(tree)["summary"]
-    except (OSError, KeyError, ValueError) as error:
-        raise RequestError(f"{path} is not a result of `jaxdark sample` ({error}); run it again") from None
+        wrong = problem(datasets(tree), needs)
+    except Exception as error:  # h5py, h5netcdf, xarray and ArviZ each have their own for bytes that they cannot read
+        wrong = str(error) or type(error).__name__
+    if wrong:
+        raise RequestError(f"{path} is not a result of `jaxdark sample` that can be read ({wrong}); run it again")
     return tree
 
 

@@ -5,14 +5,14 @@ Enters: paths and settings. Leaves: files written under a temporary name and ren
 
 import json
 import os
-import secrets
 import shutil
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from jaxdark.checkpoints import Checkpoints, is_worth_keeping, names_to_disk, only_one, written_whole
+from jaxdark import places
+from jaxdark.checkpoints import Checkpoints, is_worth_keeping, only_one, written_whole
 from jaxdark.errors import RequestError
 
 
@@ -22,7 +22,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 @contextmanager
-def result_folder(path: Path, *, force: bool = False) -> Iterator[Path]:
+def result_folder(path: str | Path, *, force: bool = False, keep: Sequence[str] = ()) -> Iterator[Path]:
     """A hidden folder beside `path` to write into, which becomes `path` when the block ends without an error.
 
     It is made before the work starts, so that a place that cannot be written is known at once, and removed if the work
@@ -30,24 +30,25 @@ def result_folder(path: Path, *, force: bool = False) -> Iterator[Path]:
 
     Args:
         path: the folder of the result.
-        force: if it exists, replace the files of the same names in it and leave the others.
+        force: if it exists, the new folder takes its place in one step. All that jaxdark wrote into the old one goes,
+            of whatever command; files of others go along into the new one.
+        keep: names of jaxdark's that go along too.
 
     Raises:
-        RequestError: the folder exists and force is not set, it is a file, or it cannot be written.
+        RequestError: the folder exists, or was made meanwhile, and force is not set; it is a file; or it cannot be
+            written.
     """
-    stage = path.absolute().with_name(f".{path.name}.{secrets.token_hex(4)}")
-    parents = _make(stage, path, force)
-    try:
+    path = _new_folder(path, force)
+    with places.workplace(path) as place:
+        stage = place / "result"
+        stage.mkdir()
         yield stage
-        _publish(stage, path)
-    except BaseException:
-        _remove(stage, parents)
-        raise
+        _publish(stage, path, force, keep)
 
 
 @contextmanager
 def resumable_folder(
-    path: Path, *, force: bool = False, say: Callable[[str], None] | None = None
+    path: str | Path, *, force: bool = False, say: Callable[[str], None] | None = None
 ) -> Iterator[tuple[Path, Checkpoints]]:
     """A folder to write into, as `result_folder`, and checkpoints beside it that outlive an interruption.
 
@@ -56,67 +57,116 @@ def resumable_folder(
 
     Args:
         path: the folder of the result.
-        force: if it exists, replace the files of the same names in it; drop checkpoints of a run with other settings.
+        force: as in `result_folder`; and drop checkpoints of a run with other settings.
         say: told in one sentence when an earlier run is taken up again.
 
     Raises:
         RequestError: as `result_folder`; or another process is at work on the same folder.
     """
-    partial = path.absolute().with_name(f".{path.name}.partial")
-    parents, stage = _make(partial, path, force), partial / "result"
-    with only_one(partial / "lock", path):
-        try:
-            shutil.rmtree(stage, ignore_errors=True)
+    path = _new_folder(path, force)
+    partial, parents = path.with_name(f".{path.name}.partial"), places.missing_parents(path)
+    try:
+        partial.mkdir(parents=True, exist_ok=True)
+        places.clear(path)
+    except OSError as error:
+        places.remove_empty(parents)
+        raise places.not_writable(path, error) from None
+    stage = partial / "result"
+    try:
+        with only_one(partial / "lock", path), places.at_work(partial, path):
+            places.clean(partial, path)
             stage.mkdir()
-            yield stage, Checkpoints(partial, restart=force, say=say)
-            _publish(stage, path)
-            shutil.rmtree(partial, ignore_errors=True)
-        except BaseException as error:
-            shutil.rmtree(stage, ignore_errors=True)
-            if is_worth_keeping(partial):
-                error.add_note(f"what was done is kept in {partial}; give the same command to resume there")
-            else:
-                _remove(partial, parents)
+            try:
+                yield stage, Checkpoints(partial, restart=force, say=say)
+                _publish(stage, path, force)
+            except BaseException as error:
+                if is_worth_keeping(partial):
+                    error.add_note(f"what was done is kept in {partial}; give the same command to resume there")
+                raise
+            done = places.new_name(path)  # whoever is killed from here on leaves nothing to resume
+            partial.rename(done)
+            shutil.rmtree(done, ignore_errors=True)
+    finally:
+        places.remove_empty(parents)
+
+
+@contextmanager
+def new_file(path: str | Path, *, replace: bool = False) -> Iterator[Path]:
+    """A hidden path to write to, which becomes the file `path` when the block ends without an error.
+
+    Args:
+        path: of the file.
+        replace: an older file.
+
+    Raises:
+        RequestError: something is there, or was made meanwhile, or it cannot be written.
+    """
+    given, path = path, places.checked(path)
+    if path.exists() and not replace:
+        raise RequestError(f"expected a new file, got {given}, which exists; name another one with --out")
+    with places.workplace(path) as place:
+        part = place / path.name
+        yield part
+        if replace:
+            part.replace(path)
+        else:
+            places.publish(part, path)
+
+
+@contextmanager
+def added_to(folder: Path) -> Iterator[Path]:
+    """A hidden folder in an existing one, whose files replace those of the same names there, each whole.
+
+    Raises:
+        RequestError: it cannot be written.
+    """
+    with places.workplace(folder.absolute() / "figures") as place:
+        stage = place / "result"
+        stage.mkdir()
+        try:
+            yield stage
+        except (OSError, KeyboardInterrupt) as error:
+            error.add_note(f"the numbers are in {folder}, and `jaxdark plot` draws them")
             raise
+        for part in stage.iterdir():
+            part.replace(folder / part.name)
 
 
-def _make(stage: Path, path: Path, force: bool) -> list[Path]:
-    """Make the folder `stage` beside `path`; returns those of its parents that were not there before."""
-    if path.exists() and not (force and path.is_dir()):
+def holds_result(path: str | Path) -> bool:
+    """Whether a place that can be written is a folder with files of jaxdark.
+
+    Raises:
+        RequestError: it cannot be written, or is a file.
+    """
+    given, path = path, places.checked(path)
+    if path.exists() and not path.is_dir():
+        raise RequestError(f"expected a folder, got the file {given}; name another place with --out")
+    return path.is_dir() and places.ours(path)
+
+
+def _new_folder(path: str | Path, force: bool) -> Path:
+    """The path of a folder that is to be made or, with force, replaced."""
+    given, path = path, places.checked(path)
+    if not path.exists():
+        return path
+    if not (force and path.is_dir()):
         advice = "name another folder with --out" + (", or replace its files with --force" if path.is_dir() else "")
         if (path / "posterior.nc").exists():
             advice += "; `jaxdark plot` draws its figures"
-        raise RequestError(f"expected a new folder for the result, got {path}, which exists; {advice}")
-    parents = [parent for parent in path.absolute().parents if not parent.exists()]
-    try:
-        stage.mkdir(parents=True, exist_ok=True)
-        if path.exists() and not os.access(path, os.W_OK):
-            raise PermissionError(None, "Permission denied")
-    except OSError as error:
-        if not is_worth_keeping(stage):
-            _remove(stage, parents)
+        raise RequestError(f"expected a new folder for the result, got {given}, which exists; {advice}")
+    if path.is_mount() or not os.access(path, os.W_OK):
+        reason = "the root of a disk, which cannot be replaced" if path.is_mount() else "Permission denied"
         raise RequestError(
-            f"expected a folder that can be written, got {path} ({error.strerror}); name another one with --out"
-        ) from None
-    return parents
+            f"expected a folder that can be written, got {given} ({reason}); name another one with --out"
+        )
+    return path
 
 
-def _publish(stage: Path, path: Path) -> None:
-    if path.exists():
-        for part in stage.iterdir():
-            part.replace(path / part.name)
-        stage.rmdir()
+def _publish(stage: Path, path: Path, force: bool, keep: Sequence[str] = ()) -> None:
+    if force and path.is_dir():
+        places.replace_folder(stage.parent, path, keep)
     else:
-        stage.replace(path)
-    for folder in (path, path.absolute().parent):
-        names_to_disk(folder)
-
-
-def _remove(stage: Path, parents: list[Path]) -> None:
-    shutil.rmtree(stage, ignore_errors=True)
-    for parent in parents:
-        with suppress(OSError):
-            parent.rmdir()
+        places.publish(stage, path)
 
 
 def config_toml(command: str, settings: Mapping[str, Any]) -> str:

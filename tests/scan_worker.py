@@ -35,4 +35,4 @@ if __name__ == "__main__":
     store, chunk, n = sys.argv[1], *map(int, sys.argv[2:4])
     use_compile_cache()
     like = toy_likelihood(Path(store).parent)
-    jd.scan(like, out=store, sobol=n, chunk=chunk, outputs=OUTPUTS, report=report)
+    jd.scan(like, out=store, sobol=n, chunk=chunk, outputs=OUTPUTS, reference="sm", report=report)

@@ -7,7 +7,9 @@ from jaxdark import __version__
 from jaxdark.inference.priors import prior_of
 from jaxdark.inputs import load_inputs
 from jaxdark.measurements import load_dataset
-from jaxdark.results import make_tree
+from jaxdark.results import make_tree, with_group
+
+ROWS = ["a", "b"]
 
 
 def synthetic_result(region="high", verdict="good", reasons=(), chains=4, draws=300):
@@ -56,3 +58,15 @@ def synthetic_result(region="high", verdict="good", reasons=(), chains=4, draws=
         "measured": 121,
     }
     return make_tree(groups, attributes)
+
+
+def complete_result(seed=0, chains=4, draws=300, **keywords):
+    """A synthetic result with the groups that the checks read."""
+    tree, generator = synthetic_result(chains=chains, draws=draws, **keywords), np.random.default_rng(seed)
+    shape, axes = (chains, draws, len(ROWS)), (("chain", "draw", "row"), {"row": ROWS})
+    for name, values in {
+        "log_likelihood": -generator.exponential(1.0, shape),
+        "posterior_predictive": generator.normal(size=shape),
+    }.items():
+        tree = with_group(tree, name, xr.Dataset({"rows": (axes[0], values)}, axes[1]))
+    return with_group(tree, "observed_data", xr.Dataset({"rows": ("row", [0.0, 1.0])}, axes[1]))

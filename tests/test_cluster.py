@@ -239,3 +239,52 @@ def test_one_program_on_two_processes(tmp_path):
     expected = batched(lambda u: like(prior.model(prior.vector(u))), batch=128)(points)
     for folder in folders:
         assert np.array_equal(np.load(folder / "values.npy"), expected)
+
+
+OTHER_CODE = """
+import sys
+import jaxdark.versions
+jaxdark.versions.CODE = "0" * 64
+from distributed.cli.dask_worker import main
+main(sys.argv[1:])
+"""
+
+
+def test_a_worker_with_another_code_is_refused_by_name(cluster):
+    """Its jaxdark has the same version and other code; it joins, and nothing is asked of it."""
+    command = [sys.executable, "-c", OTHER_CODE, cluster.scheduler_address, "--name", "stranger", "--no-dashboard"]
+    worker = subprocess.Popen([*command, "--nthreads", "1"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        with distributed.Client(cluster) as client:
+            client.wait_for_workers(2, timeout=60)
+            (stranger,) = (
+                address for address, w in client.scheduler_info()["workers"].items() if w["id"] == "stranger"
+            )
+            with pytest.raises(jd.RequestError, match=f"got {stranger} with jaxdark_code 0000000000000000 .here"):
+                list(map_chunks(abs, range(20), scheduler=client))
+    finally:
+        worker.terminate()
+        worker.wait()
+
+
+def test_a_worker_that_joins_later_is_asked_too(cluster, monkeypatch):
+    """Each chunk brings along what its worker must have."""
+    monkeypatch.setattr("jaxdark.cluster._check_workers", lambda client: None)
+    monkeypatch.setattr("jaxdark.versions._version", lambda name: "99")
+    with pytest.raises(jd.RequestError, match=r"got tcp://.* with jax [0-9.]+ \(here 99\).*install the same there"):
+        list(map_chunks(abs, [1], scheduler=cluster))
+
+
+def test_a_lost_scheduler_is_one_sentence(monkeypatch):
+    """At whatever the client asks of it."""
+
+    def lost(*_, **__):
+        raise distributed.comm.core.CommClosedError("in <TCP (closed) ConnectionPool.ncores>")
+
+    with distributed.LocalCluster(n_workers=1, processes=False, dashboard_address=None) as here:
+        with distributed.Client(here) as client:
+            for ask in ("run", "nthreads", "submit"):
+                with monkeypatch.context() as patch:
+                    patch.setattr(client, ask, lost)
+                    with pytest.raises((ClusterError, jd.RequestError), match="scheduler is lost; start it again"):
+                        list(map_chunks(abs, [1], scheduler=client))

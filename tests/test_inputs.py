@@ -4,8 +4,10 @@ import json
 import math
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 from near import near
@@ -55,34 +57,83 @@ def test_hadronic_parameters_are_zero_at_the_centre():
     assert not any(part.any() for part in jax.tree.leaves(hadronic))
 
 
-@given(st.sampled_from(sorted(DATA)), st.floats(allow_nan=False, allow_infinity=False))
-def test_an_override_changes_one_input_alone(name, value):
+@given(st.sampled_from(sorted(DATA)), st.floats(0.0, 1.0))
+def test_an_override_changes_one_input_alone(name, part):
+    low, high = DATA[name]["range"]
+    value = min(low + part * (high - low), high)
     changed, shipped = load_inputs({name: value}), load_inputs()
     for other in DATA:
         assert getattr(changed, other) == (value if other == name else getattr(shipped, other))
 
 
-def test_overrides_may_be_whole_numbers_and_text():
-    """YAML reads 1e-5 as text."""
-    sm = load_inputs({"mb": 4, "GF": "1e-5"})
-    assert (sm.mb, sm.GF) == (4.0, 1e-5)
+def test_overrides_may_be_whole_numbers_text_and_arrays():
+    sm = load_inputs({"mb": 4, "GF": "1e-5", "ms": np.float32(0.0625), "m_mu": jnp.array(0.1), "m_e": np.array(5e-4)})
+    assert (sm.mb, sm.GF, sm.ms, sm.m_mu, sm.m_e) == (4.0, 1e-5, 0.0625, 0.1, 5e-4)
+
+
+WRONG = [
+    ("lamda_t", -0.04, "expected the name of an input, got an unknown one; the nearest right name is lambda_t"),
+    ("zzz", 1.0, "choose one of GF, alpha_em, mu_b, lambda_t, "),
+    (3, 1.0, "field 3: expected the name of an input"),
+    ("GF", "heavy", "expected a finite number for the Fermi constant, got the text 'heavy'"),
+    ("GF", "1,2e-5", "write a point for the decimals"),
+    ("GF", float("nan"), "got nan"),
+    ("mb", float("inf"), "got inf"),
+    ("mb", None, "got None"),
+    ("mb", [4.0], "got [4.0]"),
+    ("GF", True, "expected a finite number for the Fermi constant, got True"),
+    ("m_e", False, "expected a finite number for the electron mass, got False"),
+    ("m_e", "no", "the text 'no'"),
+    ("m_e", 0, "GeV for the electron mass, got 0"),
+    ("m_mu", -0.105, "GeV for the muon mass, got -0.105"),
+    ("m_mu", 3.0, "1e-12 to 0.211 GeV for the muon mass, got 3"),
+    ("m_Bs", -5, "4.83 to 5.9 GeV for the B_s mass, got -5"),
+    ("m_Kp", 100, "0.444 to 0.543 GeV for the K+ mass, got 100"),
+    ("m_phi", 5.3, "GeV for the phi mass, got 5.3"),
+    ("lambda_t", 0, "V_tb V_ts^*"),
+    ("lambda_t", 0.0412, "real and negative"),
+    ("tau_Bs", 1.52, "GeV^-1 for the B_s lifetime, got 1.52; the shipped value is 2.30947e+12 GeV^-1"),
+    ("hbar", 6.58e-16, "GeV s for the reduced Planck constant, got 6.58e-16"),
+    ("sin2_thetaW", 23.1, "0.116 to 0.462 for the MSbar weak mixing angle"),
+    ("f_Bs", 230.3, "GeV for the B_s decay constant, got 230.3"),
+    ("GF", 10**400, "got 1000"),
+]
 
 
 @pytest.mark.parametrize(
-    ("overrides", "words"),
-    [
-        ({"lamda_t": -0.04}, r"^unknown input 'lamda_t'; the nearest names are lambda_t"),
-        ({"zzz": 1.0}, r"^unknown input 'zzz'; the nearest names are GF, alpha_em, "),
-        ({"GF": "heavy"}, r"^the input GF must be a finite number, got 'heavy'$"),
-        ({"GF": float("nan")}, r"^the input GF must be a finite number, got nan$"),
-        ({"mb": float("inf")}, r"^the input mb must be a finite number, got inf$"),
-        ({"mb": None}, r"^the input mb must be a finite number, got None$"),
-        ({"mb": [4.0]}, r"^the input mb must be a finite number, got \[4.0\]$"),
-    ],
+    ("name", "value", "words"), WRONG, ids=[f"{name}={str(value)[:9]}" for name, value, _ in WRONG]
 )
-def test_refused_overrides(overrides, words):
-    with pytest.raises(RequestError, match=words):
-        load_inputs(overrides)
+def test_refused_overrides(tmp_path, name, value, words):
+    """From Python and from a file alike."""
+    with pytest.raises(RequestError) as caught:
+        load_inputs({name: value})
+    assert words in str(caught.value) and str(caught.value).startswith(f"inputs, field {name}: ")
+    path = tmp_path / "inputs.yaml"
+    path.write_text(yaml.safe_dump({name: value}))
+    for read in (read_overrides, load_inputs):
+        with pytest.raises(RequestError) as caught:
+            read(path)
+        assert words in str(caught.value) and str(caught.value).startswith(f"{path}, field {name}: ")
+
+
+def test_what_is_no_mapping_and_no_file():
+    with pytest.raises(RequestError, match=r"expected values by name, or a file, got \[1\]"):
+        load_inputs([1])
+
+
+def test_every_shipped_value_lies_in_its_range_and_the_masses_leave_every_decay_open():
+    """The form factors have their poles at the masses that data/form_factors.yaml gives, beyond the end points."""
+    ends = {name: entry["range"] for name, entry in DATA.items()}
+    assert all(low < DATA[name]["value"] < high for name, (low, high) in ends.items())
+    sm = load_inputs()
+    for parent, meson, form_factors in (
+        ("m_Bp", "m_Kp", sm.B_to_K),
+        ("m_B0", "m_K0", sm.B_to_K),
+        ("m_B0", "m_Kst0", sm.B_to_Kst),
+        ("m_Bs", "m_phi", sm.Bs_to_phi),
+    ):
+        assert ends[parent][0] > ends[meson][1] + 2 * ends["m_mu"][1]
+        assert ends[parent][1] - ends[meson][0] < min(mass for _, mass in form_factors.pole_masses)
 
 
 def test_form_factor_choice():
@@ -118,23 +169,34 @@ def test_overrides_from_a_file(tmp_path):
 def test_a_file_that_is_no_list_of_lines(tmp_path, text):
     path = tmp_path / "inputs.yaml"
     path.write_text(text)
-    with pytest.raises(RequestError, match=r"inputs.yaml is not a list of `name: value` lines; write for"):
+    with pytest.raises(
+        RequestError, match=r"inputs.yaml: expected an inputs file of `name: value` lines, got .*; write"
+    ):
         read_overrides(path)
 
 
-@pytest.mark.parametrize("content", [None, b"GF: [1", b"\xff\xfe\x00\xd8"], ids=["missing", "broken", "binary"])
-def test_a_file_that_cannot_be_read(tmp_path, content):
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (None, "expected an inputs file, YAML of `name: value` lines, got no such file"),
+        (b"GF: [1", "expected valid YAML"),
+        (b"GF: 1.1e-5\nmb: 4\nGF: 1.2e-5\n", "line 3: expected valid YAML, got an error (the key GF stands twice)"),
+        (b"\xff\xfe\x00\xd8", "got UTF-16 or UTF-32"),
+        (b"# \xe9\nGF: 1", "another encoding, such as Latin-1, from line 1 on"),
+        (b"GF: !!float x", "'x' with the tag float"),
+    ],
+)
+def test_a_file_that_cannot_be_read(tmp_path, content, words):
     path = tmp_path / "inputs.yaml"
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(RequestError) as caught:
         read_overrides(path)
     message = str(caught.value)
-    assert message.startswith(f"cannot read the inputs file {path}: ")
-    assert message.endswith("; give a YAML file of `name: value` lines")
+    assert message.startswith(str(path)) and words in message
     assert "\n" not in message
 
 
 def test_reading_leaves_the_shipped_data_alone():
-    load_inputs({"GF": 2.0})
+    load_inputs({"GF": 2e-5})
     assert load_inputs().GF == 1.1663788e-5

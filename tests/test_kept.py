@@ -14,7 +14,7 @@ import pytest
 from near import near
 
 import jaxdark as jd
-from jaxdark import kept
+from jaxdark import compile_cache, kept
 from jaxdark.ahead import Ahead
 from jaxdark.dark.model import Model
 from jaxdark.wilson import NewPhysics
@@ -148,6 +148,108 @@ def test_a_damaged_file_is_replaced(folder, damage):
     np.testing.assert_array_equal(found["rest"][0], expected)
     assert call(("a",))[1] == (1 if damage == "folder" else 0)
     assert not list(folder.glob("*.part"))
+
+
+def parts(path):
+    with np.load(path) as stored:
+        return dict(stored)
+
+
+def with_other_constants(path):
+    arrays = parts(path)
+    np.savez(path, **{n: 1.05 * a if n.startswith("constant_") else a for n, a in arrays.items()})
+
+
+def with_a_class_of_somebody_else(path):
+    """With the hash that belongs to it, as whoever may write the user's files could make it."""
+    arrays = {name: array for name, array in parts(path).items() if name != "sha256"}
+    arrays["form"] = np.array(str(arrays["form"]).replace("jaxdark.wilson:NewPhysics", "antigravity:NewPhysics"))
+    np.savez(path, sha256=np.array(kept._digest(path, arrays)), **arrays)
+
+
+def pipe(path):
+    path.unlink()
+    os.mkfifo(path)
+
+
+def endless(path):
+    path.unlink()
+    path.symlink_to("/dev/zero")
+
+
+def linked(path):
+    path.rename(path.with_suffix(".moved"))
+    path.symlink_to(path.with_suffix(".moved"))
+
+
+def writable_by_others(path):
+    with_other_constants(path)
+    path.chmod(0o666)
+
+
+def too_large(path):
+    with path.open("r+b") as file:
+        file.truncate(kept._LARGEST + 1)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="what a file system there does not have")
+@pytest.mark.parametrize(
+    "change",
+    [with_other_constants, with_a_class_of_somebody_else, pipe, endless, linked, writable_by_others, too_large],
+)
+def test_a_file_that_is_not_what_was_kept_is_as_if_it_were_not_there(folder, change):
+    expected = call(("a",))[0]["rest"][0]
+    (path,) = folder.iterdir()
+    change(path)
+    found, traces = call(("a",))
+    assert traces == 1 and "antigravity" not in sys.modules
+    np.testing.assert_array_equal(found["rest"][0], expected)
+
+
+def test_a_program_under_the_name_of_another_is_not_taken(folder):
+    call(("a",))
+    (path,) = folder.iterdir()
+    call(("b",), factor=3.0)
+    (other,) = set(folder.iterdir()) - {path}
+    other.replace(path)
+    assert call(("a",))[0]["rest"][0][0] == near(2 * X[0])
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="no owners of files")
+def test_what_is_kept_is_nobody_elses(folder):
+    """Also in a folder that had been open to others, which is not read before it is closed to them."""
+    call(("a",))
+    (path,) = folder.iterdir()
+    assert path.stat().st_mode & 0o077 == 0 and folder.stat().st_mode & 0o077 == 0
+    folder.chmod(0o777)
+    assert call(("a",))[1] == 1
+    assert folder.stat().st_mode & 0o022 == 0 and call(("a",))[1] == 0
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="no owners of files")
+def test_the_compile_cache_is_this_users_alone(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.delenv(compile_cache.CACHE_SWITCH, raising=False)
+    monkeypatch.setattr(compile_cache, "_user_cache", lambda: tmp_path)
+    before = jax.config.jax_compilation_cache_dir
+    try:
+        jax.config.update("jax_compilation_cache_dir", None)
+        compile_cache.use_compile_cache()
+        made = tmp_path / "jaxdark" / "xla"
+        assert jax.config.jax_compilation_cache_dir == str(made) and made.stat().st_mode & 0o777 == 0o700
+        jax.config.update("jax_compilation_cache_dir", None)
+        monkeypatch.setattr(os, "geteuid", lambda: made.stat().st_uid + 1)
+        compile_cache.use_compile_cache()
+        assert jax.config.jax_compilation_cache_dir is None
+    finally:
+        jax.config.update("jax_compilation_cache_dir", before)
+
+
+def test_without_jit_a_function_is_called_as_it_is(folder):
+    with jax.disable_jit():
+        first, second = call(("a",)), call(("a",))
+    assert first[1] == second[1] == 1 and not folder.exists()
+    np.testing.assert_allclose(first[0]["rest"][0], 2.0 * X + [0.0, 1.0], rtol=1e-15)
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write everywhere")

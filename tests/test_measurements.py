@@ -3,6 +3,7 @@
 import copy
 import dataclasses
 import math
+import os
 import re
 from importlib.resources import files
 from pathlib import Path
@@ -14,9 +15,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from near import near
 
-from jaxdark.errors import RequestError
+from jaxdark.errors import DataWarning, RequestError
 from jaxdark.measurement_checks import CHARMONIUM, PROCESSES
-from jaxdark.measurements import check_file, dataset_names, load_dataset, load_entries
+from jaxdark.measurements import check_file, dataset_names, load_dataset, load_entries, remarks
+from jaxdark.plausibility import PHYSICAL
+from jaxdark.text_files import read_yaml
 
 DATA = files("jaxdark") / "data"
 
@@ -134,7 +137,7 @@ def test_differential_branching_ratios_are_off_by_default_and_can_be_switched_on
 )
 def test_published_figures(paper2020, row_id, value, up, down):
     row = row_of(paper2020, row_id)
-    assert (row.value, row.error_plus, row.error_minus) == near((value, math.hypot(*up), math.hypot(*down)), 1e-14)
+    assert (row.value, row.error_plus, row.error_minus) == near((value, math.hypot(*up), math.hypot(*down)), rel=1e-14)
 
 
 def test_published_correlations(paper2020):
@@ -225,10 +228,15 @@ def test_scans_are_kept_by_the_rule_asymmetric_only(paper2020):
 
 def test_rule_hepfit_reproduces_the_rows_of_the_hepfit_configuration():
     # HEPfit, Observables.conf of arXiv_1903.09632v1: BR(B0 -> K*0 mu mu), stat, syst and normalisation combined.
-    expected = [(1.013e-7, 1.02479e-8), (3.265e-8, 3.9702e-9), (3.33e-8, 4.04228e-9), (3.545e-8, 3.6868e-9)]
-    expected += [(4.295e-8, 4.11977e-9)]
+    expected = ["1.013e-7 1.02479e-8", "3.265e-8 3.9702e-9", "3.33e-8 4.04228e-9", "3.545e-8 3.6868e-9"]
+    expected += ["4.295e-8 4.11977e-9"]
     rows = load_dataset("hepfit2019", include=["LHCb_B0Kstmumu_2016"]).rows[-5:]
-    assert [(row.value, row.error_plus) for row in rows] == [near(pair, rel=2e-6) for pair in expected]
+    for row, printed in zip(rows, expected, strict=True):
+        for ours, theirs in zip((row.value, row.error_plus), printed.split(), strict=True):
+            digits = len(theirs.split("e")[0].split(".")[1])
+            exponent = int(theirs.split("e")[1])
+            half_a_digit = 0.5 * 10.0 ** (exponent - digits)
+            assert ours == near(float(theirs), abs=1.001 * half_a_digit)
 
 
 def test_normalisation_error_correlates_the_rows_of_its_entry(paper2020):
@@ -346,6 +354,27 @@ def second_row_like_the_first(**change):
     return content
 
 
+def ratio(value):
+    content = valid()
+    content["entries"][1]["rows"][0] |= {"value": value}
+    del content["entries"][1]["rows"][0]["likelihood_scan"]
+    return content
+
+
+def rate(value):
+    return row(observable="dBR", value=value)
+
+
+def branching_ratio(value):
+    return row(process="Bs->mumu", observable="BR", q2=None, value=value)
+
+
+def bomb(levels):
+    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
+    lines += [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]" for i in range(1, levels)]
+    return "\n".join(lines)
+
+
 def top(**change):
     return valid() | change
 
@@ -362,7 +391,46 @@ BAD = {
     "quality unknown": (row(quality="publishd"), ["field quality", "nearest right name is published"]),
     "rule unknown": (top(errors="asymetric"), ["field errors", "nearest right name is asymmetric"]),
     "schema unknown": (top(schema="jaxdark-measurements-9"), ["field schema", "jaxdark-measurements-1"]),
-    "value a text": (row(value="1e-9"), ["field value", "the text '1e-9'", "write 1.0e-9"]),
+    "value quoted": (
+        yaml.safe_dump(row()).replace("value: 0.6", "value: '0.6'"),
+        ["field value", "the text '0.6'", "write 0.6 without quotes"],
+    ),
+    "value in sixties": (row(value="1:30"), ["field value", "the text '1:30'", "write a decimal number"]),
+    "value with underscores": (row(value="1_0"), ["field value", "the text '1_0'", "without underscores"]),
+    "value with a comma": (row(value="-0,3"), ["field value", "the text '-0,3'", "a point for the decimals"]),
+    "value in per cent": (row(value="5%"), ["field value", "the text '5%'", "0.05 for 5 %"]),
+    "value nan": (row(value="nan"), ["field value", "the text 'nan'", "leave it out"]),
+    "value with another minus": (row(value="\u22120.3"), ["field value", "the minus sign as the hyphen"]),
+    "value with its error": (row(value="0.6 +- 0.1"), ["field value", "errors in fields of their own"]),
+    "value with a unit": (row(value="0.6 GeV"), ["field value", "without a unit"]),
+    "value times ten": (row(value="1.2 x 10^-9"), ["field value", "as in 1.0e-9"]),
+    "value yes": (row(value="yes"), ["field value", "the text 'yes'", "write a number such as"]),
+    "value impossible": (row(value=1.4), ["field value", "FL from 0 to 1", "got 1.4, which is", "errors away"]),
+    "ratio negative": (ratio(-0.9), ["entry B", "field value", "R_K above 0", "got -0.9, which is 9 errors away"]),
+    "rate in other units": (rate(25.0), ["field value", "integral over the bin is below 1, got 25"]),
+    "branching ratio in other units": (branching_ratio(3.09), ["a branching ratio below 1, got 3.09", "3.0e-9"]),
+    "id with an escape": (entry(id="A\x1b[31m"), ["field id", "text without control characters, got 'A\\x1b[31m'"]),
+    "id of two lines": (entry(id="A\nB"), ["field id", "a name of one line, got 'A\\nB'"]),
+    "id too long": (entry(id="A" * 300), ["field id", "at most 200 characters, got 300"]),
+    "year of long ago": (entry(year=10**30), ["field year", "a year such as 2019"]),
+    "covariance": (entry(covariance=[[1.0]]), ["field covariance", "and the field correlation"]),
+    "error by another name": (row(sigma=0.1), ["field sigma", "name it total"]),
+    "process of neutrinos": (row(process="B+->K+nunu"), ["field process", "choose one of B+->K+ll, "]),
+    "process of something else": (row(process="Bs->phill"), ["field process", "choose one of B+->K+ll, "]),
+    "scan of ln L": (scan(y=[-8.0, -2.0, 0.0, -2.0, -8.0]), ["looks like ln L", "exp(y - the largest y)"]),
+    "scan of ln L, not shifted": (scan(y=[-128.0, -122.0, -120.0, -121.0, -128.0]), ["looks like ln L"]),
+    "scan of -2 ln L": (scan(y=[16.0, 4.0, 0.0, 4.0, 16.0]), ["looks like -2 ln L", "exp(-y/2)"]),
+    "scan of -2 ln L, not shifted": (scan(y=[116.0, 104.0, 100.0, 104.0, 116.0]), ["looks like -2 ln L"]),
+    "alias bomb": (bomb(10), ["toy.yaml, line", "more than 1000000 values, aliases written out"]),
+    "deep": ("[" * 60, ["toy.yaml, line 1", "more than 50 levels"]),
+    "deeper": ("[" * 100_000, ["toy.yaml, line 1", "nesting"]),
+    "very long number": ("schema: " + 5000 * "9", ["toy.yaml, line 1", "a number of 5000 characters"]),
+    "integer that is none": ("schema: !!int x", ["toy.yaml, line 1", "'x' with the tag int"]),
+    "key twice as number": ("1: a\n1.0: b\n", ["toy.yaml, line 2", "the key 1.0 stands twice"]),
+    "alias of nothing": ("schema: *a\n", ["toy.yaml, line 1", "the alias *a without an anchor"]),
+    "alias of itself": ("schema: &a [*a]\n", ["toy.yaml, line 1", "the alias *a without an anchor"]),
+    "merge of a list": ("<<: 1\n", ["toy.yaml, line 1", "<<: 1, which is no mapping"]),
+    "two documents": ("schema: a\n---\nb: 1\n", ["toy.yaml, line 2", "a second document"]),
     "value a truth": (row(value=True), ["field value", "a finite number, got True"]),
     "value NaN": (row(value=math.nan), ["field value", "a finite number, got nan"]),
     "value infinite": (row(value=-math.inf), ["field value", "a finite number, got -inf"]),
@@ -440,7 +508,7 @@ BAD = {
     "not YAML": ("schema: a\nentries: [1, 2\nx: 3\n", ["toy.yaml, line 3: expected valid YAML"]),
     "a tab": ("schema: a\n\tentries: 1\n", ["toy.yaml, line 2: expected valid YAML"]),
     "key twice": ("schema: a\nentries: []\nschema: b\n", ["toy.yaml, line 3", "the key schema stands twice"]),
-    "an object": ("!!python/object/apply:os.getcwd []\n", ["toy.yaml, line 1: expected valid YAML"]),
+    "an object": ("!!python/object/apply:os.getcwd []\n", ["toy.yaml, line 1: expected valid YAML", "the tag"]),
     "a control character": ("schema: \x01\n", ["toy.yaml", "expected valid YAML"]),
 }
 
@@ -461,7 +529,7 @@ def test_bad_files_are_refused_in_one_sentence(case, tmp_path):
 
 def test_check_file_names_rows_without_a_prediction(tmp_path):
     content = valid()
-    content["entries"][0]["rows"][0] |= {"process": "B+->K*+mumu", "observable": "dBR"}
+    content["entries"][0]["rows"][0] |= {"process": "B+->K*+mumu", "observable": "dBR", "value": 6e-8}
     (problem,) = check_file(write(tmp_path, content))
     assert "no prediction for B+->K*+mumu" in problem
 
@@ -481,10 +549,183 @@ def test_missing_and_unreadable_files(tmp_path):
         with pytest.raises(RequestError, match=expected):
             load_dataset(path)
         assert len(check_file(path)) == 1
-    path = tmp_path / "latin.yaml"
-    path.write_bytes(b"schema: \xe9\n")
-    with pytest.raises(RequestError, match="UTF-8"):
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (b"schema: a\n# \xe9\n", "got another encoding, such as Latin-1, from line 2 on; save it as UTF-8"),
+        ("schema: \u00e9\n".encode("utf-16"), "got UTF-16 or UTF-32; save it as UTF-8"),
+        ("schema: jaxdark-measurements-1\n".encode("utf-16-le"), "got UTF-16 or UTF-32; save it as UTF-8"),
+        (b"schema: a\0b\n", "got binary content"),
+        (b"#" * 11_000_000, "at most 10 MB, got a file of 11.0 MB"),
+    ],
+)
+def test_files_of_another_encoding_or_size(tmp_path, content, expected):
+    path = tmp_path / "other.yaml"
+    path.write_bytes(content)
+    with pytest.raises(RequestError, match=expected):
         load_dataset(path)
+    (problem,) = check_file(path)
+    assert expected in problem
+
+
+def test_a_pipe_is_refused_without_waiting_for_it(tmp_path):
+    os.mkfifo(tmp_path / "pipe.yaml")
+    with pytest.raises(RequestError, match="got what is no plain file"):
+        load_dataset(tmp_path / "pipe.yaml")
+
+
+def test_a_byte_order_mark_is_no_part_of_the_text(tmp_path):
+    path = write(tmp_path, valid())
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert len(load_dataset(path)) == 3
+
+
+def test_merge_keys_are_valid(tmp_path):
+    rows = """
+  - &first {process: B0->K*0mumu, observable: FL, q2: [4.0, 6.0], value: 0.6, total: 0.06}
+  - {<<: *first, observable: S3, value: 010e-2}
+  - {<<: [{value: -0.2}, *first], observable: S5}
+"""
+    head = valid()["entries"][0] | {"rows": [], "correlation": None}
+    text = yaml.safe_dump({"schema": "jaxdark-measurements-1", "entries": [head]}, sort_keys=False)
+    data = load_dataset(write(tmp_path, text.replace("rows: []", "rows:" + rows)))
+    assert data.ids == ("A/FL[4,6]", "A/S3[4,6]", "A/S5[4,6]")
+    assert data.values.tolist() == [0.6, 0.1, -0.2]
+    assert data.sigma.tolist() == [0.06, 0.06, 0.06]
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ("010", 10), ("-07", -7), ("0o17", 15), ("0x1F", 31), ("1e-9", 1e-9), ("1E3", 1000.0), (".5", 0.5), ("5.", 5.0),
+        ("+1.5", 1.5), ("1:30", "1:30"), ("1_000", "1_000"), ("no", "no"), ("on", "on"), ("y", "y"), ("true", True),
+        ("~", None), ("null", None), ("2001-13-45", "2001-13-45"), ("2020-01-01", "2020-01-01"), ("0x_", "0x_"),
+        ("0b1", "0b1"), ("=", "="), ("!!float 1", 1.0), ("!!str 010", "010"), (".inf", math.inf), ("'010'", "010"),
+    ],
+)  # fmt: skip
+def test_values_are_those_of_yaml_1_2(tmp_path, written, read):
+    """Section 10.3.2 of the YAML 1.2.2 specification, by hand."""
+    found = read_yaml(write(tmp_path, f"key: {written}\n"))["key"]
+    assert (found, type(found)) == (read, type(read))
+
+
+# ---- what is plausible ----
+
+
+def test_bounds_of_the_angular_observables_hold_for_random_amplitudes_and_are_reached():
+    """J_i of arXiv:0811.1214 without lepton masses, in LHCb's normalisation, from random transversity amplitudes."""
+    random = np.random.default_rng(1)
+    A = random.normal(size=(2, 3, 40_000, 2)) @ [1, 1j]  # left and right; longitudinal, parallel, perpendicular
+    A *= np.exp(2 * random.normal(size=A.shape))
+    zero, par, perp = A[:, 0], A[:, 1], A[:, 2]
+    rate = np.sum(np.abs(A) ** 2, axis=(0, 1))
+    FL = np.sum(np.abs(zero) ** 2, axis=0) / rate
+
+    def product(a, b, sign):
+        return (a[0] * b[0].conj() + sign * a[1] * b[1].conj()) / rate
+
+    found = {
+        "FL": FL,
+        "AFB": 1.5 * product(par, perp, -1).real,
+        "S3": 0.5 * (np.sum(np.abs(perp) ** 2, axis=0) - np.sum(np.abs(par) ** 2, axis=0)) / rate,
+        "S4": product(zero, par, 1).real / math.sqrt(2),
+        "S5": math.sqrt(2) * product(zero, perp, -1).real,
+        "S7": math.sqrt(2) * product(zero, par, -1).imag,
+        "S8": product(zero, perp, 1).imag / math.sqrt(2),
+        "S9": product(par, perp, 1).imag,
+    }
+    found |= {name: formula(found[partner], FL) for name, (partner, formula) in vectorised().items()}
+    assert found.keys() == PHYSICAL.keys()
+    for name, values in found.items():
+        low, high = PHYSICAL[name]
+        assert low - 1e-9 <= values.min() and values.max() <= high + 1e-9, name
+        assert values.max() > 0.9 * high and (low == 0.0 or values.min() < 0.9 * low), name
+
+
+def vectorised():
+    return {
+        name: (partner, lambda s, fl, f=formula: np.vectorize(f)(s, np.clip(fl, 1e-12, 1 - 1e-12)))
+        for name, (partner, formula) in OPTIMISED.items()
+    }
+
+
+def test_nothing_that_ships_is_doubtful():
+    for name in dataset_names():
+        assert remarks(load_dataset(name)) == []
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (row(value=1.1, stat=0.05, syst=None), "A/FL[4,6]: the value 1.1 lies outside what FL can be, from 0 to 1"),
+        (row(observable="S3", stat=8.0), "A/S3[4,6]: the total error 8.00002 is implausibly large"),
+        (row(stat=1e-6, syst=None), "A/FL[4,6]: the total error 1e-06 is implausibly small"),
+        (ratio(12.0), "B: the value 12 is orders of magnitude from the Standard Model's R_K"),
+        (row(observable="dBR", value=0.25), "A/dBR[4,6]: the value 0.25 is orders of magnitude"),
+        (row(observable="dBR", value=4e-8), "A/dBR[4,6]: the total error 0.0632456 is implausibly large"),
+        (
+            row(process="Bs->mumu", observable="BR", q2=None, value=3.0e-6, stat=1e-6, syst=None),
+            "A/BR: the value 3e-06 is orders of magnitude from the Standard Model's BR",
+        ),
+    ],
+)
+def test_what_is_unlikely_is_said_and_taken(tmp_path, content, sentence):
+    path = write(tmp_path, content)
+    assert check_file(path) == []
+    (remark,) = remarks(load_dataset(path))
+    assert remark.startswith(sentence)
+
+
+def copy_of_A(**change):
+    content = valid()
+    content["entries"].append(copy.deepcopy(content["entries"][0]) | {"id": "C"} | change)
+    return content
+
+
+def renamed_rows(content, *names):
+    for row, name in zip(content["entries"][-1]["rows"], names, strict=True):
+        row["observable"] = name
+    return content
+
+
+def test_what_counts_twice_is_said(tmp_path):
+    elsewhere = {"experiment": "Other", "reference": "another paper"}
+    for content, labels in (
+        (copy_of_A(), "FL[4,6], S5[4,6]"),
+        (copy_of_A(reference="a second paper"), "FL[4,6], S5[4,6]"),  # the same numbers of the same experiment
+        (renamed_rows(copy_of_A(), "AFB", "P5p"), "S5[4,6]"),  # the other basis of the same analysis
+    ):
+        with pytest.warns(DataWarning, match="entries A and C hold the same events") as caught:
+            data = load_dataset(write(tmp_path, content))
+        assert [str(w.message) for w in caught] == [f"data set toy: {remark}" for remark in remarks(data)]
+        assert f"({labels}), which count twice" in remarks(data)[0]
+        assert check_file(write(tmp_path, content)) == []
+    overlapping = copy_of_A()
+    overlapping["entries"][-1]["rows"][0] |= {"q2": [5.0, 7.0], "value": 0.5}
+    del overlapping["entries"][-1]["rows"][1], overlapping["entries"][-1]["correlation"]
+    with pytest.warns(DataWarning, match=r"\(FL\[4,6\]\)"):
+        load_dataset(write(tmp_path, overlapping))
+    for content in (copy_of_A(**elsewhere), renamed_rows(copy_of_A(), "AFB", "S7")):
+        assert remarks(load_dataset(write(tmp_path, content))) == []
+
+
+def test_a_file_is_never_taken_for_what_ships(tmp_path):
+    for content in (valid(), valid() | {"name": "lhcb_core"}):
+        assert load_dataset(write(tmp_path, content, "lhcb_core.yaml")).name == "lhcb_core (own file)"
+    assert load_dataset("lhcb_core").name == "lhcb_core"
+
+
+def test_many_rows_are_read_at_once_or_refused_at_once(tmp_path):
+    rows = "".join(
+        f"  - {{process: B0->K*0mumu, observable: FL, q2: [{1 + i * 1e-4:.5f}, {1 + (i + 1) * 1e-4:.5f}], value: 0.5, "
+        "total: 0.1}\n"
+        for i in range(6000)
+    )
+    head = yaml.safe_dump(valid() | {"entries": [valid()["entries"][0] | {"rows": [], "correlation": None}]})
+    (problem,) = check_file(write(tmp_path, head.replace("rows: []", "rows:\n" + rows)))
+    assert "at most 5000 rows, whose correlation fits, got 6000" in problem
 
 
 @pytest.mark.parametrize(
@@ -547,7 +788,7 @@ def one_row(draw, observable):
         "process": "B0->K*0mumu",
         "observable": observable,
         "q2": [low, low + draw(st.floats(0.1, 1.9))],
-        "value": draw(st.floats(-5.0, 5.0)),
+        "value": draw(st.floats(*(PHYSICAL | {"dBR": (0.0, 0.1)})[observable])),
     } | {name: draw(ERROR) for name in errors}
 
 

@@ -31,6 +31,7 @@ from jaxdark.inference.importance import prior_points
 from jaxdark.inference.priors import prior_of
 from jaxdark.inference.sharded import sharded
 from jaxdark.scans import scan as scan_module
+from jaxdark.scans import store
 from jaxdark.scans.points import Axis, grid, of_prior, of_profile
 from jaxdark.scans.scan import Scan, best_point, converged
 from jaxdark.scans.store import open_scan
@@ -72,7 +73,7 @@ def like(tmp_path_factory):
 def whole(like, tmp_path_factory):
     """An uninterrupted scan of N Sobol points in chunks of CHUNK."""
     path = tmp_path_factory.mktemp("whole") / "scan.zarr"
-    jd.scan(like, out=path, sobol=N, chunk=CHUNK, outputs=OUTPUTS)
+    jd.scan(like, out=path, sobol=N, chunk=CHUNK, outputs=OUTPUTS, reference="sm")
     return path
 
 
@@ -98,10 +99,10 @@ def whole_profile(like, constant_fit, tmp_path_factory):
     return path
 
 
-def worker(store, *, chunk=CHUNK, n=N, **environment):
+def worker(path, *, chunk=CHUNK, n=N, **environment):
     environment |= {"JAX_PLATFORMS": "cpu", "PYTHONPATH": f"{TESTS.parent}:{TESTS}"}
-    environment["XDG_CACHE_HOME"] = str(store.parents[1] / "compile-cache")
-    command = [sys.executable, str(TESTS / "scan_worker.py"), str(store), str(chunk), str(n)]
+    environment["XDG_CACHE_HOME"] = str(path.parents[1] / "compile-cache")
+    command = [sys.executable, str(TESTS / "scan_worker.py"), str(path), str(chunk), str(n)]
     return subprocess.Popen(command, env=os.environ | environment, stdout=subprocess.PIPE, text=True)
 
 
@@ -181,13 +182,13 @@ def test_a_grid_has_labelled_axes_and_the_values_of_single_points(like, tmp_path
     assert result["prediction"].dims == ("m_V", "g_mu_V", "row")
     assert result["constraint_value"].dims == ("m_V", "g_mu_V", "constraint")
     assert result["m_V"].attrs["units"] == "GeV"
-    assert bool(result["done"].all())
+    assert store.done(tmp_path / "grid").all()
     assert {name: float(result[name]) for name in FIXED} == FIXED
     chosen = [known[name] for name in result["constraint"].values]
     for i, j in ((0, 0), (5, 11), (11, 19)):
         here = result.isel(m_V=i, g_mu_V=j)
         model = jd.DarkSector(m_V=float(here["m_V"]), g_mu_V=float(here["g_mu_V"]), **FIXED)
-        evaluated = like.evaluate(model)
+        evaluated = like.at(jd.NewPhysics()).evaluate(model)
         np.testing.assert_allclose(here["log_likelihood"], evaluated.log_likelihood, rtol=1e-9)
         predictions = here["prediction"].sel(row=list(like.data.ids))
         np.testing.assert_allclose(predictions, evaluated.predictions, rtol=1e-9)
@@ -197,6 +198,23 @@ def test_a_grid_has_labelled_axes_and_the_values_of_single_points(like, tmp_path
     best = best_point(result)
     assert best["log_likelihood"] == float(result["log_likelihood"].max())
     assert best["parameters"] | FIXED == best["parameters"]
+
+
+def test_a_scan_is_a_table_of_one_row_for_each_point(like, tmp_path):
+    """Also in many chunks, with a parameter that is a vector and one that is a word; as xarray alone opens it."""
+    fixed = {"g_mu_V": 0.03, "r_AV": -0.4, "g_D": 1.0, "r": (-3.0, 1.0), "m_chi": (1e-3, 2e-3), "bs_current": "paper"}
+    path = tmp_path / "s"
+    result = jd.scan(like, {"m_V": "2:15:40", **fixed}, out=path, chunk=16, outputs=["log_likelihood"])
+    table, opened = xr.open_zarr(path).to_dataframe(), xr.open_zarr(path)
+    xr.testing.assert_identical(opened.load(), result.load())
+    assert len(table) == 40 and list(opened.sizes) == ["m_V"] and list(opened.data_vars) == ["log_likelihood"]
+    np.testing.assert_allclose(table.index, np.linspace(2.0, 15.0, 40), rtol=1e-14)
+    expected = like.evaluate(jd.DarkSector(m_V=2.0, **fixed)).log_likelihood
+    np.testing.assert_allclose(table["log_likelihood"].iloc[0], expected, rtol=1e-9)
+    assert (table["m_chi_2"] == 2e-3).all() and (table["r_1"] == -3.0).all() and (table["bs_current"] == "paper").all()
+    assert store.done(path).tolist() == [True] * 4
+    points = jd.scan(like, out=tmp_path / "p", random=70, chunk=32, outputs=["log_likelihood", "delta_a_mu", "Toy_RK"])
+    assert len(points["log_likelihood"].to_dataframe()) == 70 and {"point", "constraint", "row"} == set(points.sizes)
 
 
 def test_points_of_a_prior_carry_their_parameters(like, tmp_path):
@@ -219,7 +237,8 @@ def test_a_model_of_ones_own(like, tmp_path):
     result = jd.scan(
         like, {"C9": "-2:0:5", "C10": 0.5}, model=jd.ConstantWilson, out=tmp_path / "s", outputs=["log_likelihood"]
     )
-    expected = [like.evaluate(jd.ConstantWilson(C9=C9, C10=0.5)).log_likelihood for C9 in (-2.0, -1.5, -1.0, -0.5, 0.0)]
+    at_sm = like.at(jd.NewPhysics())
+    expected = [at_sm.evaluate(jd.ConstantWilson(C9=C9, C10=0.5)).log_likelihood for C9 in (-2.0, -1.5, -1, -0.5, 0)]
     np.testing.assert_allclose(result["log_likelihood"], expected, rtol=1e-9)
 
 
@@ -230,16 +249,32 @@ def test_the_theory_covariance_at_the_best_fit_is_stored_and_taken_again(like, t
 
     monkeypatch.setattr(scan_module, "at_best_fit", fitted)
     request = {"out": tmp_path / "s", "sobol": 64, "outputs": ["log_likelihood"]}
-    result = jd.scan(like, reference="fit", **request)
+    result = jd.scan(like, **request)
     at = json.loads(result.attrs["covariance_at"])
     assert at == {"m_V": 5.0, "g_mu_V": 0.02, "r_AV": -0.3, "g_D": 1.0, "r": -2.0}
     here = {name: float(result[name][3]) for name in at}
     expected = like.at(jd.DarkSector(**at)).evaluate(jd.DarkSector(**here)).log_likelihood
     np.testing.assert_allclose(result["log_likelihood"][3], expected, rtol=1e-9)
     monkeypatch.delattr(scan_module, "at_best_fit")
+    assert Scan(like, **request)._store.missing() == []
     assert Scan(like, reference="fit", **request)._store.missing() == []
-    with pytest.raises(jd.RequestError, match="other reference"):
-        jd.scan(like, **request)
+    for other in ("sm", at, jd.DarkSector(**at)):
+        with pytest.raises(jd.RequestError, match="other reference"):
+            jd.scan(like, reference=other, **request)
+
+
+def test_the_theory_covariance_at_a_point(like, tmp_path):
+    """By its parameters, by a model, or chosen in the likelihood: all three are the same scan."""
+    place, here = {"C9": -1.0, "C10": 0.5}, jd.ConstantWilson(C9=-2.0, C10=0.3)
+    request = {"model": "constant", "outputs": ["log_likelihood"], "out": tmp_path / "s"}
+    line = {"C9": "-2:0:5", "C10": 0.3}
+    result = jd.scan(like, line, reference=place, **request)
+    expected = like.at(jd.ConstantWilson(**place)).evaluate(here).log_likelihood
+    np.testing.assert_allclose(result["log_likelihood"][0], expected, rtol=1e-9)
+    assert Scan(like, line, reference=jd.ConstantWilson(**place), **request)._store.missing() == []
+    assert Scan(like.at(jd.ConstantWilson(**place)), line, **request)._store.missing() == []
+    with pytest.raises(jd.RequestError, match="unknown parameter 'C99'"):
+        jd.scan(like, line, reference={"C99": 1.0}, **request | {"out": tmp_path / "t"})
 
 
 def test_a_profile_is_that_in_memory(whole_profile, like, constant_fit, fitted_before):
@@ -281,14 +316,15 @@ def test_a_stopped_scan_goes_on(whole, like, tmp_path):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        jd.scan(like, out=path, sobol=N, chunk=CHUNK, outputs=OUTPUTS, report=stop)
+        jd.scan(like, out=path, sobol=N, chunk=CHUNK, outputs=OUTPUTS, reference="sm", report=stop)
     half, full = open_scan(path), open_scan(whole)
     assert np.array_equal(half["log_likelihood"][: 3 * CHUNK], full["log_likelihood"][: 3 * CHUNK])
     assert np.isnan(half["log_likelihood"][3 * CHUNK :]).all()
     (path / "m_V" / "c" / "0.1234.partial").write_bytes(b"cut off")
-    (path / "done" / "c" / "4").write_bytes(b"")
+    (path / "progress" / "done" / "c" / "4").write_bytes(b"")
     (path / "log_likelihood" / "c" / "3").write_bytes(b"half a chunk")
-    jd.scan(like, out=path, sobol=N, chunk=CHUNK, outputs=OUTPUTS, report=lambda stage, done, total: seen.append(done))
+    report = lambda stage, done, total: seen.append(done)  # noqa: E731
+    jd.scan(like, out=path, sobol=N, chunk=CHUNK, outputs=OUTPUTS, reference="sm", report=report)
     assert seen == [0, CHUNK, 2 * CHUNK, 3 * CHUNK, 3 * CHUNK, 4 * CHUNK, 5 * CHUNK, N]
     assert content(path) == content(whole)
 
@@ -296,6 +332,7 @@ def test_a_stopped_scan_goes_on(whole, like, tmp_path):
 def test_one_process_at_a_time(like, tmp_path):
     """While a scan runs nobody else writes to its store, whatever they ask for; then the lock is gone."""
     request, asked = {"out": tmp_path / "s", "sobol": 64, "chunk": 32, "outputs": ["log_likelihood"]}, []
+    request["reference"] = "sm"
 
     def another(stage, done, total):
         for further in ({}, {"seed": 1, "force": True}):
@@ -334,7 +371,7 @@ def test_a_stopped_profile_goes_on(whole_profile, like, fitted_before, tmp_path,
     path = tmp_path / "scan.zarr"
     with pytest.raises(KeyboardInterrupt):
         jd.scan(like, LINE, out=path, report=stop, **PROFILE)
-    assert open_scan(path)["done"].values.tolist() == [True, False, False]
+    assert store.done(path).tolist() == [True, False, False]
     monkeypatch.delattr(scan_module, "at_best_fit")
     task = Scan(like, LINE, out=path, **PROFILE)
     task._store.write(2, cloudpickle.loads(cloudpickle.dumps(task.work))(2))
@@ -344,16 +381,16 @@ def test_a_stopped_profile_goes_on(whole_profile, like, fitted_before, tmp_path,
         jd.scan(like, {"C9": "-2:0.5:41"}, out=path, **PROFILE)
 
 
-def kill(store, after, seconds, **size):
+def kill(path, after, seconds, **size):
     """Kill -9 a scan some seconds after it has reported a number of points; returns how many chunks were done."""
-    with worker(store, **size) as process:
+    with worker(path, **size) as process:
         for line in process.stdout:
             if line.split() == ["scan", str(after)]:
                 break
         time.sleep(seconds)
         process.kill()
     assert process.returncode == -signal.SIGKILL
-    return int(open_scan(store)["done"].sum())
+    return int(store.done(path).sum())
 
 
 def test_a_killed_scan_goes_on(whole, tmp_path):
@@ -385,11 +422,12 @@ def test_ten_kills_at_random_moments(tmp_path):
 
 def test_another_scan_is_refused_and_force_replaces_it(whole, like, tmp_path):
     path = tmp_path / "scan.zarr"
-    jd.scan(like, out=path, sobol=100, outputs=["log_likelihood"])
+    request = {"out": path, "sobol": 100, "outputs": ["log_likelihood"], "reference": "sm"}
+    jd.scan(like, **request)
     for change, word in (({"seed": 1}, "seed"), ({"sobol": 200}, "points"), ({"outputs": ["Toy_RK"]}, "outputs")):
         with pytest.raises(jd.RequestError, match=rf"got one of other {word}; .* --force"):
-            jd.scan(like, **{"out": path, "sobol": 100, "outputs": ["log_likelihood"]} | change)
-    jd.scan(like, out=path, sobol=N, chunk=CHUNK, outputs=OUTPUTS, force=True)
+            jd.scan(like, **request | change)
+    jd.scan(like, out=path, sobol=N, chunk=CHUNK, outputs=OUTPUTS, reference="sm", force=True)
     assert content(path) == content(whole)
     assert [item.name for item in tmp_path.iterdir()] == ["scan.zarr"]
 
@@ -416,7 +454,7 @@ def test_a_full_disk(whole, like, tmp_path):
         mounted = False
     if not mounted:
         pytest.skip("mounting a small disk is not permitted here")
-    path, request = disk / "scan.zarr", {"sobol": N, "chunk": CHUNK, "outputs": OUTPUTS}
+    path, request = disk / "scan.zarr", {"sobol": N, "chunk": CHUNK, "outputs": OUTPUTS, "reference": "sm"}
     filler = disk / "filler"
     try:
         task = Scan(like, out=path, **request)
@@ -426,8 +464,8 @@ def test_a_full_disk(whole, like, tmp_path):
         with pytest.raises(OSError, match=r"No space left on device while writing to .*kept and readable"):
             task.run()
         result = open_scan(path).load()
-        done = int(result["done"].sum())
-        assert 0 < done < result.sizes["chunk"]
+        done = int(store.done(path).sum())
+        assert 0 < done < math.ceil(N / CHUNK)
         expected = open_scan(whole)["log_likelihood"][: done * CHUNK]
         assert np.array_equal(result["log_likelihood"][: done * CHUNK], expected)
         filler.unlink()

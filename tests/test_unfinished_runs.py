@@ -1,6 +1,8 @@
 """What an unfinished run keeps: whole files, one process at a time, and only for the settings it was begun with."""
 
+import fcntl
 import resource
+import shutil
 
 import numpy as np
 import pytest
@@ -83,6 +85,45 @@ def test_one_process_at_a_time(tmp_path):
             pass
     with only_one(lock, tmp_path):
         pass
+
+
+def test_a_lock_removed_between_opening_and_locking_is_taken_anew(tmp_path, monkeypatch):
+    """The former holder removes its lock as it ends; who had opened that file before must not count it as held."""
+    lock, flock, others = tmp_path / "lock", fcntl.flock, []
+
+    def late(file, how):
+        if not others:
+            lock.unlink()
+            others.append(lock.open("w"))
+            flock(others[0], fcntl.LOCK_EX)
+        flock(file, how)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    with pytest.raises(RequestError, match="another process works on"), only_one(lock, tmp_path):
+        pass
+    others[0].close()
+    with only_one(lock, tmp_path):
+        lock.unlink()
+    with only_one(lock, tmp_path):
+        pass
+
+
+def test_a_lock_is_no_way_to_another_file(tmp_path):
+    (tmp_path / "mine").write_text("mine")
+    (tmp_path / "lock").symlink_to(tmp_path / "mine")
+    with (
+        pytest.raises(RequestError, match="expected a place that can be written"),
+        only_one(tmp_path / "lock", tmp_path),
+    ):
+        pass
+    assert (tmp_path / "mine").read_text() == "mine"
+
+
+def test_a_lock_in_a_folder_that_is_gone_makes_it_again(tmp_path):
+    with only_one(tmp_path / "folder" / "lock", tmp_path / "folder"):
+        shutil.rmtree(tmp_path / "folder")
+    with only_one(tmp_path / "folder" / "lock", tmp_path / "folder"):
+        assert (tmp_path / "folder" / "lock").exists()
 
 
 def test_an_interrupted_run_is_found_again_and_leaves_nothing_when_it_is_done(tmp_path):

@@ -1,86 +1,61 @@
 """The command line: one command per step, no logic of its own.
 
-Enters: arguments. Leaves: exit code 0, 1 (the job failed) or 2 (the request is wrong, one sentence on stderr says how).
+Enters: arguments. Leaves: exit code 0, 1 (the job failed), 2 (the request is wrong, one sentence on stderr says how),
+130 or 143 (stopped by Ctrl-C, or by a termination signal).
 """
 
 import codecs
 import os
 import sys
 import warnings
-from collections.abc import Sequence
-from typing import Annotated
+from collections.abc import Callable, Sequence
+from typing import Any
 
-import typer
-
-from jaxdark import __version__
-from jaxdark.cli import (
-    check,
-    compare,
-    constrain,
-    data,
-    evidence,
-    fit,
-    plot,
-    point,
-    profile,
-    project,
-    report,
-    reproduce,
-    sample,
-    scan,
-)
-from jaxdark.errors import RequestError
-
-app = typer.Typer(
-    name="jaxdark",
-    help="Flavour observables b -> s of a light dark sector, differentiable, with inference on top (arXiv:2002.11150).",
-    epilog="Example: jaxdark point m_V=5.5 g_mu_V=0.03 r_AV=-0.4 g_D=1 r=-3",
-    add_completion=False,
-)
-app.command(epilog="Example: jaxdark point m_V=5.5 g_mu_V=0.03 r_AV=-0.4 g_D=1 r=-3 --q2 0.5,3.5,17 --json")(
-    point.point
-)
-app.command(epilog="Example: jaxdark fit --region high --data paper2020 --out results/fit")(fit.fit)
-app.command(
-    epilog="Example: jaxdark profile m_V=2:15:200 g_mu_V=1e-3:0.2:200:log --region high --posterior results/high"
-)(profile.profile)
-app.command(epilog="Example: jaxdark sample --region high --data paper2020 --out results/high")(sample.sample)
-app.command(epilog="Example: jaxdark constrain results/high-paper2020")(constrain.constrain)
-app.command(epilog="Example: jaxdark check results/high-paper2020")(check.check)
-app.command(epilog="Example: jaxdark compare results/high-paper2020 results/nested")(compare.compare)
-app.command(epilog="Example: jaxdark project results/high-paper2020 --truth best --out future.yaml")(project.project)
-app.command(epilog="Example: jaxdark evidence --region high --data paper2020 --json")(evidence.evidence)
-app.command(epilog="Example: jaxdark scan m_V=2:15:200 g_mu_V=1e-3:0.2:200:log r_AV=-0.4 g_D=1 r=-3")(scan.scan)
-app.command(epilog="Example: jaxdark reproduce --quick --out results/paper")(reproduce.reproduce)
-app.command(epilog="Example: jaxdark plot results/high")(plot.plot)
-app.command(epilog="Example: jaxdark report results/high-paper2020")(report.report)
-app.add_typer(data.app, name="data")
+from jaxdark.cli.stopping import Stopping, put_away, said_of
+from jaxdark.errors import DataWarning, RequestError, shortened, visible
 
 
-@app.callback(invoke_without_command=True)
-def _jaxdark(
-    context: typer.Context,
-    version: Annotated[bool, typer.Option("--version", help="Show the version and stop.")] = False,
-) -> None:
-    if version:
-        print(f"jaxdark {__version__}")
-    elif context.invoked_subcommand is None:
-        print(context.get_help())
+def __getattr__(name: str):
+    if name != "app":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from jaxdark.cli.commands import app
+
+    return app
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code.
 
     Args:
-        arguments: without the program's name; those of the process unless given.
+        arguments: without the program's name; without them those of the process, which then ends with this call where
+            it was stopped.
     """
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):  # what tests and notebooks put there may be no file
-            stream.reconfigure(errors="jaxdark")
-    with warnings.catch_warnings():
+    with Stopping() as stopping, warnings.catch_warnings():
         # ArviZ 0.23 announces its own future at every import.
         warnings.filterwarnings("ignore", r"\s*ArviZ is undergoing", FutureWarning)
-        return _run(list(sys.argv[1:] if arguments is None else arguments))
+        warnings.simplefilter("always", DataWarning)
+        warnings.showwarning = _say_warning(warnings.showwarning)
+        code = _run(list(sys.argv[1:] if arguments is None else arguments), stopping)
+    if arguments is None:
+        stopping.end_process(code)
+    return code
+
+
+def _say_warning(otherwise: Callable[..., None]) -> Callable[..., None]:
+    """Shows what data are to be warned of in one sentence, and other warnings as before."""
+
+    def show(message: Warning | str, kind: type[Warning], *where: Any, **more: Any) -> None:
+        if issubclass(kind, DataWarning):
+            _tell(f"warning: {message}")
+        else:
+            otherwise(message, kind, *where, **more)
+
+    return show
+
+
+def _tell(sentence: str) -> None:
+    """`options.tell`, before the options are imported."""
+    print(f"jaxdark: {visible(sentence)}", file=sys.stderr)
 
 
 _ASCII = {"±": "+-", "×": "x", "−": "-", "…": "...", "→": "->", "’": "'", "–": "-", "χ": "chi", "μ": "mu", "σ": "sigma"}
@@ -96,33 +71,49 @@ def _in_ascii(error: UnicodeError) -> tuple[str, int]:
 codecs.register_error("jaxdark", _in_ascii)
 
 
-def _run(arguments: list[str]) -> int:
-    command = typer.main.get_command(app)
+def _run(arguments: list[str], stopping: Stopping) -> int:
     try:
+        _open_streams()
+        # Here and not above, so that a signal meets a handler while they are imported.
+        import typer
+
+        from jaxdark.cli.commands import app
+
+        command = typer.main.get_command(app)
         with command.make_context("jaxdark", arguments) as context:
-            return command.invoke(context) or 0
-    except typer.Exit as stop:
-        return stop.exit_code
-    except RequestError as error:
+            code = command.invoke(context) or 0
+        sys.stdout.flush()
+        return code
+    except BaseException as error:
+        code = stopping.exit_code(error)
+        if code is None:
+            return _failed(error)
+        kept = put_away()  # what the signal kept from being put away
+        _tell(f"stopped, {_notes(error) or said_of(kept)}")
+        return code
+    finally:
+        stopping.done()
+
+
+def _failed(error: BaseException) -> int:
+    """Exit code of a command that ended with an error, after its one sentence; errors of the program itself go on."""
+    if isinstance(error, RequestError):
         return _refuse("; ".join(filter(None, [str(error), _notes(error)])))
-    except KeyboardInterrupt as stop:
-        kept = _notes(stop) or "nothing unfinished is kept; give the same command to start again"
-        print(f"jaxdark: stopped, {kept}", file=sys.stderr)
-        return 130
-    except BrokenPipeError:
-        # Whoever read the output has seen enough; Python would complain again when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if isinstance(error, SystemExit):  # of Rich, when whoever read the output has seen enough
+        return error.code if isinstance(error.code, int) else 1
+    if isinstance(error, OSError):
+        _drop_output()
+        if not isinstance(error, BrokenPipeError):
+            _tell("; ".join(filter(None, [f"the job failed: {error}", _notes(error)])))
         return 1
-    except OSError as error:
-        print("; ".join(filter(None, [f"jaxdark: the job failed: {error}", _notes(error)])), file=sys.stderr)
-        return 1
-    except Exception as error:
-        # Typer carries its own copy of click in some versions, so its usage errors have no importable common class.
-        if not hasattr(error, "format_message"):
-            raise
-        context = getattr(error, "ctx", None)  # of the command that was being read
-        command = "jaxdark" if context is None else context.command_path
-        return _refuse(f"{error.format_message().rstrip('.')}; see {command} --help")
+    if hasattr(error, "exit_code") and not hasattr(error, "format_message"):
+        return error.exit_code  # of --help and --version
+    # Typer carries its own copy of click in some versions, so its errors have no importable common class.
+    if not hasattr(error, "format_message"):
+        raise error
+    context = getattr(error, "ctx", None)  # of the command that was being read
+    command = "jaxdark" if context is None else context.command_path
+    return _refuse(f"{error.format_message().rstrip('.')}; see {command} --help")
 
 
 def _notes(error: BaseException) -> str:
@@ -130,5 +121,23 @@ def _notes(error: BaseException) -> str:
 
 
 def _refuse(sentence: str) -> int:
-    print(f"jaxdark: {' '.join(sentence.split())}", file=sys.stderr)
+    _tell(shortened(" ".join(sentence.split()), 2000))
     return 2
+
+
+def _open_streams() -> None:
+    """Let output go nowhere where a stream was closed, and write letters that a stream does not know in ASCII."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_WRONLY), "w"))
+        elif hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="jaxdark")
+
+
+def _drop_output() -> None:
+    """What is left in the buffer goes nowhere, or Python would complain again when it flushes at exit."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

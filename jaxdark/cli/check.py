@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from jaxdark.cli import options
+from jaxdark.cli import options, stored
 
 
 def check(
@@ -18,14 +18,11 @@ def check(
 
     Added to posterior.nc as the group `leave_one_out` and to summary.json as `checks`.
     """
-    from jaxdark import report, results, runs
+    from jaxdark import report
+    from jaxdark.inference.sensitivity import NEEDS
     from jaxdark.inference.sensitivity import check as checked
 
-    path = results.file_of(result)
-    tree = checked(results.load(path))
-    summary = results.summary(tree)
-    results.save(tree, path)
-    runs.write_text(path.with_name("summary.json"), report.to_json(summary) + "\n")
+    summary = stored.change(result, checked, *NEEDS)
     if as_json:
         print(report.to_json(summary["checks"]))
     options.console(quiet=quiet or as_json).print(*report.check_tables(summary["checks"], rows), sep="\n")

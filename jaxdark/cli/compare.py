@@ -4,9 +4,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 
-from jaxdark.cli import options
+from jaxdark.cli import options, stored
 from jaxdark.errors import RequestError
 
 
@@ -23,13 +22,13 @@ def compare(
     Results of other data, inputs, priors, theory or (g-2) are compared as well; what differs is said first, and stands
     in the title of the figure and under `differences` in the JSON object.
     """
-    from jaxdark import plots, report, results, runs
+    from jaxdark import plots, report, runs
     from jaxdark.drawing import save_each
     from jaxdark.inference.agreement import differences, made_of, marginal_distances
 
     if one.resolve() == other.resolve():
         raise RequestError(f"expected two results, got {one} twice; name another one")
-    trees = {str(path): results.load(path) for path in (one, other)}
+    trees = {str(path): stored.load(path) for path in (one, other)}
     found = marginal_distances(*trees.values())
     unlike = differences(*map(made_of, trees.values()))
     said = f"not the same posterior: {'; '.join(unlike)}" if unlike else ""
@@ -43,7 +42,7 @@ def compare(
     if as_json:
         print(report.to_json(found | ({"differences": unlike} if unlike else {})))
     lines = [
-        *([escape(said)] if unlike else []),
+        *([said] if unlike else []),
         report.distances_table(found),
         *([f"figure in {out}"] if whole else []),
     ]

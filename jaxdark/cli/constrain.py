@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from jaxdark.cli import options
+from jaxdark.cli import options, stored
 
 
 def constrain(
@@ -15,14 +15,11 @@ def constrain(
 ) -> None:
     """Value, ratio and verdict of every constraint on every draw, as the group `constraints` of posterior.nc."""
     options.prepare()
-    from jaxdark import report, results, runs
+    from jaxdark import report
+    from jaxdark.constrain import NEEDS
     from jaxdark.constrain import constrain as with_verdicts
 
-    path = results.file_of(result)
-    tree = with_verdicts(results.load(path))
-    summary = results.summary(tree)
-    results.save(tree, path)
-    runs.write_text(path.with_name("summary.json"), report.to_json(summary) + "\n")
+    summary = stored.change(result, with_verdicts, *NEEDS)
     if as_json:
         print(report.to_json({name: summary[name] for name in ("constraints", "survivors")}))
     options.console(quiet=quiet or as_json).print(report.cuts_table(summary))

@@ -1,16 +1,18 @@
 """`jaxdark data`: the shipped data, and the check of a user's own file."""
 
 import json
-import sys
+import warnings
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from jaxdark.cli import options
-from jaxdark.errors import RequestError
+from jaxdark.errors import DataWarning, RequestError, nearest, shown, visible
 
 _LONG = ("title", "description", "reference")
+_MOST = 50
+"""Faults or remarks shown."""
 
 app = typer.Typer(help="The shipped data and your own.")
 
@@ -38,7 +40,6 @@ def show(
 ) -> None:
     """One measurement, one data set, or the Standard Model inputs."""
     from jaxdark.measurements import dataset_names, load_dataset, load_entries
-    from jaxdark.yaml_fields import nearest
 
     entries = load_entries()
     if name == "inputs":
@@ -52,22 +53,33 @@ def show(
         _show(title, entry.rows, entry.correlation, as_json)
     else:
         known = ("inputs", *dataset_names(), *entries)
-        raise RequestError(f"expected a measurement, a data set or inputs, got {name!r}; {nearest(name, known)}")
+        raise RequestError(f"expected a measurement, a data set or inputs, got {shown(name)}; {nearest(name, known)}")
 
 
 @app.command(epilog="Example: jaxdark data check my_measurements.yaml")
 def check(file: Annotated[Path, typer.Argument(metavar="FILE", help="YAML file of measurements.")]) -> int:
-    """Check a file of measurements of your own and say everything that is wrong with it."""
-    from jaxdark.measurements import check_file, load_dataset
+    """Check a file of measurements of your own and say everything that is wrong with it.
+
+    What is possible and most likely a mistake is said as well; the exit code is 2 where the file cannot be taken.
+    """
+    from jaxdark.measurements import check_file, load_dataset, remarks
 
     problems = check_file(file)
-    for problem in problems:
-        print(f"jaxdark: {problem}", file=sys.stderr)
-    if not problems:
+    for problem in problems[:_MOST]:
+        options.tell(problem)
+    if problems:
+        if len(problems) > _MOST:
+            options.tell(f"{file}: and {len(problems) - _MOST} more faults")
+        return 2
+    with warnings.catch_warnings(action="ignore", category=DataWarning):  # they are among the remarks
         dataset = load_dataset(file)
-        entries = len({row.entry for row in dataset.rows})
-        print(f"{file}: {len(dataset)} rows in {entries} entries, nothing wrong")
-    return 2 if problems else 0
+    found = remarks(dataset)
+    for remark in found[:_MOST]:
+        options.tell(f"warning: {file}: {remark}")
+    entries = len({row.entry for row in dataset.rows})
+    result = f"{len(found)} likely to be mistaken" if found else "nothing wrong"
+    print(visible(f"{file}: {len(dataset)} rows in {entries} entries, {result}"))
+    return 0
 
 
 def _described(entry: Any) -> dict[str, Any]:
@@ -113,13 +125,9 @@ def _show_inputs(as_json: bool) -> None:
 
 
 def _print_table(title: str, columns: Any, lines: Any) -> None:
-    from rich.box import SIMPLE_HEAD
-    from rich.markup import escape
-    from rich.table import Table
+    from jaxdark.tables import Table
 
-    table = Table(title=escape(title), title_justify="left", box=SIMPLE_HEAD)
-    for column in columns:
-        table.add_column(column, no_wrap=column not in _LONG)
+    table = Table(title, list(columns), wrapped=_LONG)
     for line in lines:
-        table.add_row(*(escape(str(item)) for item in line))
+        table.add_row(*map(str, line))
     options.console().print(table)

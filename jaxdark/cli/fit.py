@@ -1,7 +1,6 @@
 """`jaxdark fit`: the best fit with its errors, the other minima and the goodness of fit."""
 
 import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -15,8 +14,8 @@ class FitSettings(options.Settings):
     """Settings of `jaxdark fit`."""
 
     region: str | None = None
-    starts: int = Field(256, gt=0)
-    pseudo: int = Field(500, ge=0)
+    starts: int = Field(256, gt=0, le=10**6)
+    pseudo: int = Field(500, ge=0, le=10**6)
     out: str | None = None
 
 
@@ -54,7 +53,7 @@ def fit(
 
     prior = prior_of(settings.region, settings.model)
     settings = settings.model_copy(update={"region": prior.region})
-    out_folder = Path(settings.out or options.result_name("fit", prior, settings.data))
+    out_folder = options.out_folder(settings.out, "fit", prior, settings.data)
 
     with runs.result_folder(out_folder, force=force) as folder:
         options.prepare()
@@ -78,6 +77,6 @@ def fit(
     tables = report.fit_tables(found.record)
     options.console(quiet=quiet or as_json).print(*tables, f"written to {out_folder}", sep="\n")
     if not found.record["converged"]:
-        print(f"jaxdark: {found.record['status']}; do not use the result in {out_folder}", file=sys.stderr)
+        options.tell(f"{found.record['status']}; do not use the result in {out_folder}")
         return 1
     return 0

@@ -5,7 +5,6 @@ Enters: the context of a command. Leaves: settings; flags win over the config fi
 
 import gc
 import sys
-import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +13,9 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from jaxdark.errors import RequestError
+from jaxdark.bounds import LARGEST_SEED
+from jaxdark.errors import RequestError, nearest, shown, visible
+from jaxdark.text_files import read_toml
 
 if TYPE_CHECKING:
     import numpy as np
@@ -84,8 +85,8 @@ class Settings(BaseModel):
     data: str = "paper2020"
     theory: str = "marginalised"
     g_minus_2: str = "limit"
-    seed: int = Field(0, ge=0)
-    inputs: dict[str, Annotated[float, Field(strict=False)]] = {}
+    seed: int = Field(0, ge=0, le=LARGEST_SEED)
+    inputs: dict[str, Any] = {}
     data_sha256: str | None = None
 
 
@@ -104,7 +105,7 @@ def resolve(cls: type[S], context: typer.Context, **further: Any) -> S:
         RequestError: the config file cannot be read, or a setting is unknown or has a wrong type.
     """
     config = context.params.get("config")
-    content = {} if config is None else _read_toml(config)
+    content = {} if config is None else read_toml(config, "a config file, TOML of settings")
     params = {name: value for name, value in context.params.items() if name not in further and value is not None}
     flags = {name: value for name, value in params.items() if name in cls.model_fields}
     for name, value in further.items():
@@ -113,26 +114,18 @@ def resolve(cls: type[S], context: typer.Context, **further: Any) -> S:
     if "data" in flags:
         content.pop("data_sha256", None)
     given = content | flags
-    if isinstance(given.get("inputs"), Path):
-        from jaxdark.inputs import read_overrides
+    if isinstance(inputs := given.get("inputs"), Path | dict):
+        from jaxdark.inputs import check_overrides, read_overrides
 
-        given["inputs"] = read_overrides(given["inputs"])
+        file = isinstance(inputs, Path)
+        given["inputs"] = read_overrides(inputs) if file else check_overrides(inputs, f"{config}, inputs")
     try:
         return cls(**given)
     except ValidationError as error:
         raise _request_error(cls, error, config) from None
 
 
-def _read_toml(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise RequestError(f"cannot read the config file {path}: {error}; give a TOML file of settings") from None
-
-
 def _request_error(cls: type[Settings], error: ValidationError, config: Path | None) -> RequestError:
-    from jaxdark.yaml_fields import nearest, shown
-
     first = error.errors()[0]
     name, *inner = map(str, first["loc"])
     origin = f"{config}: " if config else ""
@@ -160,7 +153,10 @@ def parse_axes(words: list[str]) -> "dict[str, np.ndarray]":
     """Grid points by parameter from NAME=FROM:TO:POINTS[:log] arguments."""
     import numpy as np
 
+    from jaxdark.inference.profile import fits_grid
+
     axes: dict[str, np.ndarray] = {}
+    total = 1
     for word in words:
         name, _, text = word.partition("=")
         low, high, count, *spacing = text.split(":") + [""] * (2 - text.count(":"))
@@ -175,6 +171,8 @@ def parse_axes(words: list[str]) -> "dict[str, np.ndarray]":
             raise RequestError(f"expected each parameter once, got {name} twice; leave one out")
         if spacing and np.prod(values) <= 0:
             raise RequestError(f"a logarithmic axis cannot hold or cross zero, got {word!r}; leave :log out")
+        total *= points
+        fits_grid(total)
         axes[name] = np.geomspace(*values, points) if spacing else np.linspace(*values, points)
     return axes
 
@@ -183,6 +181,15 @@ def result_name(prefix: str, prior: "Prior", data: str) -> str:
     """Default folder of a result: prefix, model if it is not the paper's, region and data set."""
     parts = (prefix, "" if prior.model_name == "split" else prior.model_name, prior.region, Path(data).stem)
     return "results/" + "-".join(filter(None, parts))
+
+
+def out_folder(out: str | None, prefix: str, prior: "Prior", data: str) -> Path:
+    """The folder of a result: the one that was asked for, or the default."""
+    from jaxdark import places
+
+    folder = result_name(prefix, prior, data) if out is None else out
+    places.checked(folder)
+    return Path(folder)
 
 
 def _number(text: str) -> float | str:
@@ -221,12 +228,25 @@ def resolved(settings: Settings, like: "Likelihood") -> dict[str, Any]:
 
 
 def prepare() -> None:
-    """Double precision and the compile cache, before the first computation."""
+    """Double precision and the compile cache, before the first computation.
+
+    Raises:
+        RequestError: JAX has no device of the kind that it was told to use.
+    """
+    import jax
+
     from jaxdark.compile_cache import use_compile_cache
     from jaxdark.precision import enable_x64
 
     enable_x64()
     use_compile_cache()
+    try:
+        jax.default_backend()
+    except (RuntimeError, AssertionError):  # of unknown kinds and of known ones that are not there
+        raise RequestError(
+            f"expected a device of the kind that JAX was told to use, {jax.config.jax_platforms}, and found none; "
+            "unset JAX_PLATFORMS, or install JAX for that device"
+        ) from None
 
 
 @contextmanager
@@ -248,7 +268,7 @@ def say(quiet: bool) -> Callable[[str], None]:
 
     def told(sentence: str) -> None:
         if not quiet:
-            print(f"jaxdark: {sentence}", file=sys.stderr)
+            tell(sentence)
 
     return told
 
@@ -265,13 +285,18 @@ def drawn(draw: Callable[[], Any], numbers: str) -> bool:
     try:
         draw()
     except FigureError as error:
-        print(f"jaxdark: {error}; the numbers are {numbers}", file=sys.stderr)
+        tell(f"{error}; the numbers are {numbers}")
         return False
     return True
 
 
-def console(*, quiet: bool = False):
-    """Where tables go: the screen, or plain text of a width that holds them."""
-    from rich.console import Console
+def tell(sentence: str) -> None:
+    """Print a sentence on standard error, whatever it holds, on one line."""
+    print(f"jaxdark: {visible(sentence)}", file=sys.stderr)
 
-    return Console(width=None if sys.stdout.isatty() else 140, highlight=False, quiet=quiet)
+
+def console(*, quiet: bool = False):
+    """Where tables and sentences go, whatever text they hold: the screen, or plain text of a width that holds them."""
+    from jaxdark import tables
+
+    return tables.console(width=None if sys.stdout.isatty() else 140, quiet=quiet)

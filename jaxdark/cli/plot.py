@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from jaxdark.cli import options
+from jaxdark.cli import options, stored
+from jaxdark.errors import visible
 
 
 def plot(
@@ -21,10 +22,16 @@ def plot(
     """
     from jaxdark import plots, results, runs
 
-    tree = results.load(result)
     home = results.file_of(result).parent
-    with runs.result_folder(out or home, force=force or out is None) as folder:
-        whole = options.drawn(lambda: plots.save_figures(tree, folder), f"in {home}")
-        names = sorted(path.name for path in folder.iterdir())
-    print(f"{', '.join(names) or 'nothing'} in {out or home}")
+
+    if out is None:
+        with stored.held(result, *plots.NEEDS) as tree, runs.added_to(home) as folder:
+            whole = options.drawn(lambda: plots.save_figures(tree, folder), f"in {home}")
+            names = sorted(path.name for path in folder.iterdir())
+    else:
+        tree = stored.load(result, *plots.NEEDS)
+        with runs.result_folder(out, force=force) as folder:
+            whole = options.drawn(lambda: plots.save_figures(tree, folder), f"in {home}")
+            names = sorted(path.name for path in folder.iterdir())
+    print(visible(f"{', '.join(names) or 'nothing'} in {out or home}"))
     return 0 if whole else 1

@@ -59,7 +59,7 @@ def profile(
 
     prior = prior_of(settings.region, settings.model)
     settings = settings.model_copy(update={"region": prior.region})
-    out_folder = Path(settings.out or options.result_name("profile", prior, settings.data))
+    out_folder = options.out_folder(settings.out, "profile", prior, settings.data)
     options.prepare()  # before the axes are held against the prior: in single precision its ends are outside
     grid = checked_axes(prior, options.parse_axes(settings.axes))
     like, place = options.build_likelihood(settings), settings.posterior
@@ -73,16 +73,16 @@ def profile(
         results.save(dataset, folder / "profile.nc")
         runs.write_text(folder / "config.toml", runs.config_toml("profile", options.resolved(settings, like)))
     # After the numbers are safe: nothing that goes wrong in drawing may cost them.
-    options.drawn(lambda: profile_figure.save(dataset, out_folder, tree), f"in {out_folder}")
+    with runs.added_to(out_folder) as folder:
+        options.drawn(lambda: profile_figure.save(dataset, folder, tree), f"in {out_folder}")
     record = record_of(dataset)
     if as_json:
         print(report.to_json(record))
     options.console(quiet=quiet or as_json).print(*report.profile_lines(record), f"written to {out_folder}", sep="\n")
     if record["converged"] < ENOUGH:
-        print(
-            f"jaxdark: only {100 * record['converged']:.3g} % of the grid points converged; "
-            f"do not use the result in {out_folder}",
-            file=sys.stderr,
+        options.tell(
+            f"only {100 * record['converged']:.3g} % of the grid points converged; "
+            f"do not use the result in {out_folder}"
         )
         return 1
     return 0

@@ -5,7 +5,10 @@ from typing import Annotated
 
 import typer
 
-from jaxdark.cli import options
+from jaxdark.bounds import LARGEST_SEED
+from jaxdark.cli import options, stored
+
+NEEDS = ("inputs", "data_sha256")
 
 
 def project(
@@ -16,7 +19,9 @@ def project(
     data: Annotated[
         str | None, typer.Option(metavar="FILE", help="The data of the result, where they are a file of your own.")
     ] = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="Fluctuations.", show_default="none")] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, max=LARGEST_SEED, help="Fluctuations.", show_default="none")
+    ] = None,
     quiet: options.Quiet = False,
     as_json: options.Json = False,
 ) -> None:
@@ -27,18 +32,18 @@ def project(
     from jaxdark import projection, report, results, runs
     from jaxdark.dark.checks import one_of
     from jaxdark.errors import RequestError
+    from jaxdark.inference.identity import prior_of_result
     from jaxdark.inference.likelihood import Likelihood
-    from jaxdark.inference.priors import prior_of
     from jaxdark.inputs import load_inputs
     from jaxdark.measurements import dataset_names, load_dataset
     from jaxdark.wilson import SM_ONLY
 
     one_of("truth", truth, ("sm", "best"))
-    if out.exists():
-        raise RequestError(f"expected a new file for the pseudo-data, got {out}, which exists; name another with --out")
-    tree = results.load(result)
+    tree = stored.load(result, *NEEDS)
     summary, sm = results.summary(tree), load_inputs(results.attributes(tree)["inputs"])
-    prior = prior_of(summary["region"], summary["model"])
+    prior = prior_of_result(
+        results.attributes(tree), instead="jaxdark.projection.pseudo_data and excluded(.., prior, ..)"
+    )
     model = SM_ONLY if truth == "sm" else prior.build(**summary["best"]["parameters"])
     if data is None and summary["data"] not in dataset_names():
         raise RequestError(
@@ -50,25 +55,39 @@ def project(
             f"expected the data of the result (sha256 {used[:12]}), got others in {data or measured.name} "
             f"({measured.sha256[:12]}); name their file with --data"
         )
-    present = Likelihood(measured, inputs=sm)
-    content = projection.pseudo_data(present, model, scenario, seed)
-    runs.write_text(out, projection.file_text(content))
-    future = Likelihood(load_dataset(out), inputs=sm, reference=model)
-    vectors = np.stack([np.asarray(tree["posterior"][name]).ravel() for name in prior.names], axis=1)
-    loss = {
-        "truth": truth,
-        "scenario": scenario,
-        "excluded": float(projection.excluded(future, prior, vectors, model).mean()),
-        "sm_chi2": -2 * future.evaluate(SM_ONLY).terms["flavour"],
-        "scaled_rows": sum(e.luminosity is not None for e in projection.future_errors(present.data, scenario)),
-        "rows": len(present.data),
-    }
+    with runs.new_file(out) as part:
+        present = Likelihood(measured, inputs=sm)
+        content = projection.pseudo_data(present, model, scenario, seed)
+        runs.write_text(part, projection.file_text(content))
+        future = Likelihood(load_dataset(part), inputs=sm, reference=model)
+        vectors = np.stack([np.asarray(tree["posterior"][name]).ravel() for name in prior.names], axis=1)
+        errors = projection.future_errors(present.data, scenario)
+        kept = {row.id: e.reason for row, e in zip(present.data.rows, errors, strict=True) if e.luminosity is None}
+        loss = {
+            "truth": truth,
+            "covariance_at": "the truth",
+            "scenario": scenario,
+            "excluded": float(projection.excluded(future, prior, vectors, model).mean()),
+            "sm_chi2": -2 * future.evaluate(SM_ONLY).terms["flavour"],
+            "scaled_rows": len(errors) - len(kept),
+            "rows": len(present.data),
+            "not_scaled": kept,
+        }
     if as_json:
         print(report.to_json(loss))
     options.console(quiet=quiet or as_json).print(
         f"{scenario}, truth {truth}: {loss['scaled_rows']} of {loss['rows']} rows scaled; "
         f"{100 * loss['excluded']:.3g} % of the draws would be excluded at 95 %; "
-        f"chi2 of the Standard Model {loss['sm_chi2']:.4g}",
+        f"chi2 of the Standard Model {loss['sm_chi2']:.4g}, theory covariance at the truth",
+        *(f"{', '.join(ids)}: not scaled, {reason}" for reason, ids in _by_reason(kept).items()),
         f"written to {out}",
         sep="\n",
     )
+
+
+def _by_reason(kept: dict[str, str]) -> dict[str, list[str]]:
+    """Ids of the rows that keep their errors, by the reason."""
+    found: dict[str, list[str]] = {}
+    for name, reason in kept.items():
+        found.setdefault(reason, []).append(name)
+    return found

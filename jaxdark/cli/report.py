@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from jaxdark.errors import RequestError
+from jaxdark.cli import stored
+from jaxdark.errors import visible
 
 
 def report(
@@ -20,9 +21,12 @@ def report(
     """
     from jaxdark import page, results, runs
 
-    tree = results.load(result)
-    path = results.file_of(result).with_name("report.html") if out is None else out
-    if out is not None and out.exists():
-        raise RequestError(f"expected a new file for the page, got {out}, which exists; name another with --out")
-    runs.write_text(path, page.result_page(tree))
-    print(path)
+    if out is None:
+        out = results.file_of(result).with_name("report.html")
+        with stored.held(result, *page.NEEDS) as tree, runs.new_file(out, replace=True) as part:
+            runs.write_text(part, page.result_page(tree))
+    else:
+        tree = stored.load(result, *page.NEEDS)
+        with runs.new_file(out) as part:
+            runs.write_text(part, page.result_page(tree))
+    print(visible(str(out)))

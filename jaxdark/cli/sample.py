@@ -3,15 +3,15 @@
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from pydantic import Field
 
 from jaxdark.cli import options
+from jaxdark.errors import visible
 
-Count = Annotated[int, Field(gt=0)]
+Count = Annotated[int, Field(gt=0, le=10**8)]
 
 
 class SampleSettings(options.Settings):
@@ -19,7 +19,7 @@ class SampleSettings(options.Settings):
 
     region: str | None = None
     method: str = "nuts"
-    chains: Count = 4
+    chains: Annotated[int, Field(gt=0, le=1000)] = 4
     draws: Count | None = None
     warmup: Count | None = None
     points: Count | None = None
@@ -70,7 +70,7 @@ def sample(
 
     prior = prior_of(settings.region, settings.model)
     settings = settings.model_copy(update={"region": prior.region})
-    out_folder = Path(settings.out or options.result_name("", prior, settings.data))
+    out_folder = options.out_folder(settings.out, "", prior, settings.data)
 
     with runs.resumable_folder(out_folder, force=force, say=options.say(quiet)) as (folder, checkpoints):
         options.prepare()
@@ -96,12 +96,13 @@ def sample(
         runs.write_text(folder / "summary.json", report.to_json(summary) + "\n")
         runs.write_text(folder / "config.toml", runs.config_toml("sample", options.resolved(settings, like)))
     # After the numbers are safe: nothing that goes wrong in drawing may cost them.
-    options.drawn(lambda: plots.save_figures(tree, out_folder), f"in {out_folder}")
+    with runs.added_to(out_folder) as folder:
+        options.drawn(lambda: plots.save_figures(tree, folder), f"in {out_folder}")
     if as_json:
         print(report.to_json(summary))
     options.console(quiet=quiet or as_json).print(*report.summary_tables(summary), f"written to {out_folder}", sep="\n")
     if summary["verdict"] != "good":
-        print(f"jaxdark: {report.verdict_sentence(summary)}; do not use the result in {out_folder}", file=sys.stderr)
+        options.tell(f"{report.verdict_sentence(summary)}; do not use the result in {out_folder}")
         return 1
     return 0
 
@@ -112,13 +113,19 @@ def progress_bars(*, shown: bool) -> Iterator[Callable[[str, int, int], None]]:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-    columns = (TextColumn("{task.description:14}"), BarColumn(), TimeElapsedColumn(), "left", TimeRemainingColumn())
+    columns = (
+        TextColumn("{task.description:14}", markup=False),
+        BarColumn(),
+        TimeElapsedColumn(),
+        "left",
+        TimeRemainingColumn(),
+    )
     tasks: dict[str, Any] = {}
     with Progress(*columns, console=Console(stderr=True), disable=not shown) as progress:
 
         def show(stage: str, done: int, total: int) -> None:
             if stage not in tasks:
-                tasks[stage] = progress.add_task(stage, total=total)
+                tasks[stage] = progress.add_task(visible(stage), total=total)
             progress.update(tasks[stage], completed=done, total=total)
 
         yield show

@@ -1,5 +1,6 @@
 """`jaxdark scan`: log-likelihood, constraints and predictions over a grid, a profile or points of the prior."""
 
+import json
 import math
 import re
 import sys
@@ -25,7 +26,7 @@ class ScanSettings(options.Settings):
     profile: bool = False
     region: str | None = None
     outputs: list[str] = ["log_likelihood", "constraints"]
-    reference: str = "sm"
+    reference: str | dict[str, Any] | None = None
     chunk: Annotated[int, Field(gt=0)] | None = None
     out: str | None = None
 
@@ -56,7 +57,11 @@ def scan(
     ] = None,
     reference: Annotated[
         str | None,
-        typer.Option(metavar="sm|fit", help="Theory covariance there or at the region's best fit.", show_default="sm"),
+        typer.Option(
+            metavar="sm|fit|NAME=VALUE,...",
+            help="Theory covariance at the Standard Model, the region's best fit, or a point.",
+            show_default="fit where there is a prior, else sm",
+        ),
     ] = None,
     scheduler: options.Scheduler = None,
     chunk: Annotated[
@@ -86,6 +91,8 @@ def scan(
     given: dict[str, Any] = {"parameters": options.parse_parameters(parameters or [])}
     if outputs is not None:
         given["outputs"] = [name.strip() for name in re.split(r",(?![^\[]*\])", outputs) if name.strip()]
+    if reference is not None and "=" in reference:
+        given["reference"] = options.parse_parameters(reference.split(","))
     settings = options.resolve(ScanSettings, context, **given)
     from jaxdark import report, runs
 
@@ -94,8 +101,9 @@ def scan(
     from jaxdark.scans.scan import Scan, best_point, converged
 
     like = options.build_likelihood(settings)
-    folder = Path(settings.out or f"results/scan-{Path(settings.data).stem}")
-    if (folder / "config.toml").exists() and not (folder / "scan.zarr").exists() and not force:
+    folder = Path(f"results/scan-{Path(settings.data).stem}" if settings.out is None else settings.out)
+    of_another = runs.holds_result(folder) and not (folder / "scan.zarr").exists()
+    if of_another and not force:
         raise RequestError(
             f"expected a new folder or that of a scan, got {folder}, which holds another result; name another one with "
             "--out, or replace its files with --force"
@@ -112,29 +120,31 @@ def scan(
             model=settings.model,
             region=settings.region,
             outputs=settings.outputs,
-            reference=None if settings.reference == "sm" else settings.reference,
+            reference=settings.reference,
             chunk=settings.chunk,
             seed=settings.seed,
             force=force,
             report=show,
         )
-        runs.write_text(
-            folder / "config.toml", runs.config_toml("scan", options.resolved(settings, like) | {"chunk": task.chunk})
-        )
+        resolved = runs.config_toml("scan", options.resolved(settings, like) | {"chunk": task.chunk})
+        if of_another:  # now that there is a store
+            with runs.result_folder(folder, force=True, keep=("scan.zarr",)) as stage:
+                runs.write_text(stage / "config.toml", resolved)
+        else:
+            runs.write_text(folder / "config.toml", resolved)
         start = time.perf_counter()
         try:
             result = task.run(client)
-        except KeyboardInterrupt:
-            print(
-                f"jaxdark: stopped; what is done is in {folder}, give the same command again to go on", file=sys.stderr
-            )
-            return 130
+        except KeyboardInterrupt as stop:
+            options.tell(f"stopped; what is done is in {folder}, give the same command again to go on")
+            return 128 + getattr(stop, "signum", 2)
     reached = converged(result) if settings.profile else None
     record = {
         "store": str(task.path),
         "points": math.prod(task.work.points.shape),
         "axes": {name: int(result.sizes[name]) for name in task.work.points.dims},
         "outputs": task.work.outputs._asdict(),
+        "covariance_at": json.loads(result.attrs["covariance_at"]),
         "seconds": time.perf_counter() - start,
         "best": best_point(result),
     } | ({} if reached is None else {"converged": reached})
@@ -142,19 +152,27 @@ def scan(
         print(report.to_json(record))
     options.console(quiet=quiet or as_json).print(*_lines(record), sep="\n")
     if reached is not None and reached < ENOUGH:
-        print(
-            f"jaxdark: only {100 * reached:.3g} % of the grid points converged; leave out those of {task.path} whose "
-            "gradient_norm is above 1e-4",
-            file=sys.stderr,
+        options.tell(
+            f"only {100 * reached:.3g} % of the grid points converged; leave out those of {task.path} whose "
+            "gradient_norm is above 1e-4"
         )
         return 1
     return 0
+
+
+def _place(covariance_at: str | dict[str, Any]) -> str:
+    """Words for where the theory covariance is taken."""
+    if isinstance(covariance_at, str):
+        return "the Standard Model: a gain over it is that of `jaxdark point` at the best one"
+    return ", ".join(f"{name.lstrip('.')} = {value:.4g}" for name, value in covariance_at.items() if name)
 
 
 def _lines(record: dict[str, Any]) -> list[str]:
     axes = " x ".join(f"{name} {n}" for name, n in record["axes"].items())
     lines = [f"{record['points']} points ({axes}) in {record['seconds']:.1f} s"]
     if record["best"]:
-        parameters = ", ".join(f"{name} = {value:.4g}" for name, value in record["best"]["parameters"].items())
+        shown = {n: f"{v:.4g}" if isinstance(v, float) else v for n, v in record["best"]["parameters"].items()}
+        parameters = ", ".join(f"{name} = {value}" for name, value in shown.items())
         lines.append(f"highest log-likelihood {record['best']['log_likelihood']:.2f} at {parameters}")
+        lines.append(f"theory covariance of all points at {_place(record['covariance_at'])}")
     return [*lines, f"written to {record['store']}"]

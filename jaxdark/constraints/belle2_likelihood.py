@@ -28,6 +28,7 @@ class Histograms(NamedTuple):
 
     Attributes:
         observed: counts, shape (bins,).
+        channel_of: name of the channel of each bin, shape (bins,).
         bin_of: bin of each row, shape (rows,).
         yields, stat: nominal events, and relative error from the size of the simulation, shape (rows,).
         shifts: change of the yields per theta in events, shape (rows, thetas).
@@ -41,6 +42,7 @@ class Histograms(NamedTuple):
     """
 
     observed: np.ndarray
+    channel_of: np.ndarray
     bin_of: np.ndarray
     yields: np.ndarray
     stat: np.ndarray
@@ -93,6 +95,7 @@ def histograms() -> Histograms:
     edges = density["q2_edges"]
     return Histograms(
         observed=np.concatenate([channel["observed"] for channel in channels]).astype(float),
+        channel_of=np.repeat([channel["id"] for channel in channels], np.diff(starts)),
         bin_of=np.concatenate([start + np.arange(len(sample["yield"])) for start, sample in blocks]),
         yields=yields,
         stat=np.concatenate([sample["stat"] for _, sample in blocks]) / yields,
@@ -109,7 +112,10 @@ def histograms() -> Histograms:
 
 
 def log_likelihood(
-    signal: Float[Array, " signal"], theta: Float[Array, " thetas"], gamma: Float[Array, " rows"]
+    signal: Float[Array, " signal"],
+    theta: Float[Array, " thetas"],
+    gamma: Float[Array, " rows"],
+    used: Float[Array, " bins"] | float = 1.0,
 ) -> Float[Array, ""]:
     """Log-likelihood, all constants included; that of arXiv:2507.12393 for signal = mu * nominal_signal.
 
@@ -119,10 +125,11 @@ def log_likelihood(
         signal: signal yields at nominal nuisances, events, in the order of `Histograms.undefined`.
         theta: shared nuisances, standard normal.
         gamma: factors on the yields, normal around 1 with the widths `Histograms.stat`.
+        used: 1 for the bins whose counts enter and 0 for the others.
     """
     data = histograms()
     expected = expected_counts(signal, theta, gamma)
-    poisson = data.observed * jnp.log(expected) - expected - gammaln(data.observed + 1)
+    poisson = used * (data.observed * jnp.log(expected) - expected - gammaln(data.observed + 1))
     pulls = jnp.concatenate([theta, (gamma - 1) / data.stat])
     return poisson.sum() - 0.5 * (pulls**2).sum() - 0.5 * len(pulls) * np.log(2 * np.pi) - np.log(data.stat).sum()
 
@@ -158,21 +165,23 @@ class Fit(NamedTuple):
     log_likelihood: float
 
 
-def best_fit(signal: Float[np.ndarray, " signal"], strength: float | None = None) -> Fit:
+def best_fit(signal: Float[np.ndarray, " signal"], strength: float | None = None, tag: str | None = None) -> Fit:
     """Fit of strength * signal and all nuisances by Gauss-Newton steps, to a slope of 1e-8; on concrete numbers only.
 
     Args:
         signal: signal yields at strength 1, events.
         strength: fixed to this value; None to fit it.
+        tag: "ita" or "hta" for the channels of the inclusive or the hadronic tag alone; None for all.
     """
     data = histograms()
+    used = np.char.startswith(data.channel_of, tag or "").astype(float)
     z = np.append(1.0 if strength is None else strength, np.zeros(len(data.names) + len(data.yields)))
     spread = np.append(_FLAT if strength is None else 0.0, np.ones(len(z) - 1))
-    cost, slope, step = _newton_step(z, signal, spread)
+    cost, slope, step = _newton_step(z, signal, spread, used)
     for _ in range(200):
         if np.abs(slope[spread > 0]).max() < 1e-8:
             break
-        while not (trial := _newton_step(z + step, signal, spread))[0] <= cost + 1e-10:
+        while not (trial := _newton_step(z + step, signal, spread, used))[0] <= cost + 1e-10:
             step = step / 2
         z, (cost, slope, step) = z + step, trial
     return Fit(float(z[0]), z[1:], -float(cost))
@@ -184,18 +193,18 @@ def _at_pulls(pulls):
     return pulls[:n], 1 + data.stat * pulls[n:]
 
 
-def _cost(z, signal):
-    return -log_likelihood(z[0] * signal, *_at_pulls(z[1:]))
+def _cost(z, signal, used):
+    return -log_likelihood(z[0] * signal, *_at_pulls(z[1:]), used)
 
 
-def _newton_steps(z, signal, spread):
+def _newton_steps(z, signal, spread, used):
     """Cost, slope and step, for a curvature without second derivatives of the counts, which is positive."""
 
     def counts(z):
         return expected_counts(z[0] * signal, *_at_pulls(z[1:]))
 
-    cost, slope = jax.value_and_grad(_cost)(z, signal)
-    jacobian = jax.jacfwd(counts)(z)
+    cost, slope = jax.value_and_grad(_cost)(z, signal, used)
+    jacobian = used[:, None] * jax.jacfwd(counts)(z)
     covariance = jnp.diag(counts(z) ** 2 / histograms().observed) + (jacobian * spread) @ jacobian.T
     flattest = spread * slope
     return cost, slope, spread * (jacobian.T @ jnp.linalg.solve(covariance, jacobian @ flattest)) - flattest

@@ -22,6 +22,7 @@ from jaxdark.errors import RequestError
 from jaxdark.inputs import StandardModel, read_data
 from jaxdark.semileptonic.form_factors import pseudoscalar_form_factors
 from jaxdark.semileptonic.neutrinos import br_k_nunu
+from jaxdark.wilson import LEAST_WIDTH
 
 Bin = tuple[float, float]
 Width = Literal["constant", "running"]
@@ -30,9 +31,6 @@ S_B_BINS: tuple[Bin, ...] = tuple((k / 10, (k + 1) / 10) for k in range(9))
 """Bins in s_B = q2/M_B^2 of BaBar's hadronic-tag analysis, up to the end of the spectrum at 0.82."""
 
 _CUTS = tuple(k / 10 for k in range(1, 9))  # in s_B, close enough for the form factor
-# m_V Gamma_V over m_V^2 at least: where V can decay, so that 0 does not divide, and where it cannot. The latter is felt
-# only at m_V = 2 m_chi, where Eq. (22) diverges for a V without width.
-_NARROWEST, _STABLE = 1e-40, 1e-9
 _NARROWEST_RUNNING = 1e-15
 
 
@@ -155,9 +153,8 @@ def kv_shape_smooth(s, below, sm: StandardModel):
 
 
 def m_gamma(model: SplitDarkSector, sm: StandardModel):
-    """m_V Gamma_V, GeV^2, never 0."""
-    ratio = width_total(model, sm) / model.m_V
-    return model.m_V**2 * jnp.where(ratio > 0, jnp.maximum(ratio, _NARROWEST), _STABLE)
+    """m_V Gamma_V, GeV^2, never 0; a V without width is felt only at m_V = 2 m_chi, where Eq. (22) diverges for it."""
+    return model.m_V * jnp.maximum(width_total(model, sm), LEAST_WIDTH * model.m_V)
 
 
 # Every verdict asks for the same rates: traced once, they are one computation to the compiler.

@@ -62,7 +62,7 @@ def decays(model: SplitDarkSector, sm: StandardModel) -> Decays:
     The hadrons and taus of order epsilon^2 are left out: they matter only where g_mu is not above epsilon e.
     """
     invisible, mumu = jnp.sum(width_chichi(model, sm)), width_mumu(model, sm)
-    ee = width_fermions(model.m_V**2, jnp.asarray(sm.m_e), _e() * epsilon(model, sm), 0.0)
+    ee = width_fermions(model.m_V**2, jnp.asarray(sm.m_e), _e() * epsilon(model, sm), 0.0, model.m_V)
     total = invisible + mumu + ee
     stable = total == 0
     shares = [width / jnp.where(stable, 1.0, total) for width in (invisible, mumu, ee)]

@@ -21,6 +21,7 @@ from jaxdark.dark.mediator import br_mumu, width_fermions, width_total
 from jaxdark.dark.model import SplitDarkSector
 from jaxdark.inputs import StandardModel, read_data
 from jaxdark.semileptonic.form_factors import vector_form_factors
+from jaxdark.wilson import LEAST_WIDTH
 
 Width = Callable[[Scalar, SplitDarkSector, StandardModel], Float[Array, ""]]
 
@@ -34,8 +35,6 @@ _TO_MOMENTS = _NODE_WEIGHTS[:, None] * _NODES[:, None] ** _POWERS
 # The inverse of int x^(n+m) dx over [-1, 1] turns the moments of a polynomial into its coefficients.
 _EXPONENTS = _POWERS[:, None] + _POWERS
 _FROM_MOMENTS = np.linalg.inv(np.where(_EXPONENTS % 2, 0.0, 2 / (_EXPONENTS + 1)))
-# Least m_V Gamma_V, GeV^2: keeps a V without any decay finite, and is far from every V that decays.
-_STABLE = 1e-60
 
 
 def width_kst_v(s: Scalar, model: SplitDarkSector, sm: StandardModel) -> Float[Array, ""]:
@@ -197,7 +196,7 @@ class _Line(NamedTuple):
 
 
 def _line(model: SplitDarkSector, sm: StandardModel) -> _Line:
-    gamma = jnp.maximum(model.m_V * width_total(model, sm), _STABLE)
+    gamma = model.m_V * jnp.maximum(width_total(model, sm), LEAST_WIDTH * model.m_V)
     return _Line(model.m_V**2, gamma, (g_tilde(model) * model.g_mu_V) ** 2, model.r_AV**2)
 
 

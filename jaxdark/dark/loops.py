@@ -14,9 +14,10 @@ Scalar = Float[Array, ""] | float
 _LEGENDRE_NODES, _LEGENDRE_WEIGHTS = np.polynomial.legendre.leggauss(12)
 _S, _S_WEIGHTS = (_LEGENDRE_NODES + 1) / 2, _LEGENDRE_WEIGHTS / 2
 
-# Trapezoidal rule in ln t: the nearest singularities lie pi off the axis, hence an error of exp(-2 pi^2/step). The
-# range holds the integrands of all mass ratios between 1e-16 and 1e4.
-_STEP = 0.5
+# Trapezoidal rule in ln t: the nearest singularities lie pi off the axis, hence an error of exp(-2 pi^2/step), times
+# some (2 pi/step)^3 for a pole of fourth order, where all masses are equal: 1e-15. The range holds those of all
+# mass ratios between 1e-16 and 1e4.
+_STEP = 7 / 16  # exact, as then are the nodes
 _T = np.exp(np.arange(-46.0, 40.5, _STEP))
 _T_WEIGHTS = _STEP * _T
 

@@ -16,15 +16,18 @@ if TYPE_CHECKING:
     from jaxdark.dark.model import SplitDarkSector
 
 
-def width_fermions(s: Scalar, m: Float[Array, "*axes"], g_V: Scalar, g_A: Scalar) -> Float[Array, "*axes"]:
+def width_fermions(
+    s: Scalar, m: Float[Array, "*axes"], g_V: Scalar, g_A: Scalar, mass: Scalar | None = None
+) -> Float[Array, "*axes"]:
     """Width of a vector of mass sqrt(s) into a pair of Dirac fermions, one channel of Eq. (9), GeV.
 
     Args:
         s: squared mass of the vector, GeV^2.
         m: mass of the fermion, positive, GeV.
         g_V, g_A: vector and axial-vector coupling of the fermion, dimensionless.
+        mass: of the vector, GeV, where it is known: its square has lost the digits that a threshold close by wants.
     """
-    above = s - 4 * m**2
+    above = s - 4 * m**2 if mass is None else (mass - 2 * m) * (mass + 2 * m)
     is_open = above > 0
     # With 16 m^2 in place of a closed channel's s the root stays away from zero.
     safe_s = jnp.where(is_open, s, 16 * m**2)
@@ -41,18 +44,20 @@ def width_chichi(model: "SplitDarkSector", sm: StandardModel, s: Scalar | None =
         sm: Standard Model inputs (not used: every width takes the same arguments).
         s: squared invariant mass of the pair, GeV^2; m_V^2 unless given, as Eq. (22) needs off the mass shell.
     """
-    return width_fermions(model.m_V**2 if s is None else s, model.m_chi, model.g_D * model.Q_Phi, 0.0)
+    s, mass = (model.m_V**2, model.m_V) if s is None else (s, None)
+    return width_fermions(s, model.m_chi, model.g_D * model.Q_Phi, 0.0, mass)
 
 
 def width_mumu(model: "SplitDarkSector", sm: StandardModel, s: Scalar | None = None) -> Float[Array, ""]:
     """Partial width of V into muons, Eq. (9), GeV; s as in `width_chichi`."""
     g_V = model.g_mu_V
-    return width_fermions(model.m_V**2 if s is None else s, jnp.asarray(sm.m_mu), g_V, model.r_AV * g_V)
+    s, mass = (model.m_V**2, model.m_V) if s is None else (s, None)
+    return width_fermions(s, jnp.asarray(sm.m_mu), g_V, model.r_AV * g_V, mass)
 
 
 def width_total(model: "SplitDarkSector", sm: StandardModel) -> Float[Array, ""]:
     """Total width of V, Eq. (9), GeV; 0 when every channel is closed."""
-    return width_running(model.m_V**2, model, sm)
+    return jnp.sum(width_chichi(model, sm)) + width_mumu(model, sm)
 
 
 def width_running(s: Scalar, model: "SplitDarkSector", sm: StandardModel) -> Float[Array, ""]:

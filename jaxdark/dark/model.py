@@ -4,13 +4,18 @@ A model of your own is a `Model` with two methods; every b -> s observable and (
 """
 
 import abc
-from typing import NamedTuple, get_args
+from collections.abc import Iterator
+from typing import Any, get_args
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
 from jax.typing import ArrayLike
 from jaxtyping import Array, Complex, Float
 
+from jaxdark.checks import check_number
 from jaxdark.dark.checks import float64, one_of, refuse_unknown, scalar, share_axis
 from jaxdark.dark.couplings import kappa9, kappa10
 from jaxdark.dark.loops import Scalar
@@ -22,16 +27,35 @@ from jaxdark.wilson import BsCurrent, Contact, NewPhysics, Resonance
 _NO_RESONANCE = Resonance(kappa9=0.0, kappa10=0.0, m_V=1.0, width=1.0)
 
 
-class MuonVector(NamedTuple):
-    """What (g-2) needs: mass of V in GeV and its vector and axial-vector coupling to muons, Eq. (6)."""
+class MuonVector(eqx.Module):
+    """What (g-2) needs: mass of V in GeV and its vector and axial-vector coupling to muons, Eq. (6), in this order.
+
+    Raises:
+        RequestError: a value is not one finite real number, or the mass is not positive; values that are traced by
+            JAX are not checked.
+    """
 
     m_V: Scalar
     g_V: Scalar
     g_A: Scalar
 
+    def __check_init__(self):
+        """Check what the record holds; runs where one is written, not where JAX puts one together again."""
+        check_number("m_V of MuonVector", self.m_V, positive="a mass in GeV")
+        for name in ("g_V", "g_A"):
+            check_number(f"{name} of MuonVector", getattr(self, name))
+
+    def __iter__(self) -> Iterator[Scalar]:
+        """Mass and couplings, to be unpacked."""
+        return iter((self.m_V, self.g_V, self.g_A))
+
 
 class Model(eqx.Module):
     """New physics in b -> s mu mu and (g-2) of the muon."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Values as NumPy arrays, which another process reads in double precision whatever JAX is set to there."""
+        return {name: _on_host(value) for name, value in self.__dict__.items()}
 
     @abc.abstractmethod
     def new_physics(self, sm: StandardModel) -> NewPhysics:
@@ -40,6 +64,10 @@ class Model(eqx.Module):
     @abc.abstractmethod
     def muon_couplings(self) -> MuonVector | None:
         """The vector that enters (g-2) of the muon, None if there is none."""
+
+
+def _on_host(value: Any) -> Any:
+    return np.asarray(value) if isinstance(value, jax.Array) and not isinstance(value, Tracer) else value
 
 
 class SplitDarkSector(Model):
@@ -144,7 +172,7 @@ class ConstantWilson(Model):
 
 
 def c9(q2: Scalar, model: Model, sm: StandardModel) -> Complex[Array, ""]:
-    """New-physics part of C_9 of the muon at q2 (GeV^2), Eq. (7), dimensionless."""
+    """New-physics part of C_9 of the muon at q2 (GeV^2), Eq. (7), dimensionless; that of the b quark, see `wilson`."""
     contact, resonance = _parts(model, sm)
     return contact.C9 + resonance.kappa9 * resonance.numerator(q2) * _propagator(q2, resonance)
 

@@ -15,6 +15,7 @@ from jaxtyping import Array, Float
 from scipy.special import ndtri
 from scipy.stats import kstest
 
+from jaxdark.bounds import checked_seed
 from jaxdark.errors import RequestError
 from jaxdark.inference.diagnostics import summarised
 from jaxdark.inference.importance import ImportanceSample, batched, effective_size, prior_points
@@ -102,6 +103,7 @@ def calibrate(
     Raises:
         RequestError: the points resolve the posteriors of too few data sets.
     """
+    seed = checked_seed(seed)
     d, generator, on_host = len(names), np.random.default_rng(seed), batched(residuals)
     u = prior_points(d, points, seed)
     table = on_host(u)

@@ -6,6 +6,7 @@ Enters: a likelihood and a region. Leaves: log-evidences with their errors. Sect
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from jaxdark.bounds import checked_seed
 from jaxdark.errors import RequestError
 from jaxdark.inference.best_fit import BestFit, at_best_fit
 from jaxdark.inference.likelihood import Likelihood
@@ -48,6 +49,7 @@ def evidence(
         RequestError: an unknown model or region.
     """
     require_x64()
+    seed = checked_seed(seed)
     if not models:
         raise RequestError(f"expected at least one model, got none; take some of {', '.join(PRIORS)}")
     report = report or (lambda stage, done, total: None)
@@ -57,7 +59,7 @@ def evidence(
     fit = at_best_fit(like, first, seed=seed)
     report("best fit", 1, 1)
     at_fit = f"best fit of {first.model_name}, {first.region}"
-    likes = {"Standard Model": like.marginalised(), at_fit: fit.like}
+    likes = {"Standard Model": like.marginalised().at(SM_ONLY), at_fit: fit.like}
     found = {"SM": {name: _entry(at.evaluate(SM_ONLY).log_likelihood, 0.0) for name, at in likes.items()}}
     for k, (model, prior) in enumerate(priors.items()):
         values, found[model] = BestFit(likes["Standard Model"], prior, seed=seed).values, {}

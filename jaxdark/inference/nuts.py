@@ -317,6 +317,8 @@ def _programs(log_density: LogDensity, settings: NutsSettings) -> _Programs:
     compiled: dict[Any, Callable] = {}
 
     def segment(mapped, state, args):
+        if jax.config.jax_disable_jit:
+            return mapped(one_segment, (0, None))
         leaves, structure = jax.tree.flatten((state, args))
         key = structure, tuple((np.shape(leaf), str(jnp.result_type(leaf))) for leaf in leaves)
         if key not in compiled:

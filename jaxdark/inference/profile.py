@@ -5,6 +5,7 @@ reach it. Section 4.
 """
 
 import json
+import math
 from collections.abc import Mapping
 from itertools import product
 from typing import Any
@@ -14,7 +15,8 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Array, Float
 
-from jaxdark.errors import RequestError
+from jaxdark.bounds import checked_seed, count, fits_memory
+from jaxdark.errors import RequestError, nearest
 from jaxdark.inference.best_fit import RegionFit, at_best_fit
 from jaxdark.inference.conditional import Conditional, Report, keep
 from jaxdark.inference.fit import marginalised_only, provenance
@@ -23,11 +25,12 @@ from jaxdark.inference.likelihood import Likelihood
 from jaxdark.inference.priors import Prior, prior_of, unit
 from jaxdark.precision import require_x64
 from jaxdark.results import plain
-from jaxdark.yaml_fields import nearest
 
 _SCANNED = 2**20
 """Points of the scan that starts are taken from, over all grid points together."""
 _ROUNDS = 40
+_BYTES_PER_POINT = 2000
+"""About: eight starts of descents, the states of these, and solutions with those of neighbours."""
 _LOWER = 1e-4
 """Gain in chi2 for which a neighbour's solution is taken over."""
 
@@ -62,8 +65,9 @@ def profile(
         RequestError: single precision, mode "full", an unknown parameter, or values outside the prior.
     """
     require_x64()
-    prior = prior_of(region)
+    prior, seed = prior_of(region), checked_seed(seed)
     marginalised_only(like)
+    fits_grid(math.prod(map(np.size, axes.values())))
     axes = checked_axes(prior, axes)
     columns = [_quantiles(prior, name, values).clip(0.0, 1.0) for name, values in axes.items()]
     fixed = np.stack([a.ravel() for a in np.meshgrid(*columns, indexing="ij")], axis=1)
@@ -74,6 +78,12 @@ def profile(
     grid = _Grid(fit, prior, tuple(axes), [len(values) for values in axes.values()])
     found = grid.minimised(fixed, seed=seed, report=report)
     return _dataset(like, fit, prior, axes, grid, fixed, found, seed)
+
+
+def fits_grid(points: int) -> None:
+    """Raise RequestError unless a profile at so many grid points fits into memory."""
+    advice = "take fewer points, or `jaxdark scan --profile`, which keeps one chunk in memory"
+    fits_memory(points * _BYTES_PER_POINT, f"a profile at {count(points)} grid points", advice)
 
 
 def checked_axes(prior: Prior, axes: Mapping[str, Float[np.ndarray, " n"]]) -> dict[str, Float[np.ndarray, " n"]]:

@@ -5,8 +5,6 @@ row-by-row log-likelihoods of every draw, and the summary.
 """
 
 from collections.abc import Callable
-from importlib.metadata import version
-from importlib.util import find_spec
 from typing import Any, NamedTuple
 
 import jax
@@ -15,18 +13,21 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Array, Float
 
-from jaxdark import __version__
 from jaxdark.dark.couplings import g_tilde
 from jaxdark.dark.model import SplitDarkSector
+from jaxdark.inference import identity
 from jaxdark.inference.best_fit import RegionFit
 from jaxdark.inference.diagnostics import Diagnosis
 from jaxdark.inference.importance import ImportanceSample, batched
-from jaxdark.inference.likelihood import Likelihood
+from jaxdark.inference.likelihood import ITSELF, Likelihood
 from jaxdark.inference.priors import Prior
 from jaxdark.results import make_tree
+from jaxdark.versions import versions
 from jaxdark.wilson import SM_ONLY
 
 PER_DRAW = ("chain", "draw")
+SAMPLING = ("numpyro", "arviz", "blackjax")
+"""Libraries that draw and judge."""
 Judge = Callable[[dict[str, np.ndarray], dict[str, np.ndarray], Float[np.ndarray, "chains draws"]], Diagnosis]
 
 
@@ -92,6 +93,7 @@ def posterior_tree(like: Likelihood, prior: Prior, fit: RegionFit, sampled: Samp
             "log_likelihood": fit.log_likelihood,
         },
         "data_sha256": like.data.sha256,
+        "model_identity": identity.of_prior(prior),
         "measured": len(like.data) + int(like.measures_g_minus_2(prior.model(fit.vector))),
         "inputs": like.sm.scalars,
     }
@@ -116,11 +118,21 @@ def _at_draw(like: Likelihood, marginalised: Likelihood, prior: Prior, vector: F
         derived["log_likelihood_at_nuisances"] = terms["flavour"] + terms["g_minus_2"]
     resonance = model.new_physics(like.sm).resonance
     if resonance is not None:
-        derived |= {"kappa9": resonance.kappa9, "kappa10": resonance.kappa10, "width_V": resonance.width}
+        kappas = {"kappa9": resonance.kappa9, "kappa10": resonance.kappa10}
+        derived |= _real_columns(kappas) | {"width_V": resonance.width}
     if isinstance(model, SplitDarkSector):
         derived["g_tilde"] = g_tilde(model)
     pointwise = -0.5 * weighted**2 / diagonal + 0.5 * jnp.log(diagonal / (2 * jnp.pi))
     return {"predictions": predictions, "pointwise": pointwise, "derived": derived}
+
+
+def _real_columns(values: dict[str, Any]) -> dict[str, Any]:
+    """Complex values as two columns, `re NAME` and `im NAME`, as the files hold real numbers alone."""
+    columns = {}
+    for name, value in values.items():
+        is_complex = jnp.iscomplexobj(value)
+        columns |= {f"re {name}": jnp.real(value), f"im {name}": jnp.imag(value)} if is_complex else {name: value}
+    return columns
 
 
 def _prior_draws(prior: Prior, seed: int, draws: int) -> xr.Dataset:
@@ -137,12 +149,15 @@ def _summary(
     draws: tuple[dict[str, np.ndarray], dict[str, np.ndarray], Float[np.ndarray, "chains draws"]],
     seed: int,
 ) -> dict[str, Any]:
-    """The dictionary of summary.json; pulls with the theory errors at the region's best fit."""
+    """The dictionary of summary.json; the Standard Model and the best draw are compared with the nuisances at their own
+    best values, and have the theory errors of either in their pulls.
+    """
     posterior, _, log_likelihood = draws
     diagnosis = sampled.judge(*draws)
     chain, draw = np.unravel_index(np.argmax(log_likelihood), log_likelihood.shape)
     best = {name: float(values[chain, draw]) for name, values in posterior.items()}
-    at_sm, at_best = fit.like.evaluate(SM_ONLY), fit.like.evaluate(prior.build(**best))
+    either = fit.like.at(None)
+    at_sm, at_best = either.evaluate(SM_ONLY), either.evaluate(prior.build(**best))
     return {
         "model": prior.model_name,
         "region": prior.region,
@@ -150,6 +165,13 @@ def _summary(
         "data": like.data.name,
         "g_minus_2": like.g_minus_2,
         "covariance_at": dict(zip(best, fit.reference.tolist(), strict=True)),
+        "covariance_settled": fit.settled,
+        "modes": [
+            {"parameters": dict(zip(best, vector, strict=True)), "chi2": chi2, "own_chi2": own}
+            for vector, chi2, own in zip(
+                np.asarray(prior.vector(fit.modes.u)).tolist(), fit.modes.chi2, fit.modes.own_chi2, strict=True
+            )
+        ],
         "chains": log_likelihood.shape[0],
         "draws": log_likelihood.shape[1],
         **sampled.summary,
@@ -158,18 +180,18 @@ def _summary(
         "verdict": diagnosis.verdict,
         "reasons": list(diagnosis.reasons),
         "log_evidence": {"value": sampled.evidence[0], "error": sampled.evidence[1]},
-        "best": {"log_likelihood": float(log_likelihood[chain, draw]), "parameters": best},
+        "best": {
+            "log_likelihood": float(log_likelihood[chain, draw]),
+            "profile_log_likelihood": at_best.log_likelihood,
+            "parameters": best,
+        },
         "sm_log_likelihood": at_sm.log_likelihood,
+        "delta_chi2_sm": 2 * (at_best.log_likelihood - at_sm.log_likelihood),
+        "compared_at": ITSELF,
         "pulls": [
             {"id": row.id, "sm": float(sm), "best": float(best_draw)}
             for row, sm, best_draw in zip(like.data.rows, at_sm.pulls, at_best.pulls, strict=True)
         ],
-        "versions": versions(),
+        "versions": versions(*SAMPLING),
         "seed": seed,
     }
-
-
-def versions() -> dict[str, str]:
-    """Of everything that the numbers depend on."""
-    names = ["jax", "jaxlib", "numpyro", "arviz", "numpy", "scipy", *(["blackjax"] if find_spec("blackjax") else [])]
-    return {"jaxdark": __version__} | {name: version(name) for name in names}

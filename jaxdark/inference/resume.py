@@ -12,12 +12,14 @@ import jax
 import numpy as np
 
 from jaxdark.checkpoints import Arrays, Checkpoints, numbered
+from jaxdark.inference import identity
 from jaxdark.inference.best_fit import RegionFit, at_best_fit, restored_fit
 from jaxdark.inference.likelihood import Likelihood
 from jaxdark.inference.nuts import Checkpoint, Draws
 from jaxdark.inference.priors import Prior
-from jaxdark.inference.record import versions
+from jaxdark.inference.record import SAMPLING
 from jaxdark.inference.transport import Learned
+from jaxdark.versions import versions
 
 _CHAINS, _CHAIN = "chains", "chain"
 
@@ -29,6 +31,7 @@ def run_settings(like: Likelihood, prior: Prior, **further: Any) -> dict[str, An
         inputs.update(np.asarray(leaf).tobytes())
     return {
         "model": prior.model_name,
+        "model_identity": identity.of_prior(prior),
         "region": prior.region,
         "prior": {name: list(r) for name, r in prior.ranges.items()},
         "data": like.data.name,
@@ -38,7 +41,7 @@ def run_settings(like: Likelihood, prior: Prior, **further: Any) -> dict[str, An
         "inputs": inputs.hexdigest(),
         "data_sha256": like.data.sha256,
         "device": jax.default_backend(),
-        **versions(),
+        **versions(*SAMPLING),
     }
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Array, Float
 from scipy.special import logsumexp
 
+from jaxdark.bounds import checked_seed, count, fits_memory
 from jaxdark.checkpoints import Checkpoints
 from jaxdark.cluster import connected
 from jaxdark.dark.checks import one_of
@@ -37,6 +38,10 @@ Method = Literal["nuts", "nested", "importance"]
 _SETTINGS = NutsSettings(warmup=100, draws=2000)
 _FULL_POINTS = 2**14
 _POINTS = {"nuts": None, "nested": 2000, "importance": 2**21}
+_MOST_POINTS = 2**30
+"""That Sobol sequences have."""
+_RECORDED, _COPIES = 40, 4
+"""Numbers kept of each draw beside parameters and rows, and arrays that weighted points are held in, about."""
 
 
 def sample(
@@ -85,8 +90,9 @@ def sample(
     """
     require_x64()
     one_of("method", method, get_args(Method))
-    prior, settings = prior_of(region), _settings(chains, draws, warmup)
+    prior, settings, seed = prior_of(region), _settings(chains, draws, warmup), checked_seed(seed)
     points = _points(method, points, like)
+    _fits_memory(like, prior, settings, chains, points)
     report, store = report or (lambda stage, done, total: None), checkpoints or Checkpoints(None)
     counts = {"chains": chains, "draws": settings.draws, "warmup": settings.warmup, "points": points}
     if scheduler is not None and method != "nuts":
@@ -118,13 +124,25 @@ def _settings(chains: int, draws: int | None, warmup: int | None) -> NutsSetting
     return _SETTINGS._replace(**{name: -(-value // segment) * segment for name, value in given.items()})
 
 
+def _fits_memory(like: Likelihood, prior: Prior, settings: NutsSettings, chains: int, points: int | None) -> None:
+    """Raise RequestError unless the draws with what is recorded of each, and weighted points, fit into memory."""
+    recorded = _RECORDED + 4 * len(like.data) + 3 * (len(prior.names) + len(like.nuisance_names))
+    steps = chains * (settings.draws + settings.warmup)
+    fits_memory(
+        8 * steps * recorded, f"{count(chains)} chains of {count(settings.draws)} draws", "take fewer draws or chains"
+    )
+    if points is not None:
+        per_point = _COPIES * (len(prior.names) + 2)
+        fits_memory(8 * points * per_point, f"{points} points", "take fewer points")
+
+
 def _points(method: Method, points: int | None, like: Likelihood) -> int | None:
     if method == "nuts" and points is not None:
         raise RequestError("points belongs to the methods importance and nested; give draws and chains to nuts")
     if method != "nuts" and like.theory == "full":
         raise RequestError(f"the method {method} needs the theory marginalised, got full; take it, or the method nuts")
-    if points is not None and points < 100:
-        raise RequestError(f"points must be at least 100, got {points}")
+    if points is not None and not 100 <= points <= _MOST_POINTS:
+        raise RequestError(f"points must be at least 100 and at most {_MOST_POINTS}, got {count(points)}")
     return points or _POINTS[method]
 
 

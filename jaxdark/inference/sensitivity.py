@@ -19,7 +19,10 @@ from jaxdark.inference.priors import Range
 
 RELIABLE_K = 0.7
 """Pareto shape of the weights above which reweighting cannot stand for a new run (Vehtari et al., 1507.02646)."""
+NEEDS = ("derived", "log_likelihood", "posterior_predictive", "observed_data", "measured")
+"""What is read of a result beside draws and summary, see `results.load`."""
 _SAMPLE = ("chain", "draw")
+_NO_GOODNESS = "there is no goodness of fit: fewer measured values than free parameters"
 
 
 class LeaveOneOut(NamedTuple):
@@ -63,9 +66,13 @@ def leave_one_out(tree) -> LeaveOneOut:
     )
 
 
-def goodness_of_fit(tree) -> float:
-    """Posterior predictive p-value of chi2: the probability of data made at a draw to be further from it."""
+def goodness_of_fit(tree) -> float | None:
+    """Posterior predictive p-value of chi2: the probability of data made at a draw to be further from it; None where
+    there are fewer measured values than free parameters.
+    """
     measured = results.attributes(tree)["measured"]
+    if measured < sum(r.lower < r.upper for r in _ranges(tree).values()):
+        return None
     return float(chi2.sf(-2 * np.asarray(_of_data(tree)), measured).mean())
 
 
@@ -126,7 +133,8 @@ def check(tree):
     )
     order = np.argsort(-np.abs(loo.shift).max(axis=1))
     checks = {
-        "p_value": goodness_of_fit(tree),
+        "p_value": (p_value := goodness_of_fit(tree)),
+        **({"p_value_reason": _NO_GOODNESS} if p_value is None else {}),
         "elpd_loo": float(loo.log_density.sum()),
         "unreliable_rows": [loo.rows[i] for i in np.flatnonzero(loo.pareto_k > RELIABLE_K)],
         "rows": [

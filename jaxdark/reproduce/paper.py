@@ -1,6 +1,6 @@
 """`jaxdark reproduce`: studies, figures and claims, written into a folder.
 
-Enters: quick or full. Leaves: figures as PNG and PDF, claims.json and claims.md, and the draws with their verdicts.
+Inputs: quick or full. Outputs: figures as PNG and PDF, claims.json and claims.md, and the draws with their verdicts.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -14,20 +14,24 @@ import jax
 import numpy as np
 import xarray as xr
 
+from jaxdark.bounds import checked_seed
 from jaxdark.checkpoints import Checkpoints
-from jaxdark.inference.record import versions
+from jaxdark.inference.record import SAMPLING
 from jaxdark.inputs import StandardModel, load_inputs
 from jaxdark.measurements import load_dataset
 from jaxdark.plots import save_figure
 from jaxdark.report import to_json
 from jaxdark.reproduce import figures
 from jaxdark.reproduce.apart import studies
-from jaxdark.reproduce.claim import Claim
+from jaxdark.reproduce.claim import Claim, undecided
+from jaxdark.reproduce.estimates import LEVEL
 from jaxdark.reproduce.fit_claims import fit_claims
 from jaxdark.reproduce.model_claims import model_claims
 from jaxdark.reproduce.numbers import numbers
 from jaxdark.reproduce.study import Selection, Study
+from jaxdark.reproduce.thresholds import CUTS
 from jaxdark.runs import write_text
+from jaxdark.versions import versions
 
 QUICK = (Selection("high"), Selection("low"))
 FULL = tuple(Selection(*s) for s in product(("high", "low"), ("paper2020", "hepfit2019"), ("limit", "upper")))
@@ -55,6 +59,7 @@ def reproduce(
     Raises:
         RequestError: checkpoints of a run with other settings.
     """
+    seed = checked_seed(seed)
     sm, selections, store = load_inputs(), QUICK if quick else FULL, checkpoints or Checkpoints(None)
     store.begin(_settings(selections, _DRAWS[quick], seed))
 
@@ -70,10 +75,26 @@ def reproduce(
         _save_draws(result, folder)
         _save_planes(result, folder, sm)
     records = [*fit_claims(found, sm), *without_fit]
-    about = {"studies": [_about(result) for result in found], "claims": [record._asdict() for record in records]}
+    about = {
+        "cuts": CUTS,
+        "undecided": undecided(records),
+        "studies": [_about(result) for result in found],
+        "claims": [record.record() for record in records],
+    }
     write_text(folder / "claims.json", to_json(about) + "\n")
-    write_text(folder / "claims.md", _markdown(records, found))
+    write_text(folder / "claims.md", _markdown(records, found, too_few(quick=quick)))
     return records
+
+
+def too_few(*, quick: bool) -> str:
+    """What to know of the claims that are undecided."""
+    draws = {kind: 4 * number for kind, number in _DRAWS.items()}
+    if quick:
+        return (
+            f"--quick takes {draws[True]} draws of two posteriors, too few to decide what follows; without it there "
+            f"are {draws[False]} of each of {len(FULL)}:"
+        )
+    return f"{draws[False]} draws of each posterior are too few to decide what follows:"
 
 
 def _settings(selections: Sequence[Selection], draws: int, seed: int) -> dict[str, Any]:
@@ -81,10 +102,11 @@ def _settings(selections: Sequence[Selection], draws: int, seed: int) -> dict[st
     data = {selection.data: load_dataset(selection.data).sha256 for selection in selections}
     return {
         "studies": [list(selection) for selection in selections],
+        "kept_of_each": list(Study._fields),
         "draws": draws,
         "seed": seed,
         "data_sha256": data,
-        "versions": versions(),
+        "versions": versions(*SAMPLING),
         "device": jax.default_backend(),
     }
 
@@ -120,26 +142,42 @@ def _save_planes(result: Study, folder: Path, sm) -> None:
 
 def _about(result: Study) -> dict:
     """What a reader of the claims must know of a study."""
-    alone = {name: int((result.verdicts.ratio[:, i] > 1).sum()) for i, name in enumerate(result.ids)}
+    every = np.ones(len(result.log_likelihood), bool)
+
+    def counted(chosen: np.ndarray) -> dict[str, float]:
+        part, _, (_, low, high) = result.share(chosen, every)
+        return {"draws": part, "share_low": low, "share_high": high}
+
     return {
         **result.selection._asdict(),
         "draws": len(result.log_likelihood),
+        "independent_draws": min(result.correlation.effective, len(result.log_likelihood)),
         "chains": result.chains,
-        "fitted": int(result.fitted.sum()),
-        "most_likely": int(result.most_likely.sum()),
-        "all_within_2_sigma": int(result.all_within.sum()),
+        "fitted": counted(result.fitted),
+        "most_likely": counted(result.most_likely),
+        "all_within_2_sigma": counted(result.all_within),
         "left_out_of_all_within": list(result.unmoved),
-        "cut_alone": alone,
+        "cut_alone": {name: counted(result.verdicts.ratio[:, i] > 1) for i, name in enumerate(result.ids)},
     }
 
 
-def _markdown(records: Iterable[Claim], found: Sequence[Study]) -> str:
+def _markdown(records: Sequence[Claim], found: Sequence[Study], why_undecided: str) -> str:
+    open_claims = undecided(records)
     lines = [
         "# What arXiv:2002.11150 says, and what was found",
         "",
-        "Fitted draws: in the 95.45 % highest-posterior region, (g-2) within its limit, and better than the Standard",
-        "Model by 2 in log-likelihood. They survive if none of the limits of Appendix A and CLEO excludes them.",
-        "Variations are the same count with one thing changed.",
+        *(f"- {name}: {how}" for name, how in CUTS.items()),
+        "",
+        "Each part of a statement is a number beside a threshold. A claim is reproduced if the whole interval of every",
+        "number lies within its threshold, not reproduced if none does, in part if some do and some do not, and",
+        f"undecided if an interval that straddles its threshold could change that. Intervals hold {100 * LEVEL:g} %;",
+        "draws are counted as the independent ones that they are worth, and where survivors of B -> K + invisible are",
+        "counted, the intervals hold the uncertainty of the proxy for BaBar's limits as well. Variations are the same",
+        "count with one thing changed.",
+        "",
+        "## Undecided",
+        "",
+        *([why_undecided, "", *(f"- {sentence}" for sentence in open_claims)] if open_claims else ["Nothing."]),
         "",
         "## Claims",
         "",
@@ -152,17 +190,24 @@ def _markdown(records: Iterable[Claim], found: Sequence[Study]) -> str:
         ("", "statement", "paper", "found", "verdict", "cause of a difference"),
         [(r.id, r.statement, r.paper, r.ours, r.verdict, r.cause) for r in printed],
     )
-    names = ("region", "data", "g_minus_2", "draws", "chains", "most_likely", "fitted", "all_within_2_sigma")
+    lines += _criteria((record.id, record) for record in printed)
+    shown = ("region", "data", "g_minus_2", "draws", "independent_draws", "chains")
+    counts = ("most_likely", "fitted", "all_within_2_sigma")
     rows = [
-        (*(str(about[name]) for name in names), ", ".join(about["left_out_of_all_within"]) or "none")
+        (
+            *(f"{about[name]:.0f}" if isinstance(about[name], float) else str(about[name]) for name in shown),
+            *("{draws} ({share_low:.2g} to {share_high:.2g})".format(**about[name]) for name in counts),
+            ", ".join(about["left_out_of_all_within"]) or "none",
+        )
         for about in map(_about, found)
     ]
-    lines += ["## Studies", "", *_table((*(name.replace("_", " ") for name in names), "left out of it"), rows)]
+    head = (*(name.replace("_", " ") for name in (*shown, *counts)), "left out of it")
+    lines += ["## Studies", "", "Draws, and the interval of their share.", "", *_table(head, rows)]
     return "\n".join(lines[:-1]) + "\n"
 
 
 def _claim(of_studies: Sequence[Claim]) -> list[str]:
-    """One claim for all studies it was judged on: what was found, and what the variations make of it."""
+    """One claim for all studies it was judged on: what was found, what decides, what the variations make of it."""
     first = of_studies[0]
     found = _table(
         ("study", "found", "verdict", "cause of a difference"),
@@ -173,7 +218,17 @@ def _claim(of_studies: Sequence[Claim]) -> list[str]:
         [(name, *(record.variations[name] for record in of_studies)) for name in first.variations],
     )
     title = f"### {first.id}. {first.statement}" if first.id.isdigit() else f"### {first.id}: {first.statement}"
-    return [title, "", f"Paper: {first.paper}.", "", *found, *(variations if first.variations else [])]
+    decides = _criteria((record.study, record) for record in of_studies)
+    return [title, "", f"Paper: {first.paper}.", "", *found, *decides, *(variations if first.variations else [])]
+
+
+def _criteria(of: Iterable[tuple[str, Claim]]) -> list[str]:
+    """Every number beside the threshold that judges it."""
+    return _table(
+        ("", "number", "found", "threshold", "holds", "why this threshold"),
+        [(name, c.quantity, str(c.found), str(c.threshold), c.answer, c.threshold.reason)
+         for name, record in of for c in record.criteria],
+    )  # fmt: skip
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:

@@ -14,6 +14,7 @@ from jaxtyping import Bool, Float
 from jaxdark import results
 from jaxdark.checkpoints import written_whole
 from jaxdark.constrain import on_vectors
+from jaxdark.constraints.invisible import babar_bin_limits, proxy_uncertainty
 from jaxdark.constraints.verdict import Verdict
 from jaxdark.dark.model import SplitDarkSector
 from jaxdark.inference.importance import batched
@@ -21,17 +22,19 @@ from jaxdark.inference.likelihood import Likelihood
 from jaxdark.inference.priors import prior_of
 from jaxdark.inference.sample import sample
 from jaxdark.measurements import load_dataset
+from jaxdark.reproduce import estimates
+from jaxdark.reproduce.estimates import INDEPENDENT, Chains, Estimate, Share, hull
+from jaxdark.reproduce.thresholds import IMPROVES, TWO_SIGMA
 
 INVISIBLE = ("cleo_2001", "babar_hadronic_sB_bins", "babar_semileptonic_low_q2", "babar_semileptonic_high_q2")
 """The limits of Appendix A; the second is a proxy where no limit per bin is public."""
 MUONS = ("drell_yan", "babar_4mu_2016", "lhcb_kstar_mumu_2015", "lhcb_k_mumu_2016")
 """Bounds on V by its coupling to muons."""
+_PROXY = INVISIBLE[1]
 _IN_BINS = "BR_Bp_Kp_inv_sB_"
-_TWO_SIGMA = 0.9545
-_IMPROVES = 2.0
-"""Gain in log-likelihood over the Standard Model from which a draw counts as one that explains anything."""
 
-_WORDS, _GROUPS = ("selection", "sm_log_likelihood", "rows", "ids", "chains"), ("parameters", "verdicts")
+_WORDS = ("selection", "sm_log_likelihood", "rows", "ids", "chains", "correlation")
+_GROUPS = ("parameters", "verdicts")
 
 
 class Selection(NamedTuple):
@@ -55,6 +58,7 @@ class Study(NamedTuple):
         ids: of the constraints.
         verdicts: each field of shape (n, constraints).
         chains: verdict on the chains, "good" or what is wrong with them.
+        correlation: how the draws hang together.
     """
 
     selection: Selection
@@ -66,6 +70,7 @@ class Study(NamedTuple):
     ids: tuple[str, ...]
     verdicts: Verdict
     chains: str
+    correlation: Chains = INDEPENDENT
 
     def save(self, path: Path) -> None:
         """Write everything into one file of arrays, whole or not at all; words and the number are JSON in it."""
@@ -81,6 +86,7 @@ class Study(NamedTuple):
             arrays = dict(file)
         words = json.loads(str(arrays.pop("words")))
         words |= {"selection": Selection(*words["selection"]), "rows": tuple(words["rows"]), "ids": tuple(words["ids"])}
+        words |= {"correlation": Chains(*words["correlation"])}
         parameters, verdicts = (
             {key.removeprefix(f"{group}."): arrays.pop(key) for key in list(arrays) if key.startswith(f"{group}.")}
             for group in _GROUPS
@@ -108,9 +114,43 @@ class Study(NamedTuple):
         return np.all([self.ratio(name) <= 1 for name in names], axis=0)
 
     @property
+    def survives(self) -> Bool[np.ndarray, " n"]:
+        """Draws that none of the limits of Appendix A and CLEO excludes."""
+        return self.passes(*INVISIBLE)
+
+    def survives_scaled(self, scale: float) -> Bool[np.ndarray, " n"]:
+        """`survives` with the proxy for BaBar's limits in s_B bins times a factor."""
+        others = (name for name in INVISIBLE if name != _PROXY)
+        return self.passes(*others) & (self.ratio(_PROXY) <= scale)
+
+    def with_proxy_error(self, of_survivors: Callable[[Bool[np.ndarray, " n"]], Estimate]) -> Estimate:
+        """A number that depends on which draws survive: beside the error of sampling that of the proxy's limits.
+
+        Args:
+            of_survivors: the number and its error for some survivors.
+        """
+        return hull(of_survivors(self.survives_scaled(scale)) for scale in proxy_scales())
+
+    def share(self, part: Bool[np.ndarray, " n"], whole: Bool[np.ndarray, " n"]) -> Share:
+        """Share of some draws that have a property, with its error."""
+        return estimates.share(part, whole, self.correlation)
+
+    def counted(self, chosen: Bool[np.ndarray, " n"]) -> str:
+        """How many draws are chosen, and how many independent ones they are worth."""
+        return f"{chosen.sum()}, worth {estimates.effective(chosen, self.correlation):.0f}"
+
+    def median(self, values: Float[np.ndarray, " n"], chosen: Bool[np.ndarray, " n"]) -> Estimate:
+        """Median over some draws, with its error."""
+        return estimates.median(values, chosen, self.correlation)
+
+    def mean(self, values: Float[np.ndarray, " n"], chosen: Bool[np.ndarray, " n"]) -> Estimate:
+        """Mean over some draws, with its error."""
+        return estimates.mean(values, chosen, self.correlation)
+
+    @property
     def most_likely(self) -> Bool[np.ndarray, " n"]:
         """Draws of the 95.45 % highest-posterior region (prior quantiles are the measure)."""
-        return self.log_likelihood >= np.quantile(self.log_likelihood, 1 - _TWO_SIGMA)
+        return self.log_likelihood >= np.quantile(self.log_likelihood, 1 - TWO_SIGMA)
 
     @property
     def unmoved(self) -> tuple[str, ...]:
@@ -125,13 +165,21 @@ class Study(NamedTuple):
 
     @property
     def fitted(self) -> Bool[np.ndarray, " n"]:
-        """Points at two sigma that explain something: `fitted_by` a gain of 2."""
-        return self.fitted_by(_IMPROVES)
+        """Points at two sigma that explain something: `fitted_by` a gain of `IMPROVES`."""
+        return self.fitted_by(IMPROVES)
 
     def fitted_by(self, least: float) -> Bool[np.ndarray, " n"]:
         """Draws that are `most_likely`, have (g-2) within its limit and gain a least log-likelihood over the SM."""
         gain = self.log_likelihood - self.sm_log_likelihood
         return self.most_likely & self.passes("delta_a_mu") & (gain > least)
+
+
+def proxy_scales() -> tuple[float, ...]:
+    """Factors on the proxy for BaBar's limits that its uncertainty allows, 1 first; 1 alone once limits are public."""
+    if babar_bin_limits().quality != "proxy":
+        return (1.0,)
+    factor = proxy_uncertainty()
+    return (1.0, 1 / factor, factor)
 
 
 def _named(group: dict[str, np.ndarray] | Verdict) -> dict[str, np.ndarray]:
@@ -168,4 +216,6 @@ def study(
         tuple(entry.id for entry in wanted),
         found,
         "; ".join(summary["reasons"]) or summary["verdict"],
+        # A parameter without an effective size never moved.
+        Chains(summary["chains"], min(row["ess_bulk"] or 1.0 for row in summary["parameters"].values())),
     )

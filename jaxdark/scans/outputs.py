@@ -16,13 +16,12 @@ from jaxdark.cluster import threads
 from jaxdark.constraints.registry import all_constraints, verdicts
 from jaxdark.constraints.verdict import Constraint
 from jaxdark.dark.model import Model
-from jaxdark.errors import RequestError
+from jaxdark.errors import RequestError, nearest
 from jaxdark.inference.conditional import Conditional
 from jaxdark.inference.least_squares import Minima
 from jaxdark.inference.likelihood import Likelihood
 from jaxdark.inference.sharded import mapped
 from jaxdark.scans.points import Points
-from jaxdark.yaml_fields import nearest
 
 GROUPS = ("log_likelihood", "constraints", "observables")
 _FIT_BATCH, _CONSTRAINT_BATCH = 256, 512

@@ -15,12 +15,16 @@ import numpy as np
 from jaxtyping import Float
 from scipy.stats import qmc
 
+from jaxdark.bounds import count, readable
 from jaxdark.dark.model import Model
 from jaxdark.errors import RequestError
-from jaxdark.inference.priors import Prior
+from jaxdark.inference.identity import fractions
+from jaxdark.inference.priors import Prior, name_of
 from jaxdark.models import check_parameters, model_class
 
 _MOST_SOBOL = 2**30
+_MOST = 2**40
+"""Points of a scan: at a million in a second they take two weeks."""
 _SMALLEST, _LARGEST = 2.0**-53, 1 - 2.0**-53
 """Prior quantiles lie strictly inside the unit cube."""
 
@@ -109,11 +113,26 @@ class Points(NamedTuple):
     profiled: tuple[str, ...] = ()
 
     @property
+    def build(self) -> Callable[..., Model]:
+        """Keyword arguments to a model."""
+        return self.model.args[0]  # pyright: ignore[reportFunctionMemberAccess]
+
+    @property
     def model_type(self) -> type[Model]:
         """The class of the models at the points."""
-        first = self.at(tuple(slice(0, 1) for _ in self.shape))[0]
-        point = np.concatenate([first, np.full(len(self.profiled), 0.5)])
-        return type(self.model(np.asarray(self.vector(point))))
+        return type(self.model(self.examples[0]))
+
+    @property
+    def examples(self) -> Float[np.ndarray, "n names"]:
+        """Parameters of some points, spread over a grid or the first ones of a prior."""
+        here = fractions(len(self.axes) + len(self.profiled))
+        if self.axes:
+            ends = np.array([(axis.lower, axis.upper) for axis in self.axes.values()])
+            values = ends[:, 0] + (ends[:, 1] - ends[:, 0]) * here[:, : len(ends)]
+            points = np.concatenate([values, here[:, len(ends) :]], axis=1)
+        else:
+            points = self.at((slice(0, min(len(here), *self.shape)),))
+        return np.stack([np.asarray(self.vector(point)) for point in points])
 
     @property
     def chunks(self) -> tuple[int, ...]:
@@ -138,7 +157,7 @@ def grid(parameters: Mapping[str, Any], model: str | Callable[..., Model], chunk
     Raises:
         RequestError: an axis is wrong, or a parameter is unknown, missing or impossible.
     """
-    name, build = (model, model_class(model)) if isinstance(model, str) else (model.__name__, model)
+    name, build = (model, model_class(model)) if isinstance(model, str) else (name_of(model), model)
     check_parameters(name, build, parameters)
     axes, fixed = _axes(parameters)
     if not axes:
@@ -146,7 +165,7 @@ def grid(parameters: Mapping[str, Any], model: str | Callable[..., Model], chunk
             "expected an axis such as m_V=2:15:200, or --random N or --sobol N, got neither; "
             "`jaxdark point` serves a single point"
         )
-    names, shape = tuple(axes), tuple(axis.n for axis in axes.values())
+    names, shape = tuple(axes), _shape(axes)
     for end in _ends(axes):  # inside a compiled program no value is checked
         build(**fixed, **end)
     settings = {"kind": "grid", "model": name, "axes": {n: axis._asdict() for n, axis in axes.items()}, "fixed": fixed}
@@ -180,7 +199,7 @@ def of_profile(parameters: Mapping[str, Any], prior: Prior, seed: int, chunk: in
             f"expected a parameter left to profile, got all of {', '.join(prior.names)}; "
             "leave one of them out, or leave out --profile"
         )
-    free, shape = prior._replace(ranges=ranges), tuple(axis.n for axis in axes.values())
+    free, shape = prior._replace(ranges=ranges), _shape(axes)
     names = (*axes, *ranges)
     for u, end in zip((_SMALLEST, _LARGEST), _ends(axes), strict=True):
         values = np.asarray(free.vector(np.full(len(ranges), u)))
@@ -212,7 +231,8 @@ def of_prior(kind: str, n: int, prior: Prior, fixed: Mapping[str, Any], seed: in
     """
     if n < 1 or (kind == "sobol" and n > _MOST_SOBOL):
         limit = f"1 to {_MOST_SOBOL}" if kind == "sobol" else "at least 1"
-        raise RequestError(f"expected {limit} points after --{kind}, got {n}; change the number")
+        raise RequestError(f"expected {limit} points after --{kind}, got {count(n)}; change the number")
+    _not_too_many(n)
     for name, value in fixed.items():
         if _axis(name, value) is not None:
             raise RequestError(
@@ -237,6 +257,21 @@ def of_prior(kind: str, n: int, prior: Prior, fixed: Mapping[str, Any], seed: in
         names, ("point",), (n,), (min(n, chunk),), lambda region: draw(region[0].start, region[0].stop), free.vector,
         partial(_built, prior.build, names, fixed), dict(fixed), {}, settings,
     )  # fmt: skip
+
+
+def _shape(axes: Mapping[str, Axis]) -> tuple[int, ...]:
+    """Lengths of the axes; raises RequestError where a grid has too many points."""
+    shape = tuple(axis.n for axis in axes.values())
+    _not_too_many(math.prod(shape))
+    return shape
+
+
+def _not_too_many(n: int) -> None:
+    if n > _MOST:
+        raise RequestError(
+            f"expected at most {_MOST} points in a scan, got {count(n)}, of which each number alone is "
+            f"{readable(8 * n)}; take fewer points"
+        )
 
 
 def _axis(name: str, value: Any) -> Axis | None:

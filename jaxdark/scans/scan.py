@@ -9,7 +9,6 @@ import itertools
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -17,18 +16,23 @@ import jax
 import numpy as np
 import xarray as xr
 
-from jaxdark import __version__
+from jaxdark import fingerprint
+from jaxdark.bounds import checked_seed
 from jaxdark.cluster import map_chunks
 from jaxdark.dark.model import Model
 from jaxdark.errors import RequestError
+from jaxdark.inference import identity
 from jaxdark.inference.best_fit import at_best_fit
 from jaxdark.inference.least_squares import TOLERANCE
 from jaxdark.inference.likelihood import Likelihood
-from jaxdark.inference.priors import Prior, prior_of
+from jaxdark.inference.priors import Prior, name_of, prior_of
+from jaxdark.models import check_parameters
 from jaxdark.precision import require_x64
 from jaxdark.scans import store
 from jaxdark.scans.outputs import Work, selected
 from jaxdark.scans.points import Points, grid, of_prior, of_profile
+from jaxdark.versions import versions
+from jaxdark.wilson import SM_ONLY, NewPhysics
 
 Report = Callable[[str, int, int], None]
 DEFAULT_OUTPUTS = ("log_likelihood", "constraints")
@@ -52,7 +56,7 @@ class Scan:
         model: str | Callable[..., Model] = "split",
         region: str | Prior | None = None,
         outputs: Sequence[str] = DEFAULT_OUTPUTS,
-        reference: str | None = None,
+        reference: str | Mapping[str, Any] | Model | NewPhysics | None = None,
         profile: bool = False,
         chunk: int | None = None,
         seed: int = 0,
@@ -61,26 +65,35 @@ class Scan:
     ):
         require_x64()
         store.require_zarr()
+        seed = checked_seed(seed)
         self.path, self._report = Path(out), report or (lambda stage, done, total: None)
         if like.theory != "marginalised":
             raise RequestError(
                 "expected the likelihood in mode marginalised, got full, which needs values of the nuisances at every "
                 "point; take theory marginalised for a scan"
             )
-        if reference not in (None, "fit"):
-            raise RequestError(f"expected the reference sm or fit, got {reference!r}; leave it out for the default")
+        if isinstance(reference, str) and reference not in ("sm", "fit"):
+            raise RequestError(
+                f"expected the reference sm or fit, or parameters of a point, got {reference!r}; leave it out for the "
+                "default"
+            )
         usual = _PROFILE_CHUNK if profile else _CHUNK
         self.chunk = chunk = usual if chunk is None else chunk
         if chunk < 16 or chunk & (chunk - 1):
             raise RequestError(f"expected a chunk of a power of two of points, at least 16, got {chunk}; take {usual}")
         points = _points(parameters or {}, random, sobol, profile, model, region, seed, chunk)
         found = selected(outputs, like, points.model_type)
-        prior = _prior(region, model, "split") if profile or reference == "fit" else None
+        of_region = profile or random is not None or sobol is not None or region is not None
+        like, reference = _referred(like, reference, of_region and (found.log_likelihood or profile), points.build)
+        prior = _prior(region, model) if profile or reference == "fit" else None
+        store.fits(self.path, points, found, chunk)
         settings = _settings(like, points, found, prior if reference == "fit" else None, chunk, seed)
         former = store.attributes(self.path)
         if force and former and former["settings"] != settings:
             former = None
         _check_same(former, settings, self.path)
+        if former is None:
+            store.refuse_link(self.path)
         places, start = former or self._places(like, prior, reference, seed), None
         if prior is not None and reference == "fit":
             like = like.at(prior.build(**places["covariance_at"]))
@@ -111,7 +124,7 @@ class Scan:
         fit = at_best_fit(like, prior, seed=seed)
         self._report("best fit", 1, 1)
         at, best = (dict(zip(prior.names, v.tolist(), strict=True)) for v in (fit.reference, fit.vector))
-        return (here if reference is None else {"covariance_at": at}) | {"best_fit": best}
+        return ({"covariance_at": at} if reference == "fit" else here) | {"best_fit": best}
 
     def run(self, scheduler: Any = None) -> xr.Dataset:
         """Do what is not done; returns the dataset, read as it is used.
@@ -126,8 +139,8 @@ class Scan:
 
     def _do(self, scheduler: Any) -> None:
         points = self.work.points
-        todo, total = self._store.missing(), int(np.prod(points.shape))
-        sizes = {k: int(np.prod([part.stop - part.start for part in points.region(k)])) for k in todo}
+        todo, total = self._store.missing(), math.prod(points.shape)
+        sizes = {k: math.prod(part.stop - part.start for part in points.region(k)) for k in todo}
         done = total - sum(sizes.values())
         self._report("scan", done, total)
         for k, values in map_chunks(self.work, todo, scheduler=scheduler):
@@ -153,9 +166,11 @@ def scan(
             parameters that are not given, within their prior, and the outputs are those of the maximum); model (a
             name, or a class or function of keywords, for a grid); region (name or `Prior`, for points of a prior,
             a profile and reference); outputs (of "log_likelihood", "constraints", "observables", ids of constraints
-            and rows; by default the first two); reference ("fit" takes the theory covariance at the region's best
-            fit, by default it is where `like` has it); chunk (points, a power of two); seed; force (replace a scan of
-            other settings); report (called with stage, done, all).
+            and rows; by default the first two); reference of the theory covariance, which the log-likelihoods of a scan
+            share ("fit": the region's best fit, the default for points of a prior, a profile, or where a region is
+            given; "sm": the Standard Model, the default for other grids; parameters of a point, or a model; it is
+            where `like` has it if one was chosen there); chunk (points, a power of two); seed; force (replace a scan
+            of other settings); report (called with stage, done, all).
 
     Returns:
         The dataset, with the axes of the grid or `point`, then `constraint` or `row`; in a profile also the profiled
@@ -176,7 +191,7 @@ def best_point(result: xr.Dataset) -> dict[str, Any] | None:
     for part in _parts(result["log_likelihood"]):
         if np.isfinite(part).any() and float(part.max()) > best[0]:
             place = part.isel(part.argmax(...))
-            best = float(place), {name: place[name].values.tolist() for name in place.coords}
+            best = float(place), {str(name): place[name].values.tolist() for name in place.coords}
     return {"log_likelihood": best[0], "parameters": best[1]} if best[1] else None
 
 
@@ -196,31 +211,52 @@ def _parts(values: xr.DataArray) -> Iterator[xr.DataArray]:
         yield values[tuple(slice(at, at + step) for at, step in zip(place, steps, strict=True))].load()
 
 
+def _referred(like: Likelihood, reference: Any, of_region: bool, build: Callable[..., Model]) -> tuple[Likelihood, Any]:
+    """The likelihood with its theory covariance where it shall be, and "fit" where that is still to be found."""
+    if reference is None and like.reference is None and of_region:
+        return like, "fit"
+    if isinstance(reference, Mapping):
+        check_parameters("of the reference", build, reference)
+        reference = build(**reference)
+    if reference is None or reference == "fit":
+        return like, reference
+    return like.at(SM_ONLY if isinstance(reference, str) else reference), None
+
+
 def _points(parameters, random, sobol, profile, model, region, seed, chunk) -> Points:
     if profile and (random is not None or sobol is not None):
         raise RequestError("expected a profile on a grid, got random or sobol points; leave out one of the two")
     if profile:
-        return of_profile(parameters, _prior(region, model), seed, chunk)
+        return of_profile(parameters, _prior_of_points(region, model), seed, chunk)
     if random is None and sobol is None:
         return grid(parameters, model, chunk)
     if random is not None and sobol is not None:
         raise RequestError("expected random or sobol points, got both; leave one of them out")
     kind, n = ("random", random) if sobol is None else ("sobol", sobol)
-    return of_prior(kind, n, _prior(region, model), parameters, seed, chunk)
+    return of_prior(kind, n, _prior_of_points(region, model), parameters, seed, chunk)
 
 
-def _prior(region: str | Prior | None, model: str | Callable[..., Model], otherwise: str | None = None) -> Prior:
-    """Prior of a region; that of a model of one's own is that of the model `otherwise`, or must be given."""
-    name = model if isinstance(model, str) else otherwise
-    if name is None and not isinstance(region, Prior):
+def _prior(region: str | Prior | None, model: str | Callable[..., Model]) -> Prior:
+    """Prior of a region; that of a model of one's own must be given."""
+    if not isinstance(model, str) and not isinstance(region, Prior):
         raise RequestError(f"expected a Prior as the region of a model of your own, got {region!r}; pass one")
-    return prior_of(region, name or "split")
+    return prior_of(region, model if isinstance(model, str) else "split")
+
+
+def _prior_of_points(region: str | Prior | None, model: str | Callable[..., Model]) -> Prior:
+    """The same where the prior's own model is scanned; raises RequestError where another one is given beside it."""
+    prior = _prior(region, model)
+    if not isinstance(model, str) and prior.build != model:
+        raise RequestError(
+            f"expected a prior that builds the model given, {name_of(model)}, got one that builds {prior.model_name}; "
+            "leave out the model, or give the prior build=MODEL"
+        )
+    return prior
 
 
 def _versions() -> dict[str, str]:
     """Of all that the numbers come from, points and device included, and of Zarr."""
-    names = ("jax", "jaxlib", "numpy", "scipy", "zarr")
-    return {"jaxdark": __version__, "device": jax.default_backend()} | {name: version(name) for name in names}
+    return versions("zarr") | {"device": jax.default_backend()}
 
 
 def _settings(like: Likelihood, points: Points, outputs, prior: Prior | None, chunk: int, seed: int) -> dict[str, Any]:
@@ -228,10 +264,16 @@ def _settings(like: Likelihood, points: Points, outputs, prior: Prior | None, ch
     fit = (
         {}
         if prior is None
-        else {"region": prior.region, "seed": seed, "prior": {n: [*r] for n, r in prior.ranges.items()}}
+        else {
+            "region": prior.region,
+            "seed": seed,
+            "prior": {n: [*r] for n, r in prior.ranges.items()},
+            "model_identity": identity.of_prior(prior),
+        }
     )
     settings = {
         **points.settings,
+        "model_identity": identity.of_model(points.model, points.examples),
         "data": like.data.name,
         "data_sha256": like.data.sha256,
         "inputs": {name: float(value) for name, value in like.sm.scalars.items()},
@@ -239,6 +281,7 @@ def _settings(like: Likelihood, points: Points, outputs, prior: Prior | None, ch
         "g_minus_2": like.g_minus_2,
         "theory": like.theory,
         "reference": {"fit": fit} if fit else _leaves(like.reference) or "standard_model",
+        "reference_identity": fingerprint.digest(fingerprint.described(like.reference)),
         "outputs": outputs._asdict(),
         "chunk": chunk,
         "versions": {name: found for name, found in _versions().items() if name != "zarr"},

@@ -5,11 +5,12 @@ moment; chunks that are not done read as NaN.
 """
 
 import json
+import math
 import os
 import secrets
 import shutil
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,14 +18,21 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from jaxdark.checkpoints import only_one
+from jaxdark.bounds import fits_disk, fits_memory
+from jaxdark.checkpoints import names_to_disk, only_one
 from jaxdark.constraints.verdict import Constraint
 from jaxdark.errors import RequestError
 from jaxdark.inference.least_squares import TOLERANCE
 from jaxdark.measurements import Row
+from jaxdark.scans.outputs import Outputs
 from jaxdark.scans.points import Points
 
 _BLOCK = 2**16
+_PROGRESS, _DONE = "progress", "progress/done"
+_MOST_CHUNKS = 2**22
+"""Each is a file of every array."""
+_COPIES = 4
+"""Of a chunk's arrays in memory, about: points, results of the threads, results put together, what is compressed."""
 
 
 def require_zarr() -> None:
@@ -56,19 +64,43 @@ def held(path: Path) -> Iterator[None]:
     Raises:
         RequestError: another process holds it, or the place cannot be written.
     """
-    lock = path.with_name(f".{path.name}.lock")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock.touch()
-    except PermissionError as error:
-        raise RequestError(
-            f"expected a place that can be written, got {path} ({error.strerror}); name another one"
-        ) from None
+    lock = path.absolute().with_name(f".{path.name}.lock")
     with only_one(lock, path):
         try:
             yield
         finally:
             lock.unlink(missing_ok=True)
+
+
+def fits(path: Path, points: Points, outputs: Outputs, chunk: int) -> None:
+    """Raise RequestError unless a scan fits on its disk, and a chunk into memory, before any work is done.
+
+    Args:
+        path: of the store; what is there already counts as room.
+        points: the points.
+        outputs: what is computed.
+        chunk: most points in a chunk.
+    """
+    n, chunks = math.prod(points.shape), math.prod(points.chunks)
+    columns = len(points.names) - len(points.axes) + outputs.log_likelihood + bool(points.profiled)
+    columns += 2 * len(outputs.constraints) + len(outputs.rows)
+    what = f"a scan of {n} points with {columns} numbers each"
+    if chunks > _MOST_CHUNKS:
+        raise RequestError(f"expected at most {_MOST_CHUNKS} chunks, got {chunks}; take larger ones with --chunk")
+    size = 8 * (n * columns + sum(axis.n for axis in points.axes.values()))
+    there = sum(file.stat().st_size for file in path.rglob("*") if file.is_file()) if path.is_dir() else 0
+    fits_disk(size - there, path, what, "take fewer points or outputs, or name a place on a larger disk with --out")
+    size = 8 * _COPIES * min(n, chunk) * (columns + len(points.names))
+    fits_memory(size, f"{what} in chunks of {chunk}", "take a smaller --chunk")
+
+
+def refuse_link(path: Path) -> None:
+    """Raise RequestError for a link where a store shall be made: what it means is not to be replaced unseen."""
+    if path.is_symlink():
+        raise RequestError(
+            f"expected a place for a new store, got the link {path} to {path.resolve()}; name that place with --out, "
+            "or remove the link"
+        )
 
 
 def create(
@@ -93,7 +125,7 @@ def create(
     stage = path.absolute().with_name(f".{path.name}.{secrets.token_hex(4)}")
     coordinates = [
         *points.names,
-        *points.fixed,
+        *_columns(points.fixed),
         *(_CONSTRAINT_WORDS if constraints else ()),
         *(_ROW_WORDS if rows else ()),
     ]
@@ -117,9 +149,11 @@ def create(
             _words(group, "row", {"row": [row.id for row in rows]})
             _words(group, "row", {"row_unit": ["GeV-2" if row.observable == "dBR" else "1" for row in rows]})
             _numbers(group, "prediction", points, ("row", len(rows)), units="see row_unit")
-        n = int(np.prod(points.chunks))
-        group.create_array("done", shape=(n,), chunks=(1,), dtype="bool", fill_value=False, dimension_names=("chunk",),
-                           attributes={"long_name": "chunk is written"})  # fmt: skip
+        # In a group of its own: beside the results it would be a further axis of their table.
+        group.create_group(_PROGRESS).create_array(
+            "done", shape=(math.prod(points.chunks),), chunks=(1,), dtype="bool", fill_value=False,
+            dimension_names=("chunk",), attributes={"long_name": "chunk is written"},
+        )  # fmt: skip
         with warnings.catch_warnings():
             # Without it xarray warns whenever somebody opens the store.
             warnings.filterwarnings("ignore", "Consolidated metadata is currently not part")
@@ -155,13 +189,23 @@ def _coordinates(group: Any, points: Points) -> None:
     for name in points.names:
         if name not in points.axes:
             _numbers(group, name, points, units=_unit(name))
-    for name, value in points.fixed.items():
-        value = np.asarray(value, dtype=None if isinstance(value, str) else float)
+    for name, value in _columns(points.fixed).items():
+        dtype = str if isinstance(value, str) else "f8"
         array = group.create_array(
-            name, shape=value.shape, dtype=str if value.dtype.kind == "U" else "f8",
-            dimension_names=[f"n_{name}"] * value.ndim, attributes={"units": _unit(name)},
+            name, shape=(), dtype=dtype, dimension_names=(), attributes={"units": _unit(name)}
         )  # fmt: skip
         array[...] = value
+
+
+def _columns(fixed: Mapping[str, Any]) -> dict[str, str | float]:
+    """Fixed parameters, each entry of a vector by itself: an axis of its own would multiply the rows of the table."""
+    found: dict[str, str | float] = {}
+    for name, value in fixed.items():
+        if isinstance(value, str) or np.ndim(value) == 0:
+            found[name] = value if isinstance(value, str) else float(value)
+        else:
+            found |= {f"{name}_{i}": float(part) for i, part in enumerate(np.ravel(value), start=1)}
+    return found
 
 
 def _numbers(group: Any, name: str, points: Points, further: tuple[str, int] | None = None, **attrs: str) -> None:
@@ -197,22 +241,24 @@ class Store:
         self.path, self.points = path, points
         for left in path.rglob("*.partial"):  # of a process that was killed
             left.unlink()
-        for marker in (path / "done" / "c").glob("*"):  # made without content by a power cut
+        for marker in (path / _PROGRESS / "done" / "c").glob("*"):  # made without content by a power cut
             if not marker.stat().st_size:
                 marker.unlink()
         self._group = zarr.open_group(path, mode="r+", zarr_format=3, use_consolidated=False)
-        self._arrays = {name: array for name, array in self._group.arrays()}
+        self._arrays = {name: array for name, array in self._group.arrays()} | {_DONE: self._group[_DONE]}
+        self._here = (path / "zarr.json").stat()
 
     def missing(self) -> list[int]:
         """Numbers of the chunks that are not done."""
-        return np.flatnonzero(~np.asarray(self._arrays["done"][:])).tolist()
+        return np.flatnonzero(~np.asarray(self._arrays[_DONE][:])).tolist()
 
     def write(self, k: int, values: dict[str, np.ndarray]) -> None:
         """Write the arrays of chunk k, make sure that they are on the disk, then mark it as done.
 
         Raises:
-            OSError: they cannot be written; chunks that are done stay readable.
+            OSError: they cannot be written; chunks that are done stay readable. Or the store is gone.
         """
+        self._check_there()
         region = self.points.region(k)
         shape = tuple(part.stop - part.start for part in region)
         parameters = values["parameters"]
@@ -225,8 +271,8 @@ class Store:
                 further = value.shape[1:]
                 self._arrays[name][region + (slice(None),) * len(further)] = value.reshape(shape + further)
                 self._to_disk(name, (*place, *[0] * len(further)))
-            self._arrays["done"][k : k + 1] = True
-            self._to_disk("done", (k,))
+            self._arrays[_DONE][k : k + 1] = True
+            self._to_disk(_DONE, (k,))
         except OSError as error:
             raise OSError(
                 error.errno,
@@ -239,6 +285,25 @@ class Store:
         if path.exists():  # Zarr writes no file for a chunk that is all NaN
             with path.open("rb") as file:
                 os.fsync(file.fileno())
+            names_to_disk(path.parent)
+
+    def _check_there(self) -> None:
+        """Zarr would make the folders of a store anew that somebody has removed meanwhile."""
+        try:
+            there = os.path.samestat((self.path / "zarr.json").stat(), self._here)
+        except OSError:
+            there = False
+        if not there:
+            raise OSError(
+                f"{self.path} was removed or replaced while the scan ran; give the same command to start anew"
+            )
+
+
+def done(path: Path) -> np.ndarray:
+    """Which chunks of a store are done, (chunks,)."""
+    import zarr
+
+    return np.asarray(zarr.open_group(path, mode="r", zarr_format=3, use_consolidated=False)[_DONE][:])
 
 
 def open_scan(path: str | Path) -> xr.Dataset:

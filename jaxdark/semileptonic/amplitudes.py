@@ -78,8 +78,8 @@ class Decay(NamedTuple):
     """One decay, or several side by side, at points q2: all that stands around the Wilson coefficients.
 
     m_B, m_M and m_l in GeV; low and high are the hadronic parameters of Sec. 2.4 in the order of `HadronicNuisances`;
-    even and odd the factors of the time-integrated B_s rate (Sec. 6.1) on CP-even and CP-odd amplitudes; muon is 1
-    where new physics enters and 0 for electrons.
+    even and odd the factors of the time-integrated B_s rate (Sec. 6.1) on CP-even and CP-odd amplitudes, the latter
+    perp and S (eta of arXiv:1502.05509); muon is 1 where new physics enters and 0 for electrons.
     """
 
     q2: Float[Array, "*q2"]
@@ -97,7 +97,7 @@ class Decay(NamedTuple):
     @property
     def kal(self):
         """Kallen function of the squared masses and q2."""
-        return kallen(self.m_B**2, self.m_M**2, self.q2)
+        return kallen(self.m_B, self.m_M, self.q2)
 
 
 def nonlocal_at(q2: Float[Array, "*q2"], channel: Channel, sm: StandardModel) -> NonLocal:
@@ -192,7 +192,7 @@ def _transversity_amplitude(C: Coefficients, decay: Decay, sm: StandardModel) ->
         *(decay.even * A for A in left_right(par, *axial, ff.A1 / (m_B - m_V), dipole * difference_7 * ff.T2)),
         *(decay.even * A for A in left_right(zero, *axial, ff.A12, sm.mb / (m_B + m_V) * difference_7 * ff.T23)),
         t=decay.even * N * root / jnp.sqrt(q2) * timelike * ff.A0,
-        S=decay.even * -2 * N * root * (C.CS - C.CSp) / (sm.mb + sm.ms) * ff.A0,
+        S=decay.odd * -2 * N * root * (C.CS - C.CSp) / (sm.mb + sm.ms) * ff.A0,
     )
 
 

@@ -1,7 +1,8 @@
 """Integrals of the rates over q2 bins that may hold a resonance.
 
 Enters: new physics, a channel, the panels of its bins and the inputs. Leaves: one row of integrated J_i (or dGamma/dq2)
-per bin, GeV^2 times the rate. Sections 6, 10.1 and 10.2 of the semileptonic formulas.
+per bin, GeV^2 times the rate, as CP average or as half the difference of the flavours. Sections 6, 10.1 and 10.2 of the
+semileptonic formulas; for complex couplings the two amplitudes of `jaxdark.wilson`.
 """
 
 from collections.abc import Sequence
@@ -16,6 +17,7 @@ from scipy.linalg import block_diag
 from jaxdark.errors import RequestError
 from jaxdark.inputs import StandardModel
 from jaxdark.semileptonic.amplitudes import (
+    J_NAMES,
     NARROW_CHARMONIA,
     Coefficients,
     Decay,
@@ -28,17 +30,19 @@ from jaxdark.semileptonic.amplitudes import (
     sm_coefficients,
     symmetric_form,
 )
+from jaxdark.semileptonic.form_factors import PseudoscalarFormFactors
 from jaxdark.semileptonic.kinematics import Channel
-from jaxdark.semileptonic.quadrature import NODES, WEIGHTS, pole_weights
-from jaxdark.wilson import CONTACT_NAMES, Contact, NewPhysics, Resonance
+from jaxdark.semileptonic.nonlocal_terms import SPECTATOR_UP_TO
+from jaxdark.semileptonic.quadrature import NODES, WEIGHTS, bend, in_panels, pole_weights
+from jaxdark.wilson import CONTACT_NAMES, Contact, NewPhysics, Resonance, weak_parts
 
 Bin = tuple[float, float]
 
-# Distances from the muon threshold, and below it the electron's photon pole and the lower end of the two-loop tables.
-_LOW_Q2_EDGES = (0.01, 0.03, 0.046655, 0.054655, 0.084655, 0.204655, 0.6)
-_HIGH_Q2_EDGES = (17.0,)
-# The Bs -> phi end point lies inside 15-19: the square root there wants short panels.
-_PHI_END_EDGES = (18.60, 18.87)
+# Where the tables of the Standard Model amplitude have a kink, and the spectator functions a step.
+_KINKS = (0.03, SPECTATOR_UP_TO)
+# Bernstein ellipse of every panel, in its own variable, up to the nearest singularity of the amplitude: the photon pole
+# and the thresholds of charm. An interpolant at 20 nodes is good to a part rho^-20 of that singularity.
+_RHO = 3.0
 
 
 class Panels(NamedTuple):
@@ -46,12 +50,14 @@ class Panels(NamedTuple):
 
     Attributes:
         lower, upper: edges, GeV^2, shape (panels,).
+        bend: of the panels, see `quadrature.bend`, shape (panels,).
         nodes, weights: Gauss-Legendre nodes (GeV^2) and weights including the half width, shape (panels, 20).
         owner: 1 where the panel is part of the bin, shape (bins, panels).
     """
 
     lower: np.ndarray
     upper: np.ndarray
+    bend: np.ndarray
     nodes: np.ndarray
     weights: np.ndarray
     owner: np.ndarray
@@ -85,25 +91,56 @@ def make_panels(bins: Sequence[Bin], channel: Channel, sm: StandardModel) -> Pan
     """Panels of the bins, clipped to the kinematic range; raises RequestError as `check_bin`.
 
     Bins are cut at each other's edges, so that overlapping ones share their panels and each q2 is integrated once.
+    Below the narrow charmonia the panels are straight in the root of the distance from threshold, above them in that of
+    the distance from the end point; they are as short as the photon pole and the charm threshold want them, whatever
+    new physics there is.
     """
     for q2 in bins:
         check_bin(q2, channel, sm)
     smallest, largest = (float(s) for s in channel.q2_range(sm))
     clipped = np.clip(np.array(bins), smallest, largest)
-    inner = [*_LOW_Q2_EDGES, *_HIGH_Q2_EDGES, *(_PHI_END_EDGES if channel.untagged else ())]
-    cuts = np.unique([*clipped.ravel(), *inner])
-    lower, upper = cuts[:-1], cuts[1:]
-    owner = (clipped[:, :1] <= lower) & (upper <= clipped[:, 1:])
-    used = owner.any(axis=0)
-    lower, upper, owner = lower[used], upper[used], owner[:, used].astype(float)
+    cuts = np.unique([*clipped.ravel(), *_KINKS])
+    charm = 4 * float(sm.mc_pole) ** 2
+    parts = [
+        panel
+        for panel in zip(cuts[:-1], cuts[1:], strict=True)
+        if ((clipped[:, 0] <= panel[0]) & (panel[1] <= clipped[:, 1])).any()
+    ]
+    low, high = (
+        np.array([edges for part in parts if (part[0] < charm) == is_low for edges in _shortened(*part, end, charm)])
+        for is_low, end in ((True, smallest), (False, largest))
+    )
+    bends = [bend(*part.T, end) for part, end in ((low, smallest), (high, largest)) if len(part)]
+    lower, upper = np.concatenate([part for part in (low, high) if len(part)]).T
+    bends = np.concatenate(bends)
+    owner = ((clipped[:, :1] <= lower) & (upper <= clipped[:, 1:])).astype(float)
     half = (upper - lower) / 2
-    nodes = (lower + half)[:, None] + half[:, None] * NODES
-    return Panels(lower, upper, nodes, half[:, None] * WEIGHTS, owner)
+    x, weights = in_panels(NODES, WEIGHTS, bends)
+    nodes = (lower + half)[:, None] + half[:, None] * x
+    return Panels(lower, upper, bends, nodes, half[:, None] * weights, owner)
 
 
-def smooth_coefficients(contact: Contact | None, decay: Decay, sm: StandardModel) -> Coefficients:
-    """Coefficients of the Standard Model and the contact terms; electrons feel the former alone."""
-    C = sm_coefficients(decay, sm)
+def _shortened(lower: float, upper: float, end: float, charm: float) -> list[Bin]:
+    """A panel, or what it falls into when it is halved until the photon pole and the charm threshold are far enough.
+
+    Where u = sqrt(|q2 - end|) is the variable, those are at u = sqrt(-end) and sqrt(charm - end). A panel from
+    threshold is halved in arsinh(u/2 m_l), so that the panels grow like q2 itself beyond the photon pole.
+    """
+    near, far = np.sqrt(np.abs(np.array([lower, upper]) - end))
+    singular = np.sqrt(np.array([-end, charm - end]) * (1 if lower >= end else -1) + 0j)
+    semiaxis = np.min(np.abs(near - singular) + np.abs(far - singular)) / np.abs(far - near)
+    if semiaxis >= (_RHO + 1 / _RHO) / 2:
+        return [(lower, upper)]
+    if lower >= end:
+        unit = np.sqrt(end)
+        middle = end + (unit * np.sinh((np.arcsinh(near / unit) + np.arcsinh(far / unit)) / 2)) ** 2
+    else:
+        middle = end - ((near + far) / 2) ** 2
+    return _shortened(lower, middle, end, charm) + _shortened(middle, upper, end, charm)
+
+
+def with_contact(C: Coefficients, contact: Contact | None, decay: Decay) -> Coefficients:
+    """The coefficients C and the contact terms, which electrons do not feel."""
     if contact is None:
         return C
     shifts = {name: decay.muon * getattr(contact, name) for name in CONTACT_NAMES}
@@ -126,59 +163,137 @@ def _real_parts(tree):
 def real_amplitudes(physics: NewPhysics, decay: Decay, sm: StandardModel):
     """(Re A, Im A, A_1) along a leading axis, for the amplitude A + A_1 D; without a resonance (Re A, Im A).
 
-    A_1 is real because couplings and form factors are, and amplitudes are linear in the coefficients: so all three pass
-    through one traced amplitude in real arithmetic, which halves both the time to compile and the time to run.
+    The couplings of `physics` are real. A_1 is so too, because form factors are, and amplitudes are linear in the
+    coefficients: so all three pass through one traced amplitude in real arithmetic, which halves both the time to
+    compile and the time to run.
     """
-    shape = jnp.shape(decay.q2)
-    C = jax.tree.map(lambda c: jnp.broadcast_to(c, shape), smooth_coefficients(physics.contact, decay, sm))
-    C = _real_parts(C)
-    if physics.resonance is not None:
-        C1 = resonant_coefficients(physics.resonance, decay)
-        C = jax.tree.map(lambda c, c1: jnp.concatenate([c, jnp.broadcast_to(c1, shape)[None]]), C, C1)
-    A = amplitude(C, decay, sm)
+    A = _linear_amplitudes(sm_coefficients(decay, sm), physics, decay, sm)
     if isinstance(A, Pseudoscalar):
         return A
     split = decay._replace(sm=_real_parts(decay.sm), low=_real_parts(decay.low), high=_real_parts(decay.high))
     return jax.tree.map(lambda a, extra: a.at[:2].add(extra), A, nonlocal_amplitude(split, sm))
 
 
-def rates(q2: Float[Array, "*q2"], model: NewPhysics, channel: Channel, sm: StandardModel) -> Float[Array, "*q2 n"]:
-    """(dGamma/dq2,) of B -> K l l or the twelve J_i of B -> V l l at q2 (GeV^2), GeV^-1."""
-    A = amplitude_at(q2, model, channel, sm)
+def weak_amplitudes(physics: NewPhysics, decay: Decay, sm: StandardModel):
+    """The same for the imaginary parts of the couplings, held by `physics`, without the Standard Model.
+
+    Their CP parity is the opposite one: see `jaxdark.wilson`.
+    """
+    return _linear_amplitudes(Coefficients(), physics, decay._replace(even=decay.odd, odd=decay.even), sm)
+
+
+def _linear_amplitudes(C: Coefficients, physics: NewPhysics, decay: Decay, sm: StandardModel):
+    """(Re A, Im A, A_1), or without a resonance (Re A, Im A), of the coefficients C and real couplings."""
+    shape = jnp.shape(decay.q2)
+    C = jax.tree.map(lambda c: jnp.broadcast_to(c, shape), with_contact(C, physics.contact, decay))
+    C = _real_parts(C)
+    if physics.resonance is not None:
+        C1 = resonant_coefficients(physics.resonance, decay)
+        C = jax.tree.map(lambda c, c1: jnp.concatenate([c, jnp.broadcast_to(c1, shape)[None]]), C, C1)
+    return amplitude(C, decay, sm)
+
+
+def rates(
+    q2: Float[Array, "*q2"], model: NewPhysics, channel: Channel, sm: StandardModel, *, conjugate: bool = False
+) -> Float[Array, "*q2 n"]:
+    """(dGamma/dq2,) of B -> K l l or the twelve J_i of B -> V l l at q2 (GeV^2), GeV^-1, of the b quark alone.
+
+    With complex couplings that is no CP average, which is the mean of this and of the `conjugate` decay.
+    """
+    A = amplitude_at(q2, model, channel, sm, conjugate=conjugate)
     return jnp.stack([J.real for J in rate_form(A, A, decay_at(q2, channel, sm), sm)], axis=-1)
 
 
-def amplitude_at(q2: Float[Array, "*q2"], model: NewPhysics, channel: Channel, sm: StandardModel):
-    """Amplitude of Sec. 4 or 5 at q2 (GeV^2) with everything in it: `Pseudoscalar` or `Transversity`."""
-    physics = model.new_physics(sm)
-    parts = real_amplitudes(physics, decay_at(q2, channel, sm), sm)
-    if physics.resonance is None:
-        return jax.tree.map(lambda a: a[0] + 1j * a[1], parts)
-    s0, g = physics.resonance.pole
-    return jax.tree.map(lambda a: a[0] + 1j * a[1] + a[2] / (q2 - s0 + 1j * g), parts)
+def amplitude_at(
+    q2: Float[Array, "*q2"], model: NewPhysics, channel: Channel, sm: StandardModel, *, conjugate: bool = False
+):
+    """Amplitude of Sec. 4 or 5 at q2 (GeV^2) with everything in it: `Pseudoscalar` or `Transversity`.
+
+    That of the b quark or, `conjugate`, of the anti-b quark in the same convention, with complex conjugate couplings.
+    """
+    physics, decay = model.new_physics(sm), decay_at(q2, channel, sm)
+    real, imaginary = weak_parts(physics)
+
+    def with_propagator(parts):
+        if physics.resonance is None:
+            return jax.tree.map(lambda a: a[0] + 1j * a[1], parts)
+        s0, g = physics.resonance.pole
+        return jax.tree.map(lambda a: a[0] + 1j * a[1] + a[2] / (q2 - s0 + 1j * g), parts)
+
+    A = with_propagator(real_amplitudes(real, decay, sm))
+    if imaginary is None:
+        return A
+    turned = -1j if conjugate else 1j
+    return jax.tree.map(lambda a, b: a + turned * b, A, with_propagator(weak_amplitudes(imaginary, decay, sm)))
 
 
 def integrated_rates(physics: NewPhysics, decay: Decay, panels: Panels, sm: StandardModel) -> Float[Array, "bins n"]:
-    """Integrals over each bin of (dGamma/dq2,) for B -> K or of the twelve J_i for B -> V, GeV.
+    """CP-averaged integrals over each bin of (dGamma/dq2,) for B -> K or of the twelve J_i for B -> V, GeV.
 
-    `decay` is taken at the nodes of the panels. The Legendre-Q rule of Sec. 10.1 and 10.2 with weights w for |A|^2,
-    W for A_1 A^* and V for |A_1|^2; by linearity they multiply the amplitudes rather than each of the twelve forms:
-    sum w S(a, a) + 2 Re(W) S(c, a) + ... = S(a, w a + 2 Re(W) c) + ... with a = Re A, b = Im A, c = A_1.
+    `decay` is taken at the nodes of the panels. For B_s -> phi the average is that of the time-integrated decay.
     """
-    left = real_amplitudes(physics, decay, sm)
+    real, imaginary = weak_parts(physics)
+    total = _integrals(real_amplitudes(real, decay, sm), physics.resonance, decay, panels, sm)
+    if imaginary is None:
+        return total
+    return total + _integrals(weak_amplitudes(imaginary, decay, sm), physics.resonance, decay, panels, sm)
+
+
+def rate_differences(physics: NewPhysics, decay: Decay, panels: Panels, sm: StandardModel) -> Float[Array, "bins n"]:
+    """Half of what the b quark's integrals exceed the anti-b quark's by, arguments and order as `integrated_rates`.
+
+    With A + i A' as in `jaxdark.wilson` that is -2 Im F(A', A), with the same weights as there; 0 for real couplings.
+    For B_s -> phi the differences J_5, J_6, J_8 and J_9 are those of the untagged, time-integrated decay.
+    """
+    real, imaginary = weak_parts(physics)
+    if imaginary is None:
+        n = 1 if isinstance(decay.ff, PseudoscalarFormFactors) else len(J_NAMES)
+        return jnp.zeros((len(panels.owner), n))
+    A, weak = real_amplitudes(real, decay, sm), weak_amplitudes(imaginary, decay, sm)
     if physics.resonance is None:
-        right = jax.tree.map(lambda a: panels.weights * a, left)
+        of_real = of_imaginary = jax.tree.map(lambda a: panels.weights * a, A)
     else:
-        s0, g = physics.resonance.pole
-        half = ((panels.upper - panels.lower) / 2)[:, None]
-        W, V = pole_weights(panels.lower, panels.upper, s0, g)
-        right = jax.tree.map(
+        W, GV, V = _weights(physics.resonance, panels)
+        of_real = jax.tree.map(
             lambda x: jnp.stack(
                 [
-                    panels.weights * x[0] + 2 * W * x[2],
-                    panels.weights * x[1] - 2 * (g / half) * V * x[2],
-                    V / half * x[2],
+                    panels.weights * x[0] + W * x[2],
+                    panels.weights * x[1] - GV * x[2],
+                    W * x[0] - GV * x[1] + V * x[2],
                 ]
+            ),
+            A,
+        )
+        # What the imaginary part is made of: Im A in place of Re A, Re A in place of -Im A, no square of A_1.
+        of_imaginary = jax.tree.map(lambda full, x: full.at[2].set(-W * x[1] - GV * x[0]), of_real, A)
+    turned = jax.tree.map(lambda a: jnp.concatenate([a[1:2], -a[:1], a[2:]]), weak)
+    symmetric = [-2 * J.sum((0, -1)) for J in symmetric_form(turned, of_imaginary, decay, sm)]
+    antisymmetric = [J.sum((0, -1)) for J in antisymmetric_form(weak, of_real, decay)]
+    return panels.owner @ jnp.stack(symmetric + antisymmetric, axis=-1)
+
+
+def _weights(resonance: Resonance, panels: Panels):
+    """Weights at the nodes of Re D, of -Im D and of |D|^2."""
+    s0, g = resonance.pole
+    half = ((panels.upper - panels.lower) / 2)[:, None]
+    W, V = pole_weights(panels.lower, panels.upper, s0, g, panels.bend)
+    return W, (g / half) * V, V / half
+
+
+def _integrals(left, resonance: Resonance | None, decay: Decay, panels: Panels, sm: StandardModel):
+    """Integrals of the rates of the amplitude `left`, as `real_amplitudes` returns it.
+
+    The Legendre-Q rule of Sec. 10.1 and 10.2 with weights w for |A|^2, W for A_1 A^* and V for |A_1|^2; by linearity
+    they multiply the amplitudes rather than each of the twelve forms:
+    sum w S(a, a) + 2 Re(W) S(c, a) + ... = S(a, w a + 2 Re(W) c) + ... with a = Re A, b = Im A, c = A_1.
+    """
+    if resonance is None:
+        right = jax.tree.map(lambda a: panels.weights * a, left)
+    else:
+        W, GV, V = _weights(resonance, panels)
+        right = jax.tree.map(
+            lambda x: jnp.stack(
+                [panels.weights * x[0] + 2 * W * x[2], panels.weights * x[1] - 2 * GV * x[2], V * x[2]]
             ),
             left,
         )

@@ -10,14 +10,14 @@ import jax.numpy as jnp
 from jaxdark.inputs import FormFactorSet, StandardModel
 
 
-def kallen(a, b, c):
-    """lambda(a, b, c) = a^2 + b^2 + c^2 - 2(ab + ac + bc)."""
-    return a**2 + b**2 + c**2 - 2 * (a * b + a * c + b * c)
+def kallen(m_B, m_M, q2):
+    """lambda(m_B^2, m_M^2, q2), GeV^4, as a product, which keeps its digits towards the end point (m_B - m_M)^2."""
+    return ((m_B - m_M) ** 2 - q2) * ((m_B + m_M) ** 2 - q2)
 
 
 def beta_lepton(q2, m_lepton):
     """Lepton velocity sqrt(1 - 4 m^2/q2) in the dilepton rest frame; 0 below threshold."""
-    square = 1 - 4 * m_lepton**2 / q2
+    square = (q2 - 4 * m_lepton**2) / q2
     return jnp.where(square > 0, jnp.sqrt(jnp.where(square > 0, square, 1.0)), 0.0)
 
 
@@ -25,7 +25,8 @@ class Channel(NamedTuple):
     """A decay B -> M l l by the names of its inputs in `StandardModel`.
 
     spin is that of M; spectator names the table of Sec. 2.3; untagged marks the time-integrated B_s decay of Sec. 6.1;
-    muon tells whether new physics enters.
+    self_tagged whether the final state tells the flavour of the B, so that A_CP is that of counts; muon tells whether
+    new physics enters.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Channel(NamedTuple):
     high: str
     spectator: str | None = None
     untagged: bool = False
+    self_tagged: bool = True
 
     @property
     def muon(self) -> bool:
@@ -82,8 +84,9 @@ CHANNELS: dict[str, Channel] = {
             "phi_high",
             spectator="Bsphi",
             untagged=True,
+            self_tagged=False,
         ),
         *_pair("B+->K+", 0, "m_Bp", "m_Kp", "tau_Bp", "B_to_K", "K_low", "K_high"),
-        *_pair("B0->K0", 0, "m_B0", "m_K0", "tau_B0", "B_to_K", "K_low", "K_high"),
+        *_pair("B0->K0", 0, "m_B0", "m_K0", "tau_B0", "B_to_K", "K_low", "K_high", self_tagged=False),
     )
 }

@@ -1,6 +1,6 @@
 """B_s -> mu mu, Section 7 of the semileptonic formulas and Eqs. (19), (20).
 
-Enters: new physics and inputs. Leaves: the time-integrated branching ratio.
+Enters: new physics and inputs. Leaves: the time-integrated branching ratio and A_DeltaGamma.
 """
 
 import jax.numpy as jnp
@@ -8,31 +8,71 @@ from jaxtyping import Array, Complex, Float
 
 from jaxdark.inputs import StandardModel
 from jaxdark.semileptonic.kinematics import beta_lepton
-from jaxdark.wilson import NewPhysics, Resonance
+from jaxdark.wilson import NewPhysics, Resonance, weak_parts
 
 
 def resonant_pseudoscalar(resonance: Resonance, sm: StandardModel) -> Complex[Array, ""]:
-    """C_10(m_Bs^2) and C_P of the resonance combined, C_10 (1 - m_Bs^2/m_V^2): a narrow V has no peak at m_V = m_Bs."""
+    """C_10(m_Bs^2) and C_P of the resonance combined, C_10 (1 - m_Bs^2/m_V^2): a narrow V has no peak at m_V = m_Bs.
+
+    That of the b quark: the phase of kappa10 is weak, that of the propagator strong.
+    """
     q2 = sm.m_Bs**2
     s0, g = resonance.pole
     factor = {"paper": (s0 - q2) / s0, "without_C_P": 1.0, "conserved": 0.0}[resonance.bs_current]
     return resonance.kappa10 * resonance.numerator(q2) * factor / (q2 - s0 + 1j * g)
 
 
-def br_bs_mumu(model: NewPhysics, sm: StandardModel) -> Float[Array, ""]:
-    """Time-integrated BR(B_s -> mu+ mu-), dimensionless (arXiv:1204.1737), of a model or a `NewPhysics` record."""
-    new_physics = model.new_physics(sm)
+def _amplitudes(physics: NewPhysics, sm: StandardModel) -> tuple[Complex[Array, ""], Complex[Array, ""]]:
+    """P and S of new physics alone, in units of C_10."""
     helicity = sm.m_Bs**2 / (2 * sm.m_mu * (sm.mb + sm.ms))
-    beta = beta_lepton(sm.m_Bs**2, sm.m_mu)
-    P, S = sm.C10 + 0j, 0j
-    if new_physics.contact is not None:
-        c = new_physics.contact
+    P, S = jnp.zeros((), complex), jnp.zeros((), complex)
+    if physics.contact is not None:
+        c = physics.contact
         P += c.C10 - c.C10p + helicity * (c.CP - c.CPp)
-        S += beta * helicity * (c.CS - c.CSp)
-    if new_physics.resonance is not None:
-        P += resonant_pseudoscalar(new_physics.resonance, sm)
-    P2, S2 = P**2, S**2
-    squares = jnp.abs(P2) + jnp.abs(S2)
+        S += beta_lepton(sm.m_Bs**2, sm.m_mu) * helicity * (c.CS - c.CSp)
+    if physics.resonance is not None:
+        P += resonant_pseudoscalar(physics.resonance, sm)
+    return P, S
+
+
+def _rate_and_asymmetry(model: NewPhysics, sm: StandardModel) -> tuple[Float[Array, ""], Float[Array, ""]]:
+    """|P|^2 + |S|^2 averaged over the flavours, and that times A_DeltaGamma: see `a_delta_gamma`."""
+    real, imaginary = weak_parts(model.new_physics(sm))
+    P, S = _amplitudes(real, sm)
+    odd, even = _square(P + sm.C10), _square(S)
+    total, asymmetry = odd + even, odd - even
+    if imaginary is not None:
+        odd, even = map(_square, _amplitudes(imaginary, sm))
+        total, asymmetry = total + odd + even, asymmetry - (odd - even)
+    return total, asymmetry
+
+
+def _square(z: Complex[Array, ""]) -> Float[Array, ""]:
+    return z.real**2 + z.imag**2
+
+
+def a_delta_gamma(model: NewPhysics, sm: StandardModel) -> Float[Array, ""]:
+    """A_DeltaGamma of B_s -> mu+ mu-, dimensionless, between -1 and 1; 1 in the Standard Model.
+
+    The muons of P are in a CP-odd state, those of S in a CP-even one, and their sum over helicities does not
+    interfere. With the amplitudes Pbar of the anti-B_s and P of the B_s, the phase of mixing taken out of P,
+    A_DeltaGamma = Re(conj(P) Pbar - conj(S) Sbar)/<|P|^2 + |S|^2>, the average over the flavours. Let P_R be the part
+    of the Standard Model and of the couplings' real parts and P_I that of their imaginary parts, each with its strong
+    phase: Pbar = P_R + i P_I, P = P_R - i P_I, hence (|P_R|^2 - |P_I|^2 - |S_R|^2 + |S_I|^2) over the sum of the four
+    squares. Weak phases alone give Re(Pbar^2 - Sbar^2)/(|P|^2 + |S|^2), arXiv:1204.1737; strong ones alone, as that of
+    a width, do not turn it: (|P|^2 - |S|^2)/(|P|^2 + |S|^2). New physics in the phase of mixing is neglected.
+    """
+    total, asymmetry = _rate_and_asymmetry(model, sm)
+    return asymmetry / total
+
+
+def br_bs_mumu(model: NewPhysics, sm: StandardModel) -> Float[Array, ""]:
+    """Time-integrated BR(B_s -> mu+ mu-), dimensionless (arXiv:1204.1737), of a model or a `NewPhysics` record.
+
+    The average over the flavours of the B_s at its production, (1 + y_s A_DeltaGamma)/(1 - y_s^2) times that of the
+    decay at its birth.
+    """
+    total, asymmetry = _rate_and_asymmetry(model, sm)
+    beta = beta_lepton(sm.m_Bs**2, sm.m_mu)
     width = sm.GF**2 * sm.alpha_em**2 * sm.lambda_t**2 / (16 * jnp.pi**3) * sm.f_Bs**2 * sm.m_Bs * sm.m_mu**2 * beta
-    time_integration = (squares + (P2 - S2).real * sm.y_s) / (1 - sm.y_s**2)
-    return sm.tau_Bs * width * time_integration
+    return sm.tau_Bs * width * (total + asymmetry * sm.y_s) / (1 - sm.y_s**2)

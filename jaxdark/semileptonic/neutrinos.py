@@ -27,7 +27,7 @@ def _prefactor(m_B, sm: StandardModel):
 def dbr_dq2_k_nunu(q2: Float[Array, "*q2"], sm: StandardModel) -> Float[Array, "*q2"]:
     """dBR/dq2 (GeV^-2) of B+ -> K+ nu nu at q2 (GeV^2), without the tree-level tau contribution."""
     f_plus = pseudoscalar_form_factors(q2, sm.B_to_K).plus
-    phase_space = jnp.maximum(kallen(sm.m_Bp**2, sm.m_Kp**2, q2), 0.0) ** 1.5
+    phase_space = jnp.maximum(kallen(sm.m_Bp, sm.m_Kp, q2), 0.0) ** 1.5
     return sm.tau_Bp * _prefactor(sm.m_Bp, sm) * phase_space * f_plus**2
 
 
@@ -35,7 +35,7 @@ def dbr_dq2_kst_nunu(q2: Float[Array, "*q2"], sm: StandardModel) -> Float[Array,
     """dBR/dq2 (GeV^-2) of B0 -> K*0 nu nu at q2 (GeV^2)."""
     m_B, m_V = sm.m_B0, sm.m_Kst0
     ff = vector_form_factors(q2, sm.B_to_Kst)
-    kal = kallen(m_B**2, m_V**2, q2)
+    kal = kallen(m_B, m_V, q2)
     helicities = 2 * kal * (ff.V / (m_B + m_V)) ** 2 + 2 * ((m_B + m_V) * ff.A1) ** 2
     longitudinal = 64 * (m_B * m_V * ff.A12) ** 2  # already times q2
     return sm.tau_B0 * _prefactor(m_B, sm) * jnp.sqrt(kal) * (q2 * helicities + longitudinal)

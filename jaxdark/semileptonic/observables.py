@@ -1,7 +1,10 @@
 """Binned observables in LHCb's conventions from integrated rates: ratios of integrals, never averages of ratios.
 
-Enters: integrated J_i (or dGamma/dq2) per bin. Leaves: dBR, F_L, A_FB, S_i, P_i, P'_i, R_K and R_K*. Section 6.
+Enters: integrated J_i (or dGamma/dq2) per bin. Leaves: dBR, F_L, A_FB, S_i, P_i, P'_i, R_K and R_K*, all CP averages,
+and the CP asymmetries A_i and A_CP. Section 6.
 """
+
+from collections.abc import Iterable
 
 import jax.numpy as jnp
 import numpy as np
@@ -10,7 +13,7 @@ from jaxtyping import Array, Float
 from jaxdark.errors import RequestError
 from jaxdark.inputs import StandardModel
 from jaxdark.semileptonic.amplitudes import J_NAMES, decay_at
-from jaxdark.semileptonic.bins import Bin, integrated_rates, make_panels
+from jaxdark.semileptonic.bins import Bin, integrated_rates, make_panels, rate_differences
 from jaxdark.semileptonic.kinematics import CHANNELS, Channel
 from jaxdark.wilson import NewPhysics
 
@@ -51,6 +54,33 @@ ANGULAR = {
 }
 ANGULAR_NAMES = tuple(ANGULAR)
 
+# CP asymmetries, numerators from half the differences: A_i = (J_i - Jbar_i)/(Gamma + Gammabar), the b quark (anti-B)
+# first, as LHCb and flavio have it, with the sign of the S_i of the same number; A_CP likewise from the rates. They are
+# 0 for real couplings: the Standard Model's own, up to 0.003 from the imaginary part of lambda_u, are neglected.
+ASYMMETRIES = {"ACP": ("rate", 1.0), "A6s": ("J6s", -1.0)}
+ASYMMETRIES |= {f"A{i}": (f"J{i}", -1.0 if i in (4, 7, 9) else 1.0) for i in (3, 4, 5, 7, 8, 9)}
+_UNTAGGED = ("A5", "A6s", "A8", "A9")
+
+
+def asymmetry_names(channel: Channel) -> tuple[str, ...]:
+    """CP asymmetries that can be measured without knowing the flavour of the B from elsewhere.
+
+    B_s -> phi is as common as its conjugate in the same final state: of J_i + zeta_i Jbar_i only A_5, A_6s, A_8 and A_9
+    are differences (arXiv:0805.2525), while S_5, A_FB, S_8 and S_9 drop out.
+    """
+    if channel.untagged:
+        return _UNTAGGED
+    if not channel.self_tagged:
+        return ()
+    return tuple(ASYMMETRIES) if channel.spin == 1 else ("ACP",)
+
+
+def asymmetries(
+    names: Iterable[str], differences: dict[str, Float[Array, "*bins"]], rate: Float[Array, "*bins"]
+) -> dict[str, Float[Array, "*bins"]]:
+    """The CP asymmetries of these names from half the differences of the flavours and the average rate."""
+    return {name: sign * differences[numerator] / rate for name in names for numerator, sign in [ASYMMETRIES[name]]}
+
 
 def building_blocks(integrals: Float[Array, "integrals *bins"]) -> dict[str, Float[Array, "*bins"]]:
     """What the observables are ratios of: the rows of INTEGRALS, the asymmetry's numerator and D of the P'_i."""
@@ -74,26 +104,29 @@ def channel_of(process: str) -> Channel:
     return CHANNELS[process]
 
 
-def _integrals(process: str, q2: Bin, model: NewPhysics, sm: StandardModel) -> Float[Array, " n"]:
+def _integrals(process: str, q2: Bin, model: NewPhysics, sm: StandardModel, of=integrated_rates) -> Float[Array, " n"]:
+    """The rows of INTEGRALS, of B -> K the rate alone; averages, or with `of=rate_differences` half differences."""
     channel = channel_of(process)
     panels = make_panels([q2], channel, sm)
-    return integrated_rates(model.new_physics(sm), decay_at(panels.nodes, channel, sm), panels, sm)[0]
+    integrals = of(model.new_physics(sm), decay_at(panels.nodes, channel, sm), panels, sm)[0]
+    return integrals if channel.spin == 0 else INTEGRAL_MATRIX @ integrals
 
 
 def binned_rate(process: str, q2: Bin, model: NewPhysics, sm: StandardModel) -> Float[Array, ""]:
-    """Partial width over the bin (GeV^2), GeV."""
-    integrals = _integrals(process, q2, model, sm)
-    return integrals[0] if channel_of(process).spin == 0 else INTEGRAL_MATRIX[0] @ integrals
+    """Partial width over the bin (GeV^2), CP averaged, GeV."""
+    return _integrals(process, q2, model, sm)[0]
 
 
 def binned_dBR(process: str, q2: Bin, model: NewPhysics, sm: StandardModel) -> Float[Array, ""]:
-    """Branching ratio over the bin divided by its nominal width, GeV^-2; time integrated for B_s -> phi."""
+    """CP-averaged branching ratio over the bin divided by its nominal width, GeV^-2; time integrated for B_s -> phi."""
     lifetime = getattr(sm, channel_of(process).lifetime)
     return lifetime * binned_rate(process, q2, model, sm) / (q2[1] - q2[0])
 
 
 def binned_angular(process: str, q2: Bin, model: NewPhysics, sm: StandardModel) -> dict[str, Float[Array, ""]]:
-    """Every angular observable of B -> V l l in one bin (GeV^2), LHCb conventions.
+    """Every angular observable of B -> V l l in one bin (GeV^2), LHCb conventions: CP averages and CP asymmetries.
+
+    Of B_s -> phi, which is untagged, F_L, S_3, S_4, S_7, P_1, P'_4, P'_6 and the asymmetries can be measured.
 
     Raises:
         RequestError: unknown process, one without angular observables here (B -> K), or a bin outside the range.
@@ -102,7 +135,18 @@ def binned_angular(process: str, q2: Bin, model: NewPhysics, sm: StandardModel) 
         raise RequestError(
             f"angular observables need a vector in the final state, got {process}; take B0->K*0mumu for instance"
         )
-    return angular_observables(INTEGRAL_MATRIX @ _integrals(process, q2, model, sm))
+    return angular_observables(_integrals(process, q2, model, sm)) | binned_asymmetries(process, q2, model, sm)
+
+
+def binned_asymmetries(process: str, q2: Bin, model: NewPhysics, sm: StandardModel) -> dict[str, Float[Array, ""]]:
+    """The CP asymmetries of `asymmetry_names` in one bin (GeV^2), LHCb conventions; 0 where all couplings are real.
+
+    Raises:
+        RequestError: unknown process, or a bin outside the range.
+    """
+    differences = _integrals(process, q2, model, sm, rate_differences)
+    of_name = dict(zip(INTEGRALS, differences, strict=False))
+    return asymmetries(asymmetry_names(channel_of(process)), of_name, binned_rate(process, q2, model, sm))
 
 
 def lepton_ratio(stem: str, q2: Bin, model: NewPhysics, sm: StandardModel) -> Float[Array, ""]:

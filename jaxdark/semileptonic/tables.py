@@ -2,7 +2,8 @@
 
 Enters: decays at the nodes of panels, the wanted combinations of J_i, the inputs. Leaves: a function of `NewPhysics`.
 The amplitude is sum_c x_c A_c + D sum_r y_r A_r with constant directions c (the Standard Model, contact terms) and
-resonant directions r (kappa9, kappa10 and the longitudinal part); every rate is a quadratic form in (x, y).
+resonant directions r (kappa9, kappa10 and the longitudinal part); every rate is a quadratic form in (x, y). The
+imaginary parts of complex couplings have tables of their own, without the Standard Model: see `jaxdark.wilson`.
 """
 
 from collections.abc import Callable
@@ -12,7 +13,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Complex, Float, Inexact
+from jaxtyping import Array, Complex, Float
 
 from jaxdark.ahead import Ahead
 from jaxdark.inputs import StandardModel
@@ -27,7 +28,7 @@ from jaxdark.semileptonic.amplitudes import (
 )
 from jaxdark.semileptonic.bins import Panels
 from jaxdark.semileptonic.quadrature import INTERPOLATION, fine_pole_weights
-from jaxdark.wilson import CONTACT_NAMES, BsCurrent, Contact, NewPhysics, Resonance
+from jaxdark.wilson import CONTACT_NAMES, BsCurrent, Contact, NewPhysics, Resonance, weak_parts
 
 
 def _unit_coefficients(q2: np.ndarray, power: int, bs_current: BsCurrent) -> Coefficients:
@@ -50,12 +51,19 @@ def _resonant_weights(resonance: Resonance) -> Float[Array, " r"]:
     return jnp.stack([jnp.asarray(weight, float) for weight in y])
 
 
-def _directions(units: Coefficients, decay: Decay, sm: StandardModel):
-    """Amplitudes along the constant directions, the Standard Model first, and along the resonant ones."""
+def _directions(units: Coefficients, decay: Decay, sm: StandardModel, imaginary: bool):
+    """Amplitudes along the constant directions, the Standard Model first, and along the resonant ones.
+
+    For the imaginary parts of couplings the first one vanishes and the CP parities are the opposite ones.
+    """
+    if imaginary:
+        decay = decay._replace(even=decay.odd, odd=decay.even)
     shifts = jax.tree.map(lambda a: decay.muon * a, amplitude(units, decay, sm))
     central = amplitude(sm_coefficients(decay, sm), decay, sm)
     if isinstance(central, Transversity):
         central = jax.tree.map(jnp.add, central, nonlocal_amplitude(decay, sm))
+    if imaginary:
+        central = jax.tree.map(jnp.zeros_like, central)
     n = len(CONTACT_NAMES)
     constant = jax.tree.map(lambda a, b: jnp.concatenate([a[None], b[:n]]), central, shifts)
     return constant, jax.tree.map(lambda a: a[n:], shifts)
@@ -82,12 +90,13 @@ class _Rows(eqx.Module):
 
 
 class RateTables:
-    """Integrals over the bins as a function of new physics; one set of tables per kind of resonance.
+    """CP-averaged integrals over the bins as a function of new physics; one set of tables per kind of resonance.
 
-    A set is built when the first resonance of its kind turns up, also while JAX traces something else.
+    A set is built when the first resonance of its kind turns up, also while JAX traces something else, and another one
+    with the first complex couplings, for their imaginary parts.
     """
 
-    def __init__(self, of_kind: Callable[[int, BsCurrent], "_Tables"]):
+    def __init__(self, of_kind: Callable[[int, BsCurrent, bool], "_Tables"]):
         self._of_kind = cache(of_kind)
 
     @classmethod
@@ -102,13 +111,15 @@ class RateTables:
             matrix: combinations, shape (integrals, J_i).
             sm: the inputs.
         """
-        return cls(lambda power, bs_current: _Tables.build(decay_of, panels, matrix, sm, power, bs_current))
+        return cls(lambda *kind: _Tables.build(decay_of, panels, matrix, sm, *kind))
 
     def __call__(self, new_physics: NewPhysics) -> Float[Array, "integrals bins"]:
         """Integrals over the bins, GeV."""
         resonance = new_physics.resonance
         kind = (1, "paper") if resonance is None else (resonance.power, resonance.bs_current)
-        return self._of_kind(*kind)(new_physics)
+        real, imaginary = weak_parts(new_physics)
+        total = self._of_kind(*kind, False)(real)
+        return total if imaginary is None else total + self._of_kind(*kind, True)(imaginary)
 
 
 class _Tables(eqx.Module):
@@ -119,7 +130,7 @@ class _Tables(eqx.Module):
     interference of the resonance with each contact term, which most models do not have.
     """
 
-    plain: Complex[Array, "c c integrals bins"]
+    plain: Float[Array, "c c integrals bins"]
     linear: Complex[Array, "r c integrals panels fine"]
     real: _Rows
     imaginary: _Rows
@@ -128,12 +139,23 @@ class _Tables(eqx.Module):
     of_V: Float[Array, "panels fine rows"]
     lower: Float[Array, " panels"]
     upper: Float[Array, " panels"]
+    bend: Float[Array, " panels"]
     owner: Float[Array, "bins panels"]
 
     @classmethod
-    def build(cls, decay_of, panels: Panels, matrix: np.ndarray, sm: StandardModel, power: int, bs_current: BsCurrent):
-        """Arguments of `RateTables`, the power of q2 in the numerator of the resonance and its longitudinal part."""
-
+    def build(
+        cls,
+        decay_of,
+        panels: Panels,
+        matrix: np.ndarray,
+        sm: StandardModel,
+        power: int,
+        bs_current: BsCurrent,
+        imaginary: bool,
+    ):
+        """Arguments of `RateTables`, power of q2 in the numerator of the resonance, its longitudinal part, and which
+        parts of the couplings the tables are for.
+        """
         units = _unit_coefficients(panels.nodes, power, bs_current)
 
         def forms(sm):
@@ -143,8 +165,8 @@ class _Tables(eqx.Module):
                 left, right = jax.tree.map(lambda a: a[:, None], left), jax.tree.map(lambda a: a[None], right)
                 return jnp.stack(rate_form(left, right, decay, sm), axis=-1) @ matrix.T
 
-            constant, resonant = _directions(units, decay, sm)
-            tables = pairs(constant, constant), pairs(resonant, constant), pairs(resonant, resonant).real
+            constant, resonant = _directions(units, decay, sm, imaginary)
+            tables = pairs(constant, constant).real, pairs(resonant, constant), pairs(resonant, resonant).real
             return *tables, decay.muon[:, 0]
 
         plain, linear, quadratic, muon = Ahead(forms)(sm)
@@ -155,29 +177,30 @@ class _Tables(eqx.Module):
         )
         half = (panels.upper - panels.lower)[muon] / 2
         real, of_W = _Rows.build(linear[:, 0].real)
-        imaginary, absorptive = _Rows.build(linear[:, 0].imag)
+        of_sine, absorptive = _Rows.build(linear[:, 0].imag)
         square, squared = _Rows.build(_symmetric(quadratic) / half[:, None])
         return cls(
             plain=np.einsum("ip,pk,abpkn->abni", panels.owner, panels.weights, plain, optimize=True),
             linear=linear[:, 1:],
             real=real,
-            imaginary=imaginary,
+            imaginary=of_sine,
             quadratic=square,
             of_W=np.ascontiguousarray(2 * of_W),
             of_V=np.concatenate([2 * absorptive, squared], axis=-1),
             lower=panels.lower[muon],
             upper=panels.upper[muon],
+            bend=panels.bend[muon],
             owner=panels.owner[:, muon],
         )
 
     def __call__(self, new_physics: NewPhysics) -> Float[Array, "integrals bins"]:
-        """Integrals over the bins."""
+        """Integrals over the bins, of real couplings."""
         present, x = _contact_weights(new_physics.contact)
         total = self._smooth(present, x)
         if new_physics.resonance is None:
             return total
         s0, g = new_physics.resonance.pole
-        W, V = fine_pole_weights(self.lower, self.upper, s0, g)
+        W, V = fine_pole_weights(self.lower, self.upper, s0, g, self.bend)
         gamma = (g / ((self.upper - self.lower) / 2))[:, None]
         # The weights first: what is mapped over points then lies in memory as the product wants it.
         on_W, on_V = (jnp.einsum("pj,pjr->pr", *pair) for pair in ((W, self.of_W), (V, self.of_V)))
@@ -189,17 +212,15 @@ class _Tables(eqx.Module):
         couplings = jnp.concatenate([weights @ row.coupling for row, weights in rows])
         resonant = (couplings * on_panels) @ np.concatenate([row.integral for row, _ in rows])
         if len(x) > 1:
-            N1 = jnp.einsum("a,b,abnpj->npj", y, jnp.conj(x[1:]), self.linear[:, present[1:] - 1])
+            N1 = jnp.einsum("a,b,abnpj->npj", y, x[1:], self.linear[:, present[1:] - 1])
             resonant += 2 * jnp.sum(W * N1.real + gamma * V * N1.imag, axis=-1).T
         return total + (self.owner @ resonant).T
 
-    def _smooth(self, present: np.ndarray, x: Inexact[Array, " c"]) -> Float[Array, "integrals bins"]:
+    def _smooth(self, present: np.ndarray, x: Float[Array, " c"]) -> Float[Array, "integrals bins"]:
         """The part without the resonance."""
         plain = self.plain[np.ix_(present, present)]
-        if jnp.iscomplexobj(x):
-            return jnp.einsum("a,b,abni->ni", x, jnp.conj(x), plain).real
         pairs = list(zip(*np.triu_indices(len(x)), strict=True))
-        return jnp.tensordot(jnp.stack([x[a] * x[b] for a, b in pairs]), _symmetric(plain.real), 1)
+        return jnp.tensordot(jnp.stack([x[a] * x[b] for a, b in pairs]), _symmetric(plain), 1)
 
 
 def _symmetric(quadratic: np.ndarray) -> np.ndarray:
@@ -208,9 +229,8 @@ def _symmetric(quadratic: np.ndarray) -> np.ndarray:
     return quadratic[a, b] * np.where(a == b, 1, 2).reshape(-1, *[1] * (quadratic.ndim - 2))
 
 
-def _contact_weights(contact: Contact | None) -> tuple[np.ndarray, Inexact[Array, " c"]]:
+def _contact_weights(contact: Contact | None) -> tuple[np.ndarray, Float[Array, " c"]]:
     """Which of [1, contact terms] there are, and their values; a number 0 is no term."""
     values = {} if contact is None else {name: getattr(contact, name) for name in CONTACT_NAMES}
     given = {k: v for k, v in enumerate(values.values(), 1) if not (isinstance(v, int | float) and v == 0)}
-    dtype = jnp.result_type(float, *given.values())
-    return np.array([0, *given]), jnp.stack([jnp.asarray(value, dtype) for value in (1.0, *given.values())])
+    return np.array([0, *given]), jnp.stack([jnp.asarray(value, float) for value in (1.0, *given.values())])

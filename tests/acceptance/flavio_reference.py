@@ -3,7 +3,7 @@
 In goes a `Scenario` (what new physics adds to the muonic Wilson coefficients at 4.8 GeV) and, where they matter,
 hadronic parameters by their flavio names; out come branching fractions, angular observables (LHCb) and the J_i.
 
-Everything is computed by flavio from its own central inputs. Four things are done around it:
+Everything is computed by flavio from its own central inputs. Six things are done around it:
 - a coefficient that depends on q2 is added where flavio hands its effective coefficients to the amplitudes, to the
   decay and to its conjugate alike, because a width is a strong phase;
 - bins are integrated once for all J_i and their conjugates, adaptively, and flavio's own combinations are then
@@ -11,6 +11,9 @@ Everything is computed by flavio from its own central inputs. Four things are do
 - B -> K takes all nine FNAL/MILC 2015 coefficients, with the poles and masses of that paper. flavio's BCL form factor
   ignores the last one of f0 and restores f+(0) = f0(0) with the wrong sign instead (-0.136 in place of +0.136, where
   the paper has +0.150), which moves R_K by 3e-4 and dBR by up to 3e-3;
+- where a coupling has a weak phase, the imaginary part of lambda_u/lambda_t is left out, as jaxdark does: it moves such
+  a rate by 1e-3 and gives the SM itself A_i of up to 3e-3;
+- in B_s -> mu mu a width is a strong phase for A_DeltaGamma, where flavio takes every phase for a weak one;
 - warnings about the reach of QCD factorisation are silenced.
 """
 
@@ -24,8 +27,9 @@ from unittest import mock
 
 import flavio
 import numpy as np
+from flavio.physics import ckm
 from flavio.physics.bdecays import bll, bpll, bpnunu, bvnunu, wilsoncoefficients
-from flavio.physics.bdecays.bvll import amplitudes, observables, observables_bs
+from flavio.physics.bdecays.bvll import amplitudes, observables, observables_bs, qcdf_interpolate
 from flavio.physics.bdecays.formfactors.b_p import bcl
 from flavio.physics.common import conjugate_par
 from flavio.physics.running import running
@@ -54,20 +58,28 @@ class Resonance(NamedTuple):
 
 @dataclass(frozen=True)
 class Scenario:
-    """What is added to the muonic coefficients at 4.8 GeV; C_S and C_P are dimensionless."""
+    """What is added to the muonic coefficients at 4.8 GeV, phases weak; C_S and C_P are dimensionless."""
 
-    c9: float = 0.0
-    c10: float = 0.0
-    c_s: float = 0.0
-    c_p: float = 0.0
+    c9: complex = 0.0
+    c10: complex = 0.0
+    c_s: complex = 0.0
+    c_p: complex = 0.0
+    c9p: complex = 0.0
+    c10p: complex = 0.0
     resonance: Resonance | None = None
 
     def wilson(self) -> flavio.WilsonCoefficients:
         """The constant part in flavio's normalisation, whose scalar operators carry a factor m_b."""
         names = {"C9": self.c9, "C10": self.c10, "CS": self.c_s / MB, "CP": self.c_p / MB}
+        names |= {"C9p": self.c9p, "C10p": self.c10p}
         wilson = flavio.WilsonCoefficients()
         wilson.set_initial({f"{name}_bsmumu": value for name, value in names.items() if value}, SCALE)
         return wilson
+
+    @property
+    def has_weak_phase(self) -> bool:
+        """Whether a coupling is of complex type."""
+        return any(isinstance(value, complex) for value in (self.c9, self.c10, self.c_s, self.c_p, self.c9p, self.c10p))
 
     def peaks(self) -> list[float]:
         """Values of q2 that an adaptive quadrature must not overlook."""
@@ -103,6 +115,31 @@ def _in_flavio(scenario: Scenario) -> Iterator[None]:
         warnings.filterwarnings("ignore", message="The QCDF corrections should not be trusted")
         for module in (bpll, amplitudes, observables):
             stack.enter_context(mock.patch.object(module, "get_wceff", shifted))
+        if scenario.has_weak_phase:
+            stack.enter_context(_real_lambda_u())
+        yield
+
+
+@contextmanager
+def _real_lambda_u() -> Iterator[None]:
+    """Leave out the imaginary part of lambda_u/lambda_t; from the tables of spectator scattering by averaging both."""
+    xi, tabulated = ckm.xi, qcdf_interpolate.helicity_amps_qcdf
+
+    def real_xi(a, bc):
+        if a != "u":
+            return xi(a, bc)
+        return lambda par: (xi("u", bc)(par) / xi("t", bc)(par)).real * xi("t", bc)(par)
+
+    def averaged(q2, par, B, V, cp_conjugate=False, contribution="all"):
+        # Both tables hold their own lambda_t as a factor.
+        lambda_t = xi("t", "bs")(CENTRAL)
+        b, anti_b = (tabulated(q2, par, B, V, conjugate, contribution) for conjugate in (False, True))
+        turned = lambda_t.conjugate() if cp_conjugate else lambda_t
+        return {key: (b[key] / lambda_t + anti_b[key] / lambda_t.conjugate()) / 2 * turned for key in b}
+
+    with ExitStack() as stack:
+        stack.enter_context(mock.patch.object(ckm, "xi", real_xi))
+        stack.enter_context(mock.patch.object(qcdf_interpolate, "helicity_amps_qcdf", averaged))
         yield
 
 
@@ -164,7 +201,7 @@ def kstar_j(q2: float, scenario: Scenario = SM, lepton: str = "mu", hadronic: Ha
 
 @cache
 def kstar_bin(edges: Bin, scenario: Scenario = SM, lepton: str = "mu") -> Numbers:
-    """Binned dBR/dq2 (GeV^-2), F_L, A_FB, S_i, P_i and P'_i of B0 -> K*0 l l, CP averaged, LHCb convention."""
+    """Binned dBR/dq2 (GeV^-2), F_L, A_FB, S_i, P_i, P'_i, A_i and A_CP of B0 -> K*0 l l, LHCb convention."""
     decay = _kstar(scenario, lepton)
     low, high = max(edges[0], 4 * decay.ml**2), min(edges[1], (decay.mB - decay.mV) ** 2)
 
@@ -184,6 +221,9 @@ def kstar_bin(edges: Bin, scenario: Scenario = SM, lepton: str = "mu") -> Number
     p, p_prime = observables._observables_p, observables._observables_pprime
     out |= {name: p[name]["func_num"](J, J_bar) / s_2s for name in ("P1", "P2", "P3")}
     out |= {name: p_prime[name]["func_num"](J, J_bar) / root for name in ("P4p", "P5p", "P6p", "P8p")}
+    a_names = ("A3", "A4", "A5", "A6s", "A7", "A8", "A9")
+    out |= {name: observables._observables[name]["func_num"](J, J_bar) / (2 * rate) for name in a_names}
+    out["ACP"] = observables._observables["ACP"]["func_num"](J, J_bar) / rate
     out["dBR"] = CENTRAL["tau_B0"] * rate / (edges[1] - edges[0])
     return {name: float(value) for name, value in out.items()}
 
@@ -205,18 +245,34 @@ def k_dbr(q2: float, scenario: Scenario = SM, lepton: str = "mu", hadronic: Hadr
         return float(bpll.bpll_dbrdq2(q2, scenario.wilson(), CENTRAL | dict(hadronic or {}), "B+", "K+", lepton))
 
 
-@cache
 def k_bin(edges: Bin, scenario: Scenario = SM, lepton: str = "mu") -> float:
     """Binned dBR/dq2 of B+ -> K+ l l, GeV^-2."""
+    return _k_integrals(edges, scenario, lepton)[0]
+
+
+def k_acp(edges: Bin, scenario: Scenario = SM, lepton: str = "mu") -> float:
+    """A_CP of B+ -> K+ l l."""
+    average, half_difference = _k_integrals(edges, scenario, lepton)
+    return half_difference / average
+
+
+@cache
+def _k_integrals(edges: Bin, scenario: Scenario, lepton: str) -> tuple[float, float]:
+    """Binned CP average and half difference of dBR/dq2, GeV^-2."""
     wilson = scenario.wilson()
     low = max(edges[0], 4 * CENTRAL[f"m_{lepton}"] ** 2)
     high = min(edges[1], (CENTRAL["m_B+"] - CENTRAL["m_K+"]) ** 2)
 
+    def both(J, J_bar) -> np.ndarray:
+        return np.array([bpll.dGdq2_cpaverage(J, J_bar), bpll.dGdq2_cpdiff(J, J_bar)])
+
     def rate(q2: float) -> np.ndarray:
-        return np.array([bpll.bpll_dbrdq2(q2, wilson, CENTRAL, "B+", "K+", lepton)])
+        return bpll.bpll_obs(both, q2, wilson, CENTRAL, "B+", "K+", lepton)
 
     with _in_flavio(scenario), _with_fnal_milc():
-        return float(_integral(rate, low, high, scenario.peaks())[0] / (edges[1] - edges[0]))
+        average, difference = _integral(rate, low, high, scenario.peaks())
+    scale = CENTRAL["tau_B+"] / (edges[1] - edges[0])
+    return float(scale * average), float(scale * difference)
 
 
 def r_k(edges: Bin, scenario: Scenario = SM) -> float:
@@ -225,12 +281,18 @@ def r_k(edges: Bin, scenario: Scenario = SM) -> float:
 
 
 def phi_bin(edges: Bin, scenario: Scenario = SM) -> Numbers:
-    """Time-integrated, untagged dBR/dq2 (GeV^-2), F_L, S3, S4 and S7 of B_s -> phi mu mu."""
+    """Time-integrated, untagged dBR/dq2 (GeV^-2), F_L, S3, S4, S7, A5, A6s, A8 and A9 of B_s -> phi mu mu.
+
+    flavio has no A_i of this decay; they are its J_i of the same numbers with the sign of zeta_i, arXiv:1502.05509.
+    """
     wilson = scenario.wilson()
-    names = ("FL", "S3", "S4", "S7")
+    averages, asymmetries = ("FL", "S3", "S4", "S7"), {"A5": 5, "A6s": "6s", "A8": 8, "A9": 9}
+    names = (*averages, *asymmetries)
 
     def vector(y, J, J_bar, J_h) -> np.ndarray:
-        numerators = [observables_bs._observables[name]["func_num"](y, J, J_bar, J_h) for name in names]
+        numerators = [observables_bs._observables[name]["func_num"](y, J, J_bar, J_h) for name in averages]
+        opposite = {key: -value for key, value in J_bar.items()}
+        numerators += [observables_bs.S_experiment_num_Bs(y, J, opposite, J_h, i) for i in asymmetries.values()]
         return np.array([observables_bs.dGdq2_ave_Bs(y, J, J_bar, J_h), *numerators])
 
     def integrand(q2: float) -> np.ndarray:
@@ -251,7 +313,13 @@ def bs_mumu(scenario: Scenario = SM) -> float:
         wilson["C10_bsmumu"] += shift["a"]
         # Here flavio keeps m_s: m_b/(m_b + m_s) is already in its amplitude.
         wilson["CP_bsmumu"] += shift["p"] * (MB + MS) / MB**2
-    return float(bll.br_timeint(CENTRAL, wilson, "Bs", "mu", "mu"))
+    in_flavio = float(bll.br_timeint(CENTRAL, wilson, "Bs", "mu", "mu"))
+    if not scenario.resonance:
+        return in_flavio
+    assert not scenario.has_weak_phase
+    y, of_weak = CENTRAL["DeltaGamma/Gamma_Bs"] / 2, bll.ADeltaGamma(CENTRAL, wilson, "Bs", "mu")
+    P2, S2 = (abs(amplitude) ** 2 for amplitude in bll.amplitudes(CENTRAL, wilson, "Bs", "mu", "mu"))
+    return in_flavio * (1 + y * (P2 - S2) / (P2 + S2)) / (1 + y * of_weak)
 
 
 def k_nunu(q2: float) -> float:

@@ -40,6 +40,12 @@ RESONANCES = [
     (0.80, 0.0, 6.0, 0.72),
     (3.00, -1.50, 10.0, 2.4),
 ]
+# Weak phases: one coefficient, both, right-handed currents and scalars.
+WEAK = [
+    Scenario(c9=1j),
+    Scenario(c9=-1 + 0.5j, c10=0.3 - 1j),
+    Scenario(c9=-0.5 + 0.4j, c9p=0.6j, c10p=-0.3 + 0.5j, c_p=0.02j),
+]
 RESONANT = [Scenario(resonance=reference.Resonance(*numbers)) for numbers in RESONANCES]
 
 # Sec. 11.1, "must be within". S_7, S_8 and S_9 have no row there: they take those of P'_6, P'_8 and S_3.
@@ -51,18 +57,25 @@ ABSOLUTE = (
     | dict.fromkeys(("P1", "P2", "P3"), 2e-4)
     | dict.fromkeys(("P4p", "P5p"), 1e-3)
 )
+# A_i are measured by S_i of the same number; A_6s is 4/3 of an A_FB, A_CP a ratio of rates.
+ASYMMETRIC = dict.fromkeys(("A3", "A9"), 1e-4) | dict.fromkeys(("A4", "A5", "A7", "A8"), 5e-4)
+ASYMMETRIC |= {"A6s": 4 / 3 * 1e-4, "ACP": 3e-4}
 
 
 def name(value):
     if isinstance(value, tuple):
         return "-".join(f"{edge:g}" for edge in value)
     if isinstance(value, Scenario):
+        if value.has_weak_phase:
+            return f"C9={value.c9},C10={value.c10},C9p={value.c9p}"
         return f"m_V={value.resonance.m_V:g}" if value.resonance else f"C9={value.c9:g}" if value.c9 else "SM"
     return None
 
 
 def new_physics(scenario):
-    contact = Contact(C9=scenario.c9, C10=scenario.c10, CS=scenario.c_s, CP=scenario.c_p)
+    contact = Contact(
+        C9=scenario.c9, C10=scenario.c10, CS=scenario.c_s, CP=scenario.c_p, C9p=scenario.c9p, C10p=scenario.c10p
+    )
     if scenario.resonance is None:
         return NewPhysics(contact)
     *numbers, bs_current = scenario.resonance
@@ -122,6 +135,30 @@ def test_kstar_observables_with_a_resonance(scenario, edges, sm):
     assert not outside(kstar_bin(edges, scenario, sm), theirs, allowed_in_bin(edges, theirs))
 
 
+@pytest.mark.parametrize("edges", [LOWEST, (4.0, 6.0), *WIDE], ids=name)
+@pytest.mark.parametrize("scenario", WEAK, ids=name)
+def test_kstar_observables_with_weak_phases(scenario, edges, sm):
+    """CP averages at their rows' precision and the asymmetries beside them; electrons feel no phase."""
+    theirs = reference.kstar_bin(edges, scenario)
+    assert not outside(kstar_bin(edges, scenario, sm), theirs, allowed_in_bin(edges, theirs) | ASYMMETRIC)
+    assert max(abs(theirs[name]) for name in ASYMMETRIC) > 0.01
+
+
+def test_the_electron_mode_beside_weak_phases(sm):
+    theirs = reference.kstar_bin(LOW_Q2, WEAK[1], "e")
+    mine = kstar_bin(LOW_Q2, WEAK[1], sm, "B0->K*0ee")
+    assert not outside(mine, theirs, allowed_in_bin(LOW_Q2, theirs) | ASYMMETRIC)
+    assert ratio("B0->K*0", LOW_Q2, WEAK[1], sm) == near(reference.r_kstar(LOW_Q2, WEAK[1]), rel=3e-4)
+
+
+@pytest.mark.parametrize("edges", [(1.1, 6.0), (15.0, 22.0)], ids=name)
+@pytest.mark.parametrize("scenario", WEAK, ids=name)
+def test_k_with_weak_phases(scenario, edges, sm):
+    assert k_bin(edges, scenario, sm) == near(reference.k_bin(edges, scenario), rel=3e-4)
+    mine = observables.binned_asymmetries("B+->K+mumu", edges, new_physics(scenario), sm)["ACP"]
+    assert float(mine) == near(reference.k_acp(edges, scenario), abs=3e-4)
+
+
 @pytest.mark.parametrize("edges", K_BINS, ids=name)
 @pytest.mark.parametrize("scenario", [SM, C9, *RESONANT[::4]], ids=name)
 def test_k_branching_fraction(scenario, edges, sm):
@@ -149,6 +186,8 @@ def test_r_kstar(scenario, edges, sm):
         Scenario(c10=0.7),
         Scenario(c_p=0.03),
         Scenario(c10=-0.4, c_p=-0.05, c_s=0.04),
+        Scenario(c10=1.3j),
+        Scenario(c10=-0.4 + 1j, c_p=-0.05j, c_s=0.04 + 0.03j),
         Scenario(resonance=reference.Resonance(0.8, -0.05, 5.5, 0.6)),
         Scenario(resonance=reference.Resonance(0.8, -0.05, 5.5, 0.6, "paper")),
         Scenario(resonance=reference.Resonance(0.8, -0.05, 5.5, 0.6, "conserved")),
@@ -165,11 +204,13 @@ def test_nunu(q2, sm):
 
 
 @pytest.mark.parametrize("edges", [*NARROW[:6], *WIDE], ids=name)
-@pytest.mark.parametrize("scenario", [SM, RESONANT[3]], ids=name)
+@pytest.mark.parametrize("scenario", [SM, RESONANT[3], *WEAK[1:]], ids=name)
 def test_phi(scenario, edges, sm):
-    """Time integrated; S_3, S_4 and S_7 have no row of their own and take those of K*."""
+    """Time integrated; S_3, S_4, S_7 and A_i have no row of their own and take those of K*."""
     theirs = reference.phi_bin(edges, scenario)
-    allowed = {key: ABSOLUTE.get(key, 1e-3 * abs(value)) for key, value in theirs.items()}
+    if not scenario.has_weak_phase:  # the A_i of flavio are then those of its lambda_u
+        theirs = {key: value for key, value in theirs.items() if key not in ASYMMETRIC}
+    allowed = {key: (ABSOLUTE | ASYMMETRIC).get(key, 1e-3 * abs(value)) for key, value in theirs.items()}
     assert not outside(kstar_bin(edges, scenario, sm, "Bs->phimumu"), theirs, allowed)
 
 

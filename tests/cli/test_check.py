@@ -6,33 +6,19 @@ import numpy as np
 import pytest
 import xarray as xr
 from near import near
-from synthetic_result import synthetic_result
+from synthetic_result import ROWS, complete_result
 
 from jaxdark import plots, results
 from jaxdark.inference.agreement import marginal_distances
 from jaxdark.inference.priors import prior_of
 from jaxdark.measurements import load_dataset
 
-ROWS = ["a", "b"]
-
-
-def complete(seed=0, **keywords):
-    """A synthetic result with the groups that the checks read."""
-    tree, generator = synthetic_result(**keywords), np.random.default_rng(seed)
-    shape, axes = (4, 300, 2), (("chain", "draw", "row"), {"row": ROWS})
-    for name, values in {
-        "log_likelihood": -generator.exponential(1.0, shape),
-        "posterior_predictive": generator.normal(size=shape),
-    }.items():
-        tree = results.with_group(tree, name, xr.Dataset({"rows": (axes[0], values)}, axes[1]))
-    return results.with_group(tree, "observed_data", xr.Dataset({"rows": ("row", [0.0, 1.0])}, axes[1]))
-
 
 @pytest.fixture
 def result(tmp_path):
     folder = tmp_path / "result"
     folder.mkdir()
-    results.save(complete(), folder / "posterior.nc")
+    results.save(complete_result(), folder / "posterior.nc")
     return folder
 
 
@@ -50,7 +36,7 @@ def test_check_adds_to_the_result_and_shows_it(jaxdark, result):
 def test_compare_draws_both_and_tells_equal_from_different(jaxdark, refused, result, tmp_path):
     other = tmp_path / "other"
     other.mkdir()
-    tree = complete()
+    tree = complete_result()
     shifted = results.datasets(tree)["posterior"]
     tree = results.with_group(tree, "posterior", shifted.assign(m_V=shifted["m_V"] + 3).assign_attrs(shifted.attrs))
     results.save(tree, other / "posterior.nc")
@@ -62,13 +48,13 @@ def test_compare_draws_both_and_tells_equal_from_different(jaxdark, refused, res
     assert "twice" in refused("compare", result, result, "--out", tmp_path / "more")
     low = tmp_path / "low"
     low.mkdir()
-    results.save(complete(region="low"), low / "posterior.nc")
+    results.save(complete_result(region="low"), low / "posterior.nc")
     assert "same region, got high and low" in refused("compare", result, low, "--out", tmp_path / "more")
 
 
 def with_settings(folder, further=None, **changed):
     """A result in a folder whose attributes and summary are changed."""
-    tree = complete()
+    tree = complete_result()
     attributes = results.attributes(tree) | (further or {})
     attributes["summary"] |= changed
     folder.mkdir()
@@ -79,7 +65,7 @@ def with_settings(folder, further=None, **changed):
 def test_compare_says_what_else_differs(jaxdark, result, tmp_path, monkeypatch):
     titles, draw = [], plots.overlay_figure
     monkeypatch.setattr(plots, "overlay_figure", lambda *a: (titles.append(draw(*a).get_suptitle()), draw(*a))[1])
-    inputs = results.attributes(complete())["inputs"] | {"m_mu": 0.2}
+    inputs = results.attributes(complete_result())["inputs"] | {"m_mu": 0.2}
     other = with_settings(tmp_path / "other", {"data_sha256": "ab" * 32, "inputs": inputs}, data="mine", theory="full")
     code, out, err = jaxdark("compare", result, other, "--out", tmp_path / "figures", "--json")
     found = json.loads(out)
@@ -106,7 +92,7 @@ def test_compare_without_a_figure_has_its_numbers(jaxdark, result, tmp_path, mon
 
 
 def test_distances_of_the_same_distribution_are_those_of_noise():
-    one, values = complete(), []
+    one, values = complete_result(), []
     names, generator = prior_of("high").names, np.random.default_rng(3)
     for _ in range(60):
         sets = []
@@ -125,12 +111,14 @@ def test_project_writes_a_data_file(jaxdark, refused, result, tmp_path):
     found = json.loads(shown)
     assert (code, err) == (0, "") and 0 <= found["excluded"] <= 1 and found["sm_chi2"] == near(0, abs=1e-9)
     assert 0 < found["scaled_rows"] < found["rows"] == 120
+    assert len(found["not_scaled"]) == found["rows"] - found["scaled_rows"]
+    assert {reason for reason in found["not_scaled"].values() if "CMS" in reason}
     assert jaxdark("data", "check", out)[0] == 0
     assert "exists" in refused("project", result, "--out", out)
 
 
 def test_project_asks_for_data_that_do_not_ship(jaxdark, refused, toy, tmp_path):
-    tree, dataset = complete(), load_dataset(toy)
+    tree, dataset = complete_result(), load_dataset(toy)
     attributes = results.attributes(tree) | {"data_sha256": dataset.sha256}
     attributes["summary"] |= {"data": dataset.name}
     results.save(results.make_tree(results.datasets(tree), attributes), tmp_path / "posterior.nc")

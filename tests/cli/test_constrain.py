@@ -7,11 +7,15 @@ import pytest
 import xarray as xr
 from near import near
 from synthetic_result import synthetic_result
+from toy_data import TOY
 
 import jaxdark as jd
-from jaxdark import constrain, results
+from jaxdark import __version__, constrain, results
 from jaxdark.constraints.registry import all_constraints
 from jaxdark.dark.muon_g2 import delta_a_mu
+from jaxdark.errors import RequestError
+from jaxdark.inference.priors import prior_of
+from jaxdark.measurements import load_dataset
 
 
 @pytest.fixture(scope="module")
@@ -109,6 +113,17 @@ def test_a_result_of_something_else_is_refused(refused, tmp_path, change, senten
     before = (tmp_path / "posterior.nc").read_bytes()
     assert sentence in refused("constrain", tmp_path)
     assert (tmp_path / "posterior.nc").read_bytes() == before
+
+
+def test_an_own_file_is_not_taken_for_the_data_set_of_its_name(tmp_path):
+    (tmp_path / "lhcb_core.yaml").write_text(TOY)
+    data, prior = load_dataset(tmp_path / "lhcb_core.yaml"), prior_of("high")
+    summary = {"versions": {"jaxdark": __version__}, "data": data.name, "model": "split", "region": "high"}
+    ranges = {name: r._asdict() for name, r in prior.ranges.items()}
+    constrain._check_origin({"summary": summary, "data_sha256": data.sha256, "prior": ranges})
+    with pytest.raises(RequestError, match=r"an earlier state of it .*, or from a file of your own of that name"):
+        named = summary | {"data": "lhcb_core"}  # as results of 0.1 have it
+        constrain._check_origin({"summary": named, "data_sha256": data.sha256, "prior": ranges})
 
 
 def test_no_result_is_refused(refused, tmp_path):

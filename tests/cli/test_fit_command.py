@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import xarray as xr
 from synthetic_result import synthetic_result
+from toy_data import TOY
 
 import jaxdark.inference.fit as module
 from jaxdark import results
@@ -20,7 +21,10 @@ QUICK = (*CONSTANT, "--starts", 8, "--pseudo", 20)
 
 
 def test_fit_writes_its_record_and_the_written_config_repeats_it(jaxdark, toy, tmp_path):
+    """With a third row, so that a degree of freedom is left."""
     out = tmp_path / "one"
+    third = TOY[TOY.index("- id: Toy_Bsmumu") :].replace("Toy_Bsmumu", "Toy_again").replace("3.0e-9", "3.4e-9")
+    toy.write_text(TOY + third.replace("experiment: Toy", "experiment: Other").replace("nowhere", "elsewhere"))
     code, shown, err = jaxdark("fit", *QUICK, "--data", toy, "--out", out, "--seed", 3)
     assert (code, err) == (0, "")
     assert {path.name for path in out.iterdir()} == {"fit.json", "config.toml"}
@@ -34,6 +38,15 @@ def test_fit_writes_its_record_and_the_written_config_repeats_it(jaxdark, toy, t
     code, shown, _ = jaxdark("fit", "--config", out / "config.toml", "--out", tmp_path / "two", "--json")
     assert code == 0 and json.loads(shown) == record
     assert (tmp_path / "two" / "config.toml").read_text() == (out / "config.toml").read_text()
+
+
+def test_fit_without_degrees_of_freedom_says_so(jaxdark, toy, tmp_path):
+    """Two rows, two parameters: no p-value, whatever number of pseudo-data was asked for."""
+    code, shown, err = jaxdark("fit", *QUICK, "--data", toy, "--out", tmp_path / "one", "--json")
+    record = json.loads(shown)
+    assert (code, err) == (0, "") and record["dof"] is None and record["p_value"] is None
+    reason = "there is no goodness of fit: 2 free parameters for 2 measured values"
+    assert record["missing"] == {"dof": reason, "p_value": reason}
 
 
 def test_fit_that_has_not_converged_fails_and_writes(jaxdark, toy, tmp_path, monkeypatch):

@@ -37,6 +37,8 @@ BROKEN = {
         (["m_V=nan", *POINT[1:]], ["m_V", "finite", "nan"]),
         (["m_V=inf", *POINT[1:]], ["m_V", "finite", "inf"]),
         (["m_V=heavy", *POINT[1:]], ["m_V", "real number", "'heavy'"]),
+        (["m_V=5,5", *POINT[1:]], ["m_V must be one number, got 2: [5.0, 5.0]; write decimals with a point\n"]),
+        (["mass=" + "9" * 10**6], ["'mass'", "choose one of m_V, "]),
         ([*POINT, "m_V=5"], ["m_V", "twice"]),
         (["m_V", *POINT[1:]], ["NAME=VALUE", "'m_V'"]),
         ([*POINT, "bs_current=conservd"], ["bs_current", "conserved", "'conservd'"]),
@@ -78,7 +80,7 @@ def test_a_faulty_data_file_is_refused(refused, toy, fault):
 
 
 def test_check_names_every_faulty_entry(jaxdark, toy):
-    toy.write_text(TOY.replace("value: 0.85", "valeu: 0.85").replace("value: 3.0e-9", "value: 3e-9"))
+    toy.write_text(TOY.replace("value: 0.85", "valeu: 0.85").replace("value: 3.0e-9", "value: 3:09"))
     code, out, err = jaxdark("data", "check", toy)
     assert (code, out, err.count("\n")) == (2, "", 2)
     assert "Toy_RK" in err and "Toy_Bsmumu" in err
@@ -87,7 +89,12 @@ def test_check_names_every_faulty_entry(jaxdark, toy):
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
-        ("GF: 1.2e-5\nalpha: 0.0075\n", ["'alpha'", "alpha_em"]),
+        ("GF: 1.2e-5\nalpha: 0.0075\n", ["field alpha:", "alpha_em"]),
+        ("m_Kp: 0.49\nm_e: no\n", ["field m_e:", "the text 'no'"]),
+        ("m_Kp: 100\n", ["field m_Kp:", "0.444 to 0.543 GeV", "got 100"]),
+        ("lambda_t: 0\n", ["field lambda_t:", "got 0"]),
+        ("GF: true\n", ["field GF:", "got True"]),
+        ("mb: 4\nmb: 4.1\n", ["inputs.yaml, line 2", "the key mb stands twice"]),
         ("m_Bp: heavy\n", ["m_Bp", "number", "'heavy'"]),
         ("m_Bp: .nan\n", ["m_Bp", "finite", "nan"]),
         ("- m_Bp\n", ["inputs.yaml", "name: value"]),
@@ -106,13 +113,24 @@ def test_wrong_inputs_are_refused(refused, tmp_path, toy, content, expected):
         ("g_minus2 = 'upper'\n", ["run.toml", "'g_minus2'", "nearest right name is g_minus_2"]),
         ("seed = 'one'\n", ["run.toml", "seed", "integer", "'one'"]),
         ("seed = \n", ["run.toml", "config file"]),
+        ("seed = 1\nseed = 2\n", ["run.toml", "config file"]),
+        (f"seed = {10**30}\n", ["run.toml", "seed", "less than or equal to 9223372036854775807"]),
+        (f"seed = {'9' * 5000}\n", ["run.toml", "config file", "cannot be read"]),
+        ("q2 = " + "[" * 5000 + "]" * 5000, ["run.toml", "config file", "too deep"]),
+        ("q2 = 2001-13-45\n", ["run.toml", "config file"]),
+        ("q2 = [true]\n", ["run.toml", "q2.0", "True"]),
+        ("[inputs]\nGF = true\n", ["run.toml, inputs, field GF", "got True"]),
+        ("[inputs]\ntau_Bs = 1.5\n", ["run.toml, inputs, field tau_Bs", "GeV^-1", "got 1.5"]),
+        ("[inputs]\nGG = 1\n", ["run.toml, inputs, field GG", "the nearest right name is GF"]),
+        ("inputs = 3\n", ["run.toml", "inputs", "dictionary", "3"]),
+        ("parameters = {m_V = true, g_mu_V = 0.03, r_AV = -0.4, g_D = 1, r = -3}\n", ["m_V", "real number", "True"]),
         ("data_sha256 = '0123'\n", ["changed", "0123"]),
     ],
 )
 def test_a_wrong_config_file_is_refused(refused, tmp_path, toy, content, expected):
     path = tmp_path / "run.toml"
     path.write_text(f"data = '{toy}'\n{content}")
-    sentence = refused("point", *POINT, "--config", path)
+    sentence = refused("point", *([] if "parameters" in content else POINT), "--config", path)
     assert all(part in sentence for part in expected), sentence
 
 
@@ -150,6 +168,13 @@ def test_fit_refuses_a_scheduler_and_leaves_nothing(refused, tmp_path, monkeypat
     sentence = refused("fit", "--data", toy, "--scheduler", "tcp://127.0.0.1:1", *arguments)
     assert all(part in sentence for part in expected), sentence
     assert [path.name for path in tmp_path.iterdir()] == ["toy.yaml"]
+
+
+def test_a_config_file_of_another_encoding(refused, tmp_path):
+    path = tmp_path / "run.toml"
+    path.write_bytes("data = 'paper2020'\n".encode("utf-16"))
+    sentence = refused("point", *POINT, "--config", path)
+    assert all(part in sentence for part in ("run.toml", "got UTF-16", "save it as UTF-8"))
 
 
 def test_an_unknown_id_is_answered_with_the_nearest(refused):

@@ -12,6 +12,7 @@ from jaxdark.scans.store import open_scan
 
 GRID = ["m_V=2:15:5", "g_mu_V=1e-3:0.2:4:log", "r_AV=-0.4", "g_D=1", "r=-3"]
 OUTPUTS = ["--outputs", "log_likelihood,Toy_RK"]
+AT_SM = ["--reference", "sm"]
 
 
 def test_a_grid_and_the_written_config(jaxdark, toy, tmp_path):
@@ -23,6 +24,7 @@ def test_a_grid_and_the_written_config(jaxdark, toy, tmp_path):
     assert dict(result["log_likelihood"].sizes) == {"m_V": 5, "g_mu_V": 4}
     assert np.isfinite(result["log_likelihood"]).all()
     best = float(result["log_likelihood"].max())
+    assert "theory covariance of all points at the Standard Model" in shown
     assert "20 points (m_V 5 x g_mu_V 4)" in shown and f"highest log-likelihood {best:.2f}" in shown
     config = tomllib.loads((out / "config.toml").read_text())
     assert config["parameters"]["m_V"] == "2:15:5" and config["outputs"] == ["log_likelihood", "Toy_RK"]
@@ -32,11 +34,12 @@ def test_a_grid_and_the_written_config(jaxdark, toy, tmp_path):
 
 
 def test_points_of_the_prior_as_json(jaxdark, toy, tmp_path):
-    request = ["scan", "r_AV=-0.3", "--sobol", 50, "--region", "low", *OUTPUTS, "--data", toy, "--out", tmp_path / "s"]
+    request = ["scan", "r_AV=-0.3", "--sobol", 50, "--region", "low", *OUTPUTS, *AT_SM, "--data", toy]
+    request += ["--out", tmp_path / "s"]
     code, shown, err = jaxdark(*request, "--json")
     record = json.loads(shown)
     assert (code, err) == (0, "")
-    assert (record["points"], record["axes"]) == (50, {"point": 50})
+    assert (record["points"], record["axes"], record["covariance_at"]) == (50, {"point": 50}, "standard_model")
     assert record["outputs"] == {"log_likelihood": True, "constraints": [], "rows": ["Toy_RK"]}
     assert 0.6 < record["best"]["parameters"]["m_V"] < 2.0 and record["best"]["parameters"]["r_AV"] == -0.3
     assert json.loads(jaxdark(*request, "--json")[1])["best"] == record["best"]
@@ -49,6 +52,7 @@ def test_a_profile_says_how_many_points_have_converged(jaxdark, toy, tmp_path, m
     code, shown, err = jaxdark(*request, "--out", tmp_path / "s", "--json")
     record = json.loads(shown)
     assert (code, err, record["converged"], record["axes"]) == (0, "", 1.0, {"C9": 20})
+    assert record["covariance_at"] == {"C9": -0.9, "C10": 0.0}
     assert set(record["best"]["parameters"]) == {"C9", "C10"}
     config = tomllib.loads((tmp_path / "s" / "config.toml").read_text())
     assert (config["profile"], config["chunk"]) == (True, 1024)
@@ -63,10 +67,10 @@ def test_ctrl_c_says_how_to_go_on(jaxdark, toy, tmp_path, monkeypatch):
 
     with monkeypatch.context() as patch:
         patch.setattr(scan_module.Scan, "run", stopped)
-        code, out, err = jaxdark("scan", "--random", 50, *OUTPUTS, "--data", toy, "--out", tmp_path / "s")
+        code, out, err = jaxdark("scan", "--random", 50, *OUTPUTS, *AT_SM, "--data", toy, "--out", tmp_path / "s")
     assert (code, out) == (130, "")
     assert err == f"jaxdark: stopped; what is done is in {tmp_path / 's'}, give the same command again to go on\n"
-    assert jaxdark("scan", "--random", 50, *OUTPUTS, "--data", toy, "--out", tmp_path / "s", "--quiet")[0] == 0
+    assert jaxdark("scan", "--random", 50, *OUTPUTS, *AT_SM, "--data", toy, "--out", tmp_path / "s", "--quiet")[0] == 0
     assert open_scan(tmp_path / "s" / "scan.zarr")["done"].all()
 
 
@@ -75,7 +79,7 @@ def test_a_failing_disk_is_a_failed_job(jaxdark, toy, tmp_path, monkeypatch):
         raise OSError(28, "No space left on device while writing")
 
     monkeypatch.setattr(scan_module.Scan, "run", full)
-    code, out, err = jaxdark("scan", "--random", 50, *OUTPUTS, "--data", toy, "--out", tmp_path / "s")
+    code, out, err = jaxdark("scan", "--random", 50, *OUTPUTS, *AT_SM, "--data", toy, "--out", tmp_path / "s")
     assert (code, out) == (1, "") and "No space left on device" in err
 
 
@@ -101,14 +105,14 @@ def test_a_wrong_request(refused, toy, tmp_path, monkeypatch, arguments, sentenc
 
 def test_the_folder_of_another_result(jaxdark, refused, toy, tmp_path):
     (tmp_path / "config.toml").write_text("seed = 1")
-    request = ["scan", *OUTPUTS, "--data", toy, "--out", tmp_path, "--random", 20]
+    request = ["scan", *OUTPUTS, *AT_SM, "--data", toy, "--out", tmp_path, "--random", 20]
     assert "holds another result" in refused(*request)
     assert (tmp_path / "config.toml").read_text() == "seed = 1" and not (tmp_path / "scan.zarr").exists()
     assert jaxdark(*request, "--quiet", "--force")[0] == 0
 
 
 def test_another_scan_in_the_folder(jaxdark, refused, toy, tmp_path):
-    request = ["scan", *OUTPUTS, "--data", toy, "--out", tmp_path / "s"]
+    request = ["scan", *OUTPUTS, *AT_SM, "--data", toy, "--out", tmp_path / "s"]
     assert jaxdark(*request, "--random", 20, "--quiet")[0] == 0
     before = (tmp_path / "s" / "config.toml").read_text()
     assert "one of other points, seed" in refused(*request, "--random", 30, "--seed", 1)

@@ -161,6 +161,17 @@ def test_published_strength_and_significance():
     assert float(found.error) == near(np.hypot(1.0, 0.9), abs=0.05)
 
 
+def test_published_strengths_of_the_two_tags():
+    """5.4 +- 1.0 +- 1.1 (inclusive) and 2.2 +1.8-1.7 +1.6-1.1 (hadronic), arXiv:2311.14647; errors from the profile."""
+    signal = histograms().nominal_signal
+    for tag, published, up, down in (("ita", 5.4, (1.0, 1.1), (1.0, 1.1)), ("hta", 2.2, (1.8, 1.6), (1.7, 1.1))):
+        fit = best_fit(signal, tag=tag)
+        assert fit.strength == near(published, abs=0.1)
+        for error in (np.hypot(*up), -np.hypot(*down)):
+            drop = fit.log_likelihood - best_fit(signal, fit.strength + error, tag=tag).log_likelihood
+            assert np.sqrt(2 * drop) == near(1.0, abs=0.15)
+
+
 def test_resonance_on_top_of_the_sm():
     """arXiv:2602.09666: 2.1 GeV (+0.2 -0.1), BR 9.2e-6 (+1.8 -3.4), 3.0 sigma; here with both parameters counted."""
     data = histograms()
@@ -199,6 +210,27 @@ def test_strength_against_the_profile():
         assert np.sqrt(2 * np.mean(drops)) == near(1.0, abs=0.15)
     apart = (found["strength"].value - 1) / found["strength"].error
     assert (apart > 2).any() and (np.abs(apart) < 1).any() and (apart < -2).any()
+
+
+def pull_of_the_profile(signal):
+    """Signed root of twice the drop of the logarithm from the best fit to strength 1."""
+    free, fixed = best_fit(signal), best_fit(signal, 1.0)
+    return np.sign(free.strength - 1) * np.sqrt(2 * (free.log_likelihood - fixed.log_likelihood))
+
+
+@pytest.mark.slow
+def test_pull_against_the_profile():
+    """What the docstring of `strength` promises, at random points over the whole parameter space."""
+    rng = np.random.default_rng(1)
+    n = 4 * BATCH
+    logarithms = 10 ** rng.uniform([-0.7, -3, -2.5, -3], [1.25, -0.7, 1, 0.3], (n, 4))
+    m_V, g_mu_V, r, m_chi = logarithms.T
+    found = predict(np.column_stack([m_V, g_mu_V, -rng.uniform(0, 1, n), rng.uniform(0.01, 4, n), r, m_chi]))
+    pulls = (found["strength"].value - 1) / found["strength"].error
+    chosen = np.flatnonzero(np.abs(pulls) < 4)[:100]
+    exact = np.array([pull_of_the_profile(found["signal"][i]) for i in chosen])
+    off = np.abs(pulls[chosen] - exact)
+    assert off.max() < 0.45 and off[np.abs(exact) < 2.3].max() < 0.1
 
 
 # ---- Spectra ----

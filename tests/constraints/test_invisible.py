@@ -16,6 +16,7 @@ from jaxdark.ahead import Ahead
 from jaxdark.constraints import invisible
 from jaxdark.constraints.invisible import (
     S_B_BINS,
+    InvisibleBR,
     babar_bin_limits,
     babar_hadronic,
     br_k_invisible,
@@ -356,6 +357,14 @@ def test_strongest_bin_of_babar():
     strongest = np.take_along_axis(found["bins"].s_B, ratios.argmax(-1)[:, None], axis=-1)[:, 0]
     np.testing.assert_allclose(found["verdicts"]["babar_hadronic_sB_bins"].value, strongest, rtol=1e-9)
     assert len(set(ratios.argmax(-1))) > 1
+
+
+def test_the_strongest_bin_is_not_the_fullest():
+    """The second bin has the smaller rate and exceeds its limit; the first does not."""
+    s_B = np.zeros(len(S_B_BINS))
+    s_B[:3] = 9e-6, 8e-6, 1e-6
+    verdict = invisible._strongest_s_B(InvisibleBR(1.8e-5, s_B, np.zeros(2)), 1.0)
+    assert tuple(map(float, verdict)) == near((8e-6, 7.358e-6, 8e-6 / 7.358e-6), rel=1e-12)
 
 
 def test_published_bins_replace_the_proxy(monkeypatch, sm):

@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+import mpmath as mp
 import numpy as np
 import pytest
 from hypothesis import given
@@ -73,6 +74,39 @@ def test_at_threshold_the_gradient_is_that_of_the_closed_channel():
     assert gradient(1.0) == 0
     d = 1e-10
     assert gradient(1 + d) == near(1.5 / (12 * np.pi) / np.sqrt(2 * d), rel=1e-5)
+
+
+@pytest.mark.parametrize("above", [2.3e-16, 1e-15, 1e-14, 3e-13, 1e-10, 1e-6])
+@pytest.mark.parametrize("m", [M_MU, 0.7123])
+def test_widths_keep_their_digits_at_a_threshold(above, m):
+    """Value and slopes in both masses against mpmath at the same floating-point numbers."""
+    m_V, g_V, r_AV = 2 * m * (1 + above), 0.3, -0.4
+
+    def width(m_V, m):
+        if m == M_MU:
+            return width_mumu(point(m_V=m_V, g_mu_V=g_V, r_AV=r_AV), SM)
+        return width_chichi(point(m_V=m_V, m_chi=m, g_D=g_V), SM)[0]
+
+    def exact(m_V, m):
+        axial = g_V * r_AV if m == M_MU else 0.0
+        y = (2 * m / m_V) ** 2
+        return m_V / (12 * mp.pi) * (mp.sqrt(1 - y) * (1 + y / 2) * g_V**2 + (1 - y) ** 1.5 * axial**2)
+
+    with mp.workdps(60):
+        value, slope, in_m = (
+            float(mp.diff(exact, (mp.mpf(m_V), mp.mpf(m)), n, h=mp.mpf(10) ** -40))
+            if n
+            else float(exact(*map(mp.mpf, (m_V, m))))
+            for n in (None, (1, 0), (0, 1))
+        )
+    assert width(m_V, m) == near(value, rel=1e-14)
+    assert jax.grad(lambda m_V: width(m_V, m))(m_V) == near(slope, rel=1e-13)
+    if m != M_MU:
+        found = jax.grad(lambda m: width_chichi(point(m_V=m_V, m_chi=m, g_D=g_V), SM)[0])(m)
+        assert found == near(in_m, rel=1e-13)
+    assert width_total(point(m_V=m_V, m_chi=m, g_D=g_V, g_mu_V=0.0), SM) == near(
+        float(width_chichi(point(m_V=m_V, m_chi=m, g_D=g_V), SM)[0]), rel=1e-15
+    )
 
 
 def test_nothing_open():

@@ -44,8 +44,8 @@ def all_observables(v, q2=3.5):
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        ({"m_v": 5.5}, "unknown parameter 'm_v' of SplitDarkSector; the nearest are m_V, m_chi, m_Phi"),
-        ({"zzz": 1}, "unknown parameter 'zzz' of SplitDarkSector; the nearest are m_V, g_mu_V, r_AV, g_D, r, m_chi"),
+        ({"m_v": 5.5}, "unknown parameter 'm_v' of SplitDarkSector; the nearest right name is m_V"),
+        ({"zzz": 1}, "unknown parameter 'zzz' of SplitDarkSector; choose one of m_V, g_mu_V, r_AV, g_D, r, m_chi"),
         ({"m_V": 0.0}, "m_V is a mass in GeV and must be positive, got 0.0"),
         ({"m_Phi": -1}, "m_Phi is a mass in GeV and must be positive, got -1.0"),
         ({"m_chi": (1e-3, 0.0), "r": (1, 1)}, "m_chi is a mass in GeV and must be positive"),
@@ -54,7 +54,11 @@ def all_observables(v, q2=3.5):
         ({"g_D": "large"}, "g_D must be a real number, got 'large'"),
         ({"g_D": 1 + 1j}, "g_D must be a real number"),
         ({"g_D": None}, "g_D must be finite, got nan"),
-        ({"m_V": [1.0, 2.0]}, r"m_V must be one number, got shape \(2,\): make batches with jax.vmap"),
+        ({"m_V": np.ones(2)}, r"m_V must be one number, got shape \(2,\): make batches with jax.vmap"),
+        ({"m_V": [5.0, 5.0]}, r"m_V must be one number, got 2: \[5.0, 5.0\]; write decimals with a point$"),
+        ({"g_D": True}, "g_D must be a real number, got True"),
+        ({"g_D": "1"}, "g_D must be a real number, got '1'"),
+        ({"g_D": 10**400}, "g_D must be a real number, got 1000"),
         ({"m_chi": (1e-3, 10.0)}, r"share one axis n_chi, got shapes \(2,\) and \(\): give one r per dark fermion"),
         ({"m_chi": (1e-3, 1.0), "r": (1, 2, 3)}, r"share one axis n_chi, got shapes \(2,\) and \(3,\)"),
         ({"m_chi": np.ones((2, 2)), "r": np.ones((2, 2))}, "share one axis n_chi"),
@@ -67,7 +71,7 @@ def test_refusals(change, sentence):
 
 
 def test_refusals_of_the_constant_model():
-    with pytest.raises(RequestError, match="unknown parameter 'c9' of ConstantWilson; the nearest are C9"):
+    with pytest.raises(RequestError, match="unknown parameter 'c9' of ConstantWilson; the nearest right name is C9"):
         ConstantWilson(c9=-1.0)
     with pytest.raises(RequestError, match="C10 must be finite"):
         ConstantWilson(C10=np.inf)

@@ -1,5 +1,7 @@
 """Best fits against another optimiser, and where the theory covariance ends up."""
 
+import dataclasses
+
 import jax
 import numpy as np
 import pytest
@@ -7,7 +9,9 @@ from near import near
 from scipy.optimize import minimize
 
 from jaxdark.dark.model import ConstantWilson
-from jaxdark.inference.best_fit import BestFit, at_best_fit
+from jaxdark.inference import best_fit as module
+from jaxdark.inference.best_fit import BestFit, at_best_fit, restored_fit
+from jaxdark.inference.fit import fit
 from jaxdark.inference.likelihood import Likelihood
 from jaxdark.inference.priors import Prior, Range
 from jaxdark.measurements import load_dataset
@@ -47,11 +51,11 @@ def test_there_is_a_start_in_each_slice_the_best_of_it(like):
 
 
 @pytest.mark.parametrize("theory", ["marginalised", "full"])
-def test_covariance_is_taken_at_the_best_fit_iterated_once(like, theory):
+def test_covariance_is_taken_at_the_best_fit_until_both_agree(like, theory):
     like = Likelihood(like.data, theory=theory)
     fit = at_best_fit(like, CONTACT)
     by_hand = like.marginalised()
-    for _ in range(2):
+    for _ in range(8):
         vector, _ = best_of_scipy(by_hand)
         by_hand = by_hand.at(CONTACT.model(vector))
     np.testing.assert_allclose(fit.reference, vector, atol=1e-4)
@@ -61,3 +65,44 @@ def test_covariance_is_taken_at_the_best_fit_iterated_once(like, theory):
     assert fit.log_likelihood == near(best_of_scipy(by_hand)[1], abs=1e-6)
     u = (fit.vector - [-3.0, -2.0]) / [6.0, 5.0]
     assert fit.values(u[None])[0] == near(fit.log_likelihood, rel=1e-9)
+    # a fixed point: with the covariance at the best fit the best fit is where it was
+    assert fit.settled
+    np.testing.assert_allclose(fit.vector, fit.reference, atol=6e-4)
+    assert -2 * fit.log_likelihood == near(like.chi2_at_itself(CONTACT.model(fit.vector)), abs=1e-4)
+
+
+def restored_equals(fit, again):
+    np.testing.assert_array_equal(again.vector, fit.vector)
+    np.testing.assert_array_equal(again.like.covariance, fit.like.covariance)
+    assert again.settled == fit.settled and again.log_likelihood == fit.log_likelihood
+    for name, array in fit.arrays.items():
+        np.testing.assert_array_equal(again.arrays[name], array)
+
+
+def test_each_minimum_is_judged_with_the_covariance_at_itself():
+    """BR(Bs -> mu mu) is the same for C_10 on either side of where it vanishes; an imprecise S5 tells them apart."""
+    data = load_dataset("lhcb_core")
+    leptonic = next(row for row in data.rows if row.process == "Bs->mumu")
+    angular = next(row for row in data.rows if row.observable == "S5")
+    rows = (leptonic, dataclasses.replace(angular, error_plus=0.3, error_minus=0.3))
+    part = dataclasses.replace(data, rows=rows, correlation=np.eye(2))
+    like, prior = Likelihood(part), Prior("two", {"C10": Range(-3.0, 12.0)}, ConstantWilson)
+    fit = at_best_fit(like, prior, starts=16)
+    again = at_best_fit(like, prior, starts=16)
+    np.testing.assert_array_equal(again.vector, fit.vector)
+    restored_equals(fit, restored_fit(like, prior, fit.arrays))
+    assert len(fit.modes.u) == 2 and fit.settled
+    for u, chi2, own in zip(*fit.modes, strict=True):
+        model = prior.model(prior.vector(u))
+        assert own == near(-2 * like.at(model).evaluate(model).log_likelihood, rel=1e-6, abs=1e-9)
+        assert chi2 == near(-2 * fit.like.evaluate(model).log_likelihood, rel=1e-6, abs=1e-9)
+    assert list(fit.modes.own_chi2) == sorted(fit.modes.own_chi2)
+    first, second = np.sort(np.asarray(prior.vector(fit.modes.u))[:, 0])
+    assert (first + second) / 2 == near(-float(like.sm.C10), rel=0.02)
+
+
+def test_a_covariance_that_does_not_come_to_rest_is_said(like, monkeypatch):
+    monkeypatch.setattr(module, "_MOST_STEPS", 1)
+    monkeypatch.setattr(module, "_MOST_ROUNDS", 1)
+    found = fit(like, CONTACT, starts=8, pseudo=0)
+    assert "the theory covariance has not come to rest" in found.record["status"]

@@ -1,19 +1,25 @@
 """The likelihood in its two modes against linear algebra by hand, and finite everywhere on the prior."""
 
 import dataclasses
+import os
+import pickle
+import subprocess
+import sys
 from functools import partial
 from itertools import product
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from near import near
+from scipy.optimize import least_squares
 
-from jaxdark.dark.model import ConstantWilson, DarkSector
+from jaxdark.dark.model import ConstantWilson, DarkSector, Model
 from jaxdark.dark.muon_g2 import delta_a_mu
 from jaxdark.errors import RequestError
 from jaxdark.inference.likelihood import Likelihood
-from jaxdark.inference.priors import Prior, Range, prior_of
+from jaxdark.inference.priors import PRIORS, Prior, Range, prior_of
 from jaxdark.inputs import load_inputs
 from jaxdark.measurements import load_dataset
 from jaxdark.semileptonic.leptonic import br_bs_mumu
@@ -168,8 +174,9 @@ def test_rows_without_prediction_are_refused():
 
 
 def test_a_model_that_is_no_resonance_in_evaluate(one_row):
+    at_sm = one_row.at(SM_ONLY)
     for model in (NewPhysics(contact=Contact(C10=1)), ConstantWilson(C10=1.0), SM_ONLY, POINT):
-        assert one_row.evaluate(model).log_likelihood == near(float(one_row(model)), rel=1e-11)
+        assert at_sm.evaluate(model).log_likelihood == near(float(one_row(model)), rel=1e-11)
 
 
 # ---- All rows ----
@@ -243,14 +250,217 @@ def test_terms_add_up(paper2020):
 def test_evaluation_agrees_with_the_tables(vector, paper2020):
     """Two roads, the full amplitudes in one, tables in the other."""
     model = HIGH.model(vector)
-    evaluation, predictions = paper2020.evaluate(model), np.asarray(paper2020.predictions(model))
+    evaluation, predictions = paper2020.at(SM_ONLY).evaluate(model), np.asarray(paper2020.predictions(model))
     np.testing.assert_allclose(evaluation.predictions, predictions, rtol=1e-9, atol=1e-11)
     assert evaluation.log_likelihood == near(float(paper2020(model)), rel=1e-9)
     assert evaluation.terms == near({k: float(v) for k, v in paper2020.terms(model).items()}, rel=1e-9)
     z = np.asarray(paper2020.residuals(predictions))
     np.testing.assert_allclose(evaluation.pulls, z / np.sqrt(np.diag(paper2020.covariance)), rtol=1e-8, atol=1e-9)
+    np.testing.assert_allclose(evaluation.theory_error, paper2020.theory_error, rtol=1e-12)
     experiment = z @ np.linalg.solve(paper2020.data.correlation, z)
     assert evaluation.chi2 == near({"experiment": experiment, "total": -2 * evaluation.log_likelihood, "rows": 120})
+
+
+# ---- Gains over another model: each with the nuisances at their own best values ----
+
+
+def profile_by_scipy(like, model):
+    """-2 ln L of mode "full", minimised over the nuisances by MINPACK's Levenberg-Marquardt."""
+    full = Likelihood(like.data, theory="full", g_minus_2=like.g_minus_2)
+
+    def deviations(xi):
+        return jnp.concatenate(list(full.deviations(model, xi).values()))
+
+    value, jacobian = jax.jit(deviations), jax.jit(jax.jacfwd(deviations))
+    tight = {"method": "lm", "ftol": 1e-13, "xtol": 1e-13, "gtol": 1e-13}
+    start = np.zeros(len(full.nuisance_names))
+    return 2 * least_squares(lambda xi: np.asarray(value(xi)), start, lambda xi: np.asarray(jacobian(xi)), **tight).cost
+
+
+@pytest.mark.parametrize("theory", ["marginalised", "full"])
+def test_evaluation_is_the_profile_over_the_nuisances(theory):
+    """Where rates go with the square of what is uncertain and the measurement lies ten theory errors off."""
+    data = only_bs_mumu()
+    far = dataclasses.replace(data.rows[0], value=2.4e-9, error_plus=2e-11, error_minus=2e-11)
+    like = Likelihood(dataclasses.replace(data, rows=(far,)), theory=theory)
+    for model in (SM_ONLY, POINT, ConstantWilson(C10=0.5)):
+        found = like.evaluate(model)
+        assert -2 * found.log_likelihood == near(profile_by_scipy(like, model), rel=1e-5)
+        assert found.chi2["total"] == near(-2 * sum(found.terms.values()), rel=1e-14)
+    assert like.evaluate(SM_ONLY).chi2["total"] != near(like.chi2_at_itself(SM_ONLY), rel=0.1)
+
+
+def test_covariance_at_the_model_itself(one_row):
+    heavy = ConstantWilson(C10=-4.0)
+    for model in (heavy, SM_ONLY):
+        assert one_row.chi2_at_itself(model) == near(by_hand(one_row, model, model), rel=1e-9)
+    _, central, pulls, *_ = one_row.evaluate(heavy)
+    assert central[0] == near(one_row.at(heavy).theory_error[0], rel=1e-12)
+    assert central[0] != near(one_row.theory_error[0], rel=0.1)
+    assert pulls[0] ** 2 == near(by_hand(one_row, heavy, heavy), rel=1e-9)
+
+
+# Of `jaxdark fit --region high` on paper2020.
+BEST = {"m_V": 2.81622951, "g_mu_V": 2.78333026e-3, "r_AV": -0.130380574, "g_D": 3.00760924, "r": -10.0}
+
+
+def test_gain_of_the_best_fit_over_the_standard_model(paper2020):
+    """22.65: that of the profile over all nuisances; with the covariance at the Standard Model it would be 27.9, at the
+    best fit 21.4, with that of either in turn 27.6.
+    """
+    best = DarkSector(**BEST)
+    gain = 2 * (paper2020.evaluate(best).log_likelihood - paper2020.evaluate(SM_ONLY).log_likelihood)
+    assert gain == near(22.65, abs=0.02)
+    assert 2 * float(paper2020(best) - paper2020(SM_ONLY)) == near(27.9, abs=0.1)
+    assert paper2020.chi2_at_itself(SM_ONLY) - paper2020.chi2_at_itself(best) == near(27.6, abs=0.1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", [SM_ONLY, DarkSector(**BEST)], ids=["SM", "best"])
+def test_profile_of_all_nuisances_against_scipy(model, paper2020):
+    assert -2 * paper2020.evaluate(model).log_likelihood == near(profile_by_scipy(paper2020, model), abs=1e-3)
+
+
+# ---- What is asked in another way ----
+
+
+def test_a_data_set_by_its_name():
+    assert Likelihood("lhcb_core").data.sha256 == load_dataset("lhcb_core").sha256
+    with pytest.raises(RequestError, match="nearest right name is lhcb_core"):
+        Likelihood("lhcb_cor")
+    for other in (None, 3, load_dataset("lhcb_core").rows):
+        with pytest.raises(RequestError, match=r"^expected a data set, got \w+; take jaxdark.load_dataset"):
+            Likelihood(other)
+
+
+NO_MODELS = [
+    ({"m_V": 5.5}, r"got dict; build one, for instance jaxdark.DarkSector\(\*\*parameters\)"),
+    (VECTOR, "got ndarray; log_density takes vectors of parameters"),
+    ([5.5, 0.03], "got list; log_density takes vectors"),
+    ("split", "got str; a model of your own is a subclass"),
+    (DarkSector, "a model of your own is a subclass"),
+]
+
+
+@pytest.mark.parametrize(("wrong", "sentence"), NO_MODELS)
+def test_what_is_no_model_is_refused(one_row, wrong, sentence):
+    calls = [one_row, one_row.terms, one_row.predictions, one_row.evaluate, one_row.at]
+    if not isinstance(wrong, str | type):
+        calls.append(jax.jit(one_row))
+    for call in calls:
+        with pytest.raises(RequestError, match="expected a model or a NewPhysics record as the") as refused:
+            call(wrong)
+        if call is one_row:
+            assert refused.match(sentence)
+
+
+@pytest.mark.parametrize("theory", ["marginalised", "full"])
+def test_a_vector_of_the_wrong_length_is_refused(theory):
+    like = Likelihood(only_bs_mumu(), theory=theory)
+    n = 5 + 2 * (theory == "full")
+    for shape in ((n - 1,), (n + 1,), (), (3, n)):
+        with pytest.raises(RequestError, match=f"expected a vector of {n} numbers, m_V, g_mu_V, r_AV, g_D, r"):
+            like.log_density(np.ones(shape))
+    for xi in (np.zeros(3), np.zeros(()), np.zeros((2, 2))):
+        with pytest.raises(RequestError, match="expected 2 nuisances"):
+            like(POINT, xi)
+
+
+def test_single_precision_after_the_construction_is_refused():
+    """Constructed where double precision is switched on for a while, called outside of it, also within a trace."""
+    like = Likelihood(only_bs_mumu())
+    record = NewPhysics(Contact(C10=0.5))
+    double = float(like(record))
+    with jax.enable_x64(False):
+        for call in (like, like.terms, like.predictions, like.evaluate, jax.jit(like), jax.grad(like)):
+            with pytest.raises(RequestError, match="float32"):
+                call(record)
+    assert like(record) == near(double, rel=1e-14)
+
+
+def test_eager_calls_are_compiled_and_become_part_of_a_program(monkeypatch):
+    """`jax.grad(like)` without jit is traced once for all points and references, and compiled; inside jit nothing of
+    that is left in the trace.
+    """
+    traced, terms = [], Likelihood._terms
+    monkeypatch.setattr(Likelihood, "_terms", lambda self, *of: traced.append(of) or terms(self, *of))
+    like = Likelihood(only_bs_mumu())
+    compiled = jax.jit(jax.grad(like))
+    del traced[:]
+    for model in (POINT, DarkSector(m_V=3.5, g_mu_V=0.01, r_AV=-0.1, g_D=1.0, r=-1.0)):
+        assert jax.grad(like)(model).r == near(float(compiled(model).r), rel=1e-12)
+        assert jax.grad(like.at(ConstantWilson(C10=-4.0)))(model).r != compiled(model).r
+    assert len(traced) <= 2  # once within jit, once outside
+    trace = str(jax.make_jaxpr(like)(POINT))
+    assert "name=_terms" not in trace
+
+
+class Looks(Model):
+    """A model that looks at its own value, which nothing that is traced can do."""
+
+    C9: float
+
+    def new_physics(self, sm):
+        return NewPhysics(contact=Contact(C9=float(self.C9) if self.C9 > -9 else 0.0))
+
+    def muon_couplings(self):
+        return None
+
+
+def test_a_model_that_cannot_be_compiled_still_has_a_value(one_row):
+    assert one_row(Looks(C9=-1.0)) == near(float(one_row(ConstantWilson(C9=-1.0))), rel=1e-12)
+
+
+# ---- Pseudo-data ----
+
+
+def test_an_offset_is_a_measurement_that_came_out_lower(one_row):
+    """A value lower by 0.7 of the row's total error is a deviation larger by 0.7, and (g-2) likewise."""
+    (row,), whitening = one_row.data.rows, one_row.whitening
+    shifted = dataclasses.replace(row, value=row.value - 0.7 * row.error_plus / whitening[0, 0])
+    other = Likelihood(dataclasses.replace(one_row.data, rows=(shifted,)))
+    lower = other.deviations(POINT, whitening=whitening)["flavour"]
+    for offset in ([0.7, 0.0], [0.7, 0.3]):
+        found = one_row.deviations(POINT, offset=np.array(offset))
+        assert found["flavour"] == near(np.asarray(lower), rel=1e-9)
+        expected = one_row.deviations(POINT)["g_minus_2"] + offset[1]
+        assert found["g_minus_2"] == near(np.asarray(expected), rel=1e-12)
+
+
+# ---- Other processes ----
+
+
+def test_likelihoods_travel_between_processes(tmp_path):
+    """To a new interpreter as a pool with the method spawn sends it, before double precision is switched on there."""
+    like = Likelihood(only_bs_mumu(), reference=POINT)
+    (tmp_path / "like").write_bytes(pickle.dumps((like, POINT)))
+    program = (
+        "import pickle, sys\n"
+        "like, point = pickle.load(open(sys.argv[1], 'rb'))\n"
+        "import jaxdark\n"
+        "jaxdark.enable_x64()\n"
+        "print(repr(float(like(point))), repr(float(like.evaluate(point).log_likelihood)))\n"
+    )
+    command = [sys.executable, "-c", program, str(tmp_path / "like")]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "JAX_ENABLE_X64": "0"}
+    found = subprocess.run(command, capture_output=True, text=True, env=environment, check=True).stdout.split()
+    assert [float(word) for word in found] == near([float(like(POINT)), like.evaluate(POINT).log_likelihood], rel=1e-13)
+
+
+def test_what_users_hold_can_be_pickled(one_row):
+    for theory in ("marginalised", "full"):
+        like = Likelihood(one_row.data, theory=theory)
+        again = pickle.loads(pickle.dumps(like))
+        assert again.data.ids == like.data.ids and again(POINT) == near(float(like(POINT)), rel=1e-14)
+    like(POINT)  # with its programs and tables made
+    assert pickle.loads(pickle.dumps(like))(POINT) == like(POINT)
+    for name, regions in PRIORS.items():
+        for prior in regions.values():
+            again = pickle.loads(pickle.dumps(prior))
+            u = np.full(len(prior.names), 0.3)
+            model, same = prior.model(prior.vector(u)), again.model(again.vector(u))
+            assert again == prior and type(same) is type(model), name
+            assert jax.tree.leaves(pickle.loads(pickle.dumps(model))) == jax.tree.leaves(same)
 
 
 def test_names_and_shapes(paper2020):

@@ -5,10 +5,10 @@ from types import SimpleNamespace
 import jax
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from near import near
-from scipy.interpolate import CubicSpline
+from scipy.interpolate import CubicHermiteSpline, CubicSpline
 from scipy.optimize import minimize_scalar
 
 from jaxdark.inference.residuals import Residuals
@@ -27,7 +27,8 @@ def residual(x, value, plus, minus):
 
 
 values, errors, pulls = st.floats(-10, 10), st.floats(1e-3, 10), st.floats(-8, 8)
-asymmetric = st.tuples(errors, st.floats(0.25, 4.0)).map(lambda pair: (pair[0], pair[0] * pair[1]))
+asymmetric = st.tuples(errors, st.floats(-3.0, 3.0)).map(lambda pair: (pair[0], pair[0] * 10 ** pair[1]))
+"""Errors that differ by up to 1000 to 1, on either side of where another form takes over."""
 
 
 @given(values, errors, pulls)
@@ -62,8 +63,31 @@ def test_far_away_each_side_has_its_own_error(value, pair):
 
 @given(asymmetric, st.floats(0.0, 1.0))
 def test_monotonic(pair, start):
-    x = (np.arange(-600, 600) + start) * 0.01 * np.mean(pair)
-    assert np.all(np.diff(residual(x, 0.0, *pair)) > 0)
+    """On a fine grid across each side, out to six of its own errors."""
+    plus, minus = pair
+    steps = (np.arange(600) + start) * 0.01
+    for x in (steps * plus, -steps[::-1] * minus):
+        assert np.all(np.diff(residual(x, 0.0, plus, minus)) > 0)
+
+
+def test_very_different_errors_by_hand():
+    """+0.3 -0.02: z would fall by 0.43 between the one-sigma points if a quintic joined the errors."""
+    x = np.linspace(-0.02, 0.3, 100_001)
+    z = residual(x, 0.0, 0.3, 0.02)
+    assert np.diff(z).min() > 0
+    assert z[[0, -1]] == near([-1, 1], rel=1e-12)
+    # the cubic from (0, 0) to (0.3, 1) that starts with the weighted harmonic mean of 1/0.02 and 1/0.3, (w1 + w2)/(...)
+    of_minus, of_plus = 2 * 0.3 + 0.02, 0.3 + 2 * 0.02
+    centre = (of_minus + of_plus) / (of_minus * 0.02 + of_plus * 0.3)
+    expected = CubicHermiteSpline([-0.02, 0.0, 0.3], [-1.0, 0.0, 1.0], [1 / 0.02, centre, 1 / 0.3])
+    np.testing.assert_allclose(z, expected(x), rtol=1e-9, atol=1e-12)
+
+
+def test_errors_up_to_four_to_one_keep_the_quintic():
+    """z as it always was where it is monotonic: at the middle of the way the error is the mean of both."""
+    for plus, minus in ((0.3, 0.1), (0.1, 0.4), (0.4, 0.1)):
+        middle = (plus - minus) / 2
+        assert residual([middle], 0.0, plus, minus)[0] == near(middle / ((plus + minus) / 2), rel=1e-12)
 
 
 @given(asymmetric)
@@ -71,7 +95,7 @@ def test_smooth(pair):
     """The slope has no step at the centre or at the one-sigma points; at the centre it is between those far away."""
     plus, minus = pair
     for place in (0.0, plus, -minus):
-        slopes = Residuals([row(0.0, *pair)] * 2).slopes(place + np.array([-1e-9, 1e-9]) * min(pair))
+        slopes = Residuals([row(0.0, *pair)] * 2).slopes(place + np.array([-1e-11, 1e-11]) * min(pair))
         assert slopes[0] == near(float(slopes[1]), rel=1e-6)
     centre = float(Residuals([row(0.0, *pair)]).slopes(np.zeros(1))[0])
     assert 1 / max(pair) <= centre * (1 + 1e-12)
@@ -80,8 +104,12 @@ def test_smooth(pair):
 
 @given(asymmetric, st.floats(-5, 5))
 def test_slopes_are_finite_differences(pair, pull):
-    x = pull * np.mean(pair)
-    residuals, h = Residuals([row(0.0, *pair)] * 5), 1e-4 * np.mean(pair)
+    """Within one piece of the map: the third derivative has steps at the one-sigma points, the second at the centre."""
+    side = pair[0] if pull > 0 else pair[1]
+    x = pull * side
+    h = 1e-4 * min(pair)
+    assume(min(abs(x - place) for place in (0.0, pair[0], -pair[1])) > 3 * h)
+    residuals = Residuals([row(0.0, *pair)] * 5)
     z = residuals(x + h * np.arange(-2, 3))
     expected = (z[0] - 8 * z[1] + 8 * z[3] - z[4]) / (12 * h)
     assert residuals.slopes(np.full(5, x))[2] == near(float(expected), rel=1e-7)
@@ -144,6 +172,31 @@ def test_scan_has_no_kinks(scan):
     slope = jax.jit(jax.vmap(jax.grad(lambda t: z(t[None])[0])))
     inner = x[1:-1]
     np.testing.assert_allclose(slope(inner - 1e-10), slope(inner + 1e-10), rtol=1e-6)
+
+
+steps = st.lists(st.floats(1e-3, 30.0), min_size=5, max_size=5)
+
+
+@given(steps, steps, st.lists(st.floats(0.05, 3.0), min_size=11, max_size=11))
+def test_every_scan_with_one_peak_is_monotonic(left, right, spacing):
+    """Any drops of ln L on either side of the peak at any distances, with steps a cubic spline would swing around."""
+    logarithm = np.concatenate([-np.cumsum(left)[::-1], [0.0], -np.cumsum(right)])
+    x = np.cumsum(spacing)
+    measured = row(x[len(left)], 1.0, 1.0, (x, np.exp(np.maximum(logarithm, -600.0))))
+    fine = np.linspace(x[0] - 1.0, x[-1] + 1.0, 2001)
+    residuals = jax.vmap(lambda t: Residuals([measured])(t[None])[0])
+    z = np.asarray(residuals(fine))
+    assert np.all(np.diff(z) > -1e-12)
+    # it goes through the scan, up to what the height between the points of the scan is taken to be
+    depth = -(np.asarray(residuals(x)) ** 2) / 2
+    np.testing.assert_allclose(np.diff(depth), np.diff(logarithm), rtol=1e-6, atol=1e-8 * max(-logarithm.min(), 1.0))
+    assert np.all(np.diff(z[[0, 1]]) > 0) and np.all(np.diff(z[[-2, -1]]) > 0)
+
+
+def test_the_published_scans_keep_their_cubic_splines():
+    for measured in SCANS:
+        (spline,) = Residuals([measured])._scans.values()
+        assert isinstance(spline, CubicSpline)
 
 
 def test_every_row_of_the_data_is_finite_far_from_its_value():

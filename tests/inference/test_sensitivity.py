@@ -6,7 +6,7 @@ import xarray as xr
 from near import near
 from scipy.stats import norm
 
-from jaxdark import results
+from jaxdark import report, results
 from jaxdark.errors import RequestError
 from jaxdark.inference import sensitivity
 from jaxdark.inference.priors import Range
@@ -106,3 +106,15 @@ def test_a_result_without_predictions_is_refused(tree):
     bare = results.make_tree({"posterior": results.datasets(tree)["posterior"].assign_attrs({})}, {"prior": {}})
     with pytest.raises(RequestError, match="with the group log_likelihood"):
         sensitivity.leave_one_out(bare)
+
+
+def test_more_parameters_than_data_have_no_goodness_of_fit(tree):
+    """One free parameter more than measured values, a fixed one not among them."""
+    free = sum(r["lower"] < r["upper"] for r in results.attributes(tree)["prior"].values())
+    few, enough = (
+        results.make_tree(results.datasets(tree), results.attributes(tree) | {"measured": n}) for n in (free - 1, free)
+    )
+    assert sensitivity.goodness_of_fit(few) is None and 0 <= sensitivity.goodness_of_fit(enough) <= 1
+    checks = results.summary(sensitivity.check(few))["checks"]
+    assert checks["p_value"] is None and "there is no goodness of fit" in checks["p_value_reason"]
+    assert "there is no goodness of fit" in report.check_tables(checks, 1)[-1]

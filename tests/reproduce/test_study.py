@@ -13,6 +13,7 @@ from jaxdark.constraints.verdict import Verdict
 from jaxdark.dark.loops import box_F_mixing
 from jaxdark.inference.priors import prior_of
 from jaxdark.reproduce import figures, paper
+from jaxdark.reproduce.claim import undecided
 from jaxdark.reproduce.fit_claims import fit_claims
 from jaxdark.reproduce.model_claims import model_claims
 from jaxdark.reproduce.numbers import numbers
@@ -67,8 +68,11 @@ def test_selections(study):
 def test_planes_show_the_draws_they_count(study, sm):
     fig = figures.plane(study, sm)
     shown = {text.get_text() for text in fig.legends[0].get_texts()}
+    (trident,) = (x for x in fig.axes[0].lines if (x.get_color(), x.get_linestyle()) == (figures.PURPLE, "--"))
+    np.testing.assert_array_equal(trident.get_ydata(), figures.trident_line(trident.get_xdata()))
     left = study.fitted & study.passes(*INVISIBLE)
-    assert {f"fitted at 2σ ({study.fitted.sum()})", f"and by the recasts of App. A ({left.sum()})"} <= shown
+    for words, chosen in (("fitted at 2σ", study.fitted), ("and by the recasts of App. A", left)):
+        assert any(text.startswith(f"{words} ({chosen.sum()}, worth ") for text in shown)
     assert sum(len(line.get_xdata()) for line in fig.axes[0].lines if line.get_marker() == "o") == (
         study.fitted.sum() + (study.fitted & study.passes("cleo_2001")).sum() + left.sum()
     )
@@ -89,7 +93,7 @@ def test_printed_numbers(sm):
     found = {record.id: record for record in numbers(sm)}
     expected = {
         "g_tilde/r": (2.7579e-8, 1e-4), "(12)": (1.4e-10, 0.05), "(13)": (1.2e-7, 0.01), "(14)": (6.8e-3, 0.01),
-        "(15)": (4.8e-10, 0.03), "(29)": (9.6e-4, 0.01), "-0.44": (-0.432, 2e-3),
+        "(15)": (4.8e-10, 0.03), "(29)": (9.6e-4, 0.01), "-0.44": (-0.4415, 2e-4),
         "F": (3.22, 1e-3),
     }  # fmt: skip
     for name, (value, accuracy) in expected.items():
@@ -109,10 +113,16 @@ def test_everything_is_written(monkeypatch, tmp_path):
     assert {path.name for path in tmp_path.iterdir()} == names | draws | {"claims.json", "claims.md"}
     content = json.loads((tmp_path / "claims.json").read_text())
     assert [claim["id"] for claim in content["claims"]] == [record.id for record in records]
+    assert [claim["verdict"] for claim in content["claims"]] == [record.verdict for record in records]
+    assert all(c["reason"] and {"at_least", "at_most"} & c.keys() for x in content["claims"] for c in x["criteria"])
+    assert content["undecided"] == undecided(records) and len(content["undecided"]) > 0
+    fitted = content["studies"][0]["fitted"]
+    assert fitted["draws"] == synthetic("high").fitted.sum() and fitted["share_low"] < fitted["share_high"]
     assert {str(n) for n in range(1, 9)} <= {record.id for record in records}
     assert [study["region"] for study in content["studies"]] == ["high", "low"]
     text = (tmp_path / "claims.md").read_text()
     assert all(f"### {record.id}" in text if record.study else f"| {record.id} |" in text for record in records)
+    assert "--quick takes 2000 draws" in text and all(f"- {sentence}" in text for sentence in content["undecided"])
     stored = xr.load_dataset(tmp_path / "draws-high-paper2020-limit.nc", engine="h5netcdf")
     first = synthetic("high")
     np.testing.assert_array_equal(stored["m_V"], first.parameters["m_V"])
@@ -136,7 +146,9 @@ def test_claims_of_each_region(study, sm):
         (fitted & study.passes("cleo_2001"), fitted),
     ]
     shown = list(found[name].variations.values())
-    assert [shown[k] for k in (0, 1, 3, 5)] == [f"{part.sum()} of {whole.sum()}" for part, whole in cells]
+    counts = [f"{part.sum()} of {whole.sum()} (" for part, whole in cells]
+    assert all(shown[k].startswith(count) for k, count in zip((0, 1, 3, 5), counts, strict=True))
+    assert all(text.endswith(" %)") for text in shown)
 
 
 def test_bins_without_a_limit_get_the_weakest(study):

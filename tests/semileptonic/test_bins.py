@@ -14,7 +14,7 @@ from jaxdark.inputs import load_inputs
 from jaxdark.semileptonic.amplitudes import J_NAMES, decay_at, side_by_side
 from jaxdark.semileptonic.bins import amplitude_at, check_bin, integrated_rates, join_panels, make_panels, rates
 from jaxdark.semileptonic.kinematics import CHANNELS
-from jaxdark.semileptonic.observables import INTEGRAL_MATRIX
+from jaxdark.semileptonic.observables import INTEGRAL_MATRIX, binned_angular, binned_dBR, lepton_ratio
 from jaxdark.wilson import SM_ONLY, Contact, NewPhysics, Resonance
 
 SM = load_inputs()
@@ -142,12 +142,120 @@ def test_overlapping_bins_share_panels_and_keep_their_integrals(pseudoscalar):
         np.testing.assert_allclose(J, pseudoscalar(physics)[K, q2], rtol=5e-12)
 
 
-def test_no_panel_depends_on_the_resonance_or_crosses_a_cut():
-    """Sec. 10.2: extra edges at low q2 and at 17 GeV^2, nowhere else."""
-    panels = make_panels([(1.1, 6.0)], CHANNELS[KST], SM)
-    assert (panels.lower.tolist(), panels.upper.tolist()) == ([1.1], [6.0])
-    assert 17.0 in make_panels([(15.0, 19.0)], CHANNELS[KST], SM).lower
-    assert {0.046655, 0.054655, 0.084655, 0.204655, 0.6} <= {*make_panels([(0.045, 1.1)], CHANNELS[KST], SM).lower}
+def test_how_many_panels_bins_take():
+    """As few as the photon pole and the charm threshold allow, whatever the resonance."""
+    few = {(1.1, 6.0): 1, (0.1, 0.98): 1, (0.045, 1.1): 2, (4.0, 6.0): 1, (15.0, 19.0): 1}
+    for q2, most in few.items():
+        panels = make_panels([q2], CHANNELS[KST], SM)
+        assert len(panels.lower) <= most, q2
+        assert (panels.lower[0], panels.upper[-1]) == q2
+
+
+# ---- Bins of electrons, from the threshold up ----
+
+E_CHANNELS = (KST_E, "Bs->phiee", "B+->K+ee", "B0->K0ee")
+
+
+def in_log_q2(process, q2):
+    """SciPy's adaptive quadrature of the rates in log q2, cut where they bend: by threshold, and at kinks."""
+    lower, upper = CHANNELS[process].q2_range(SM)
+    ends = max(q2[0], lower), min(q2[1], upper)
+    marks = [lower * (1 + 10.0**k) for k in (-12, -9, -6, -4, -2, -1, 0)] + [
+        0.03,
+        8.9,
+        *(upper - np.array([1e-6, 0.01])),
+    ]
+    f = lambda x: np.exp(x) * rates_at(np.exp(x), process, SM_ONLY)  # noqa: E731
+    points = [np.log(mark) for mark in marks if ends[0] < mark < ends[1]]
+    return quad_vec(f, *np.log(ends), points=points, epsrel=1e-11, epsabs=0.0, norm="max", limit=400)[0]
+
+
+def random_bins(n, rng):
+    """Below 9 GeV^2 and a few above 14; some begin at the threshold or end at the end point."""
+    for i in range(n):
+        process = E_CHANNELS[i % len(E_CHANNELS)]
+        threshold, end = CHANNELS[process].q2_range(SM)
+        if i % 5 == 4:
+            yield process, (rng.uniform(14.0, 17.0), rng.choice([rng.uniform(17.0, end), end, 25.0]))
+        else:
+            lower = rng.choice([threshold, threshold + 10 ** rng.uniform(-9.0, 0.0)])
+            yield process, (lower, lower + 10 ** rng.uniform(np.log10(lower), np.log10(9.0 - lower)))
+
+
+@pytest.mark.parametrize("n", [pytest.param(8, id="few"), pytest.param(50, marks=pytest.mark.slow, id="fifty")])
+def test_bins_of_electrons(n):
+    """All twelve J_i, and dGamma of B -> K, to 1e-8 of each; what the photon pole at q2 = 0 does to the lowest bins."""
+    wanted = dict.fromkeys(random_bins(n, np.random.default_rng(10)))
+    for spin in (0, 1):
+        results = Integrals(*(key for key in wanted if CHANNELS[key[0]].spin == spin))(SM_ONLY)
+        for (process, q2), found in results.items():
+            expected = in_log_q2(process, q2)
+            # J_6c is 0, and others cross it: relative to each J_i or to a millionth of the rate.
+            scale = np.maximum(np.abs(expected), 1e-6 * rate(expected))
+            assert np.max(np.abs(found - expected) / scale) < 1e-8, (process, q2)
+
+
+def test_lowest_bins_of_electrons_by_name():
+    """What a user asks for, from the threshold: 13 % were missing."""
+    assert binned_dBR(KST_E, (0.0, 1.0), SM_ONLY, SM) == near(4.707184617e-7, rel=1e-9)
+    assert lepton_ratio("B0->K*0", (0.0, 1.1), SM_ONLY, SM) == near(0.2494396, rel=1e-6)
+    assert binned_angular(KST_E, (4 * SM.m_e**2, 1.1), SM_ONLY, SM)["FL"] == near(0.08598808337, rel=1e-9)
+
+
+# ---- A pole at an end of the spectrum ----
+
+
+def graded(process, q2, physics):
+    """Gauss-Legendre on panels that shrink towards the pole and both ends of the spectrum."""
+    threshold, end = (float(s) for s in CHANNELS[process].q2_range(SM))
+    s0, g = (float(x) for x in physics.resonance.pole)
+    steps, widths = 10 ** np.arange(-14.0, 2.01, 0.5), g * 10 ** np.arange(-3.0, 13.0, 0.5)
+    fine = g * 10 ** np.arange(-2.0, 3.0, 0.2)
+    marks = [[s0], threshold + steps, end - steps, *(s0 + side * w for side in (1, -1) for w in (widths, fine))]
+    edges = np.sort(np.clip(np.concatenate(marks), max(q2[0], threshold), min(q2[1], end)))
+    x, w = np.polynomial.legendre.leggauss(20)
+    half = np.diff(edges)[:, None] / 2
+    return np.einsum("pk,pki->i", half * w, rates_at(edges[:-1, None] + half * (1 + x), process, physics))
+
+
+@pytest.mark.parametrize("process", [KST, PHI, K])
+def test_poles_at_the_ends_of_the_spectrum(process):
+    """On both ends, and below and above them, to 1e-6; q2 itself has no more digits where Gamma is 1e-9 GeV."""
+    bins = [(0.0, 1.1), (15.0, 25.0)]
+    integrals = Integrals(*((process, q2) for q2 in bins))
+    for q2, end in zip(bins, CHANNELS[process].q2_range(SM), strict=True):
+        for shift in (0.0, 1e-9, -1e-9, 1e-6, -1e-6, 1e-3, -1e-3):
+            for width in (1e-9, 1e-6, 1e-3, 1.0):
+                m_V = np.sqrt(float(end)) * (1 + shift)
+                physics = NewPhysics(resonance=Resonance(0.3, -0.1, m_V, width))
+                expected = graded(process, q2, physics)
+                error = np.abs(integrals(physics)[process, q2] - expected).max() / rate(expected)
+                assert error < (1e-6 if width < 1e-8 else 1e-8), (q2, shift, width)
+
+
+@pytest.mark.parametrize("process", [KST, K])
+@pytest.mark.parametrize("end", [0, 1], ids=["threshold", "end point"])
+def test_gradients_of_a_pole_at_the_ends_of_the_spectrum(process, end):
+    """By m_V and by the width, against differences of the integrals by Gauss-Legendre."""
+    q2 = [(0.0, 1.1), (15.0, 25.0)][end]
+    channel = CHANNELS[process]
+    panels = make_panels([q2], channel, SM)
+    decay = decay_of(panels.nodes, channel, SM)
+
+    def total(m_V, width):
+        J = integrated_rates(NewPhysics(resonance=Resonance(0.3, -0.1, m_V, width)), decay, panels, SM)[0]
+        return J[0] if channel.spin == 0 else INTEGRAL_MATRIX[0] @ J
+
+    gradient = jax.jit(jax.grad(total, argnums=(0, 1)))
+    at = lambda m_V, width: rate(graded(process, q2, NewPhysics(resonance=Resonance(0.3, -0.1, m_V, width))))  # noqa: E731
+    for shift in (0.0, 1e-3, -1e-3):
+        m_V, width = np.sqrt(float(channel.q2_range(SM)[end])) * (1 + shift), 1e-4
+        by_m_V, by_width = gradient(m_V, width)
+        scale = at(m_V, width) / width
+        for slope, step in ((by_m_V, np.array([1e-6, 0.0])), (by_width, np.array([0.0, 1e-6]))):
+            up, down, far_up, far_down = (at(m_V + k * step[0], width + k * step[1]) for k in (1, -1, 2, -2))
+            expected = (8 * (up - down) - (far_up - far_down)) / 12e-6
+            assert abs(slope - expected) < 1e-6 * max(abs(expected), scale), (shift, step)
 
 
 # ---- Limits ----
@@ -200,6 +308,34 @@ def test_narrow_width_limit(s0, both):
             deviations.append((results[process, (1.1, 6.0)] - expected) / rate(expected))
             assert np.abs(deviations[-1]).max() < 300 * width
     np.testing.assert_allclose([*map(rate, deviations[2:])], np.array([*map(rate, deviations[:2])]) / 10, rtol=2e-3)
+
+
+@pytest.mark.parametrize("width", [1e-9, 1e-12, 1e-16, 1e-20, 1e-24])
+def test_a_peak_holds_the_on_shell_decay_however_narrow(width, both):
+    """pi N_2(s0)/g, which is Gamma(B -> K V) BR(V -> mu mu) where V decays to muons alone; value and gradient."""
+    s0 = 4.84
+    g = width * s0
+    for process, found in both(resonance(np.sqrt(s0), width)).items():
+        if process in ((KST, (4.0, 6.0)), (K, (4.0, 6.0))):
+            expected = np.pi / g * alone(process[0], s0, 1e-6)
+            np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6 * rate(expected))
+
+
+@pytest.mark.parametrize("m_V", [0.15, 0.2113, 2.2, 4.7, np.sqrt(1.1)])
+def test_a_resonance_without_width_stays_finite(m_V):
+    """Outside of the bin it is one of tiny width; inside it diverges, and the floor of the width keeps it finite."""
+    panels = make_panels([(1.1, 6.0)], CHANNELS[K], SM)
+    decay = decay_of(panels.nodes, CHANNELS[K], SM)
+
+    def total(m_V, width):
+        return integrated_rates(NewPhysics(resonance=Resonance(0.3, -0.1, m_V, width)), decay, panels, SM)[0, 0]
+
+    (value, gradient), tiny = jax.value_and_grad(total, argnums=(0, 1))(m_V, 0.0), total(m_V, 1e-20)
+    assert np.isfinite([value, *gradient]).all()
+    if m_V**2 < 1.0 or m_V**2 > 6.0:
+        assert value == near(float(tiny), rel=1e-12)
+    else:
+        assert value > 1e30 * tiny
 
 
 @pytest.mark.parametrize("s0", BINS[2])

@@ -17,6 +17,7 @@ from jaxdark.semileptonic.quadrature import (
     N_NODES,
     NODES,
     _most_near,
+    bend,
     fine_pole_weights,
     pole_weights,
 )
@@ -223,3 +224,84 @@ def test_nothing_jumps_where_the_rule_changes(angle):
 def test_finite_on_the_edges(s0, width):
     results = integrals(s0, s0 * width), *jacobian(s0, s0 * width)
     assert all(np.isfinite(part).all() for part in results)
+
+
+# ---- Panels bent about an end of the spectrum ----
+
+# Edges and end in GeV^2: from a threshold, close to it and away from it, and the same at an end point.
+BENT = ((0.25, 0.5, 0.25), (0.2501, 0.5, 0.25), (0.26, 0.7, 0.25), (1.1, 6.0, 0.25))
+BENT += ((17.0, 19.0, 19.0), (17.0, 18.99, 19.0), (14.2, 16.0, 19.0))
+
+
+@jax.jit
+def bent_moments(lower, upper, s0, g, bend):
+    """Of Legendre polynomials in u, which s = end +- u^2 turns into the variable of the panel."""
+    return [(weights @ LEGENDRE_FINE)[0] for weights in fine_pole_weights(lower, upper, s0, g, bend)]
+
+
+def exact_bent_moments(a, b, end, s0, g):
+    """2u du/(u^2 - z^2) = du/(u - z) + du/(u + z): Legendre functions of the second kind at the pole and its image."""
+    with mp.workdps(150):
+        a, b, end, s0, g = map(mp.mpf, (a, b, end, s0, g))
+        side = 1 if a >= end else -1
+        near, far = sorted(mp.sqrt(abs(edge - end)) for edge in (a, b))
+        z = mp.sqrt(side * (s0 - end) - 1j * g)
+        total = np.zeros(N_NODES, object)
+        for image in (1, -1):
+            w = (image * z - (far + near) / 2) / ((far - near) / 2)
+            W = [mp.log(1 - w) - mp.log(-1 - w)]
+            W.append(2 + w * W[0])
+            for l in range(1, N_NODES - 1):
+                W.append(((2 * l + 1) * w * W[l] - l * W[l - 1]) / (l + 1))
+            total += W
+        # Along s, panels before an end point run against u.
+        signs = np.array([side**l for l in range(N_NODES)])
+        real, imaginary = (np.array([getattr(w, part) for w in total]) for part in ("real", "imag"))
+        return (signs * side * real).astype(float), (-signs * imaginary * (b - a) / (2 * g)).astype(float)
+
+
+@pytest.mark.parametrize("panel", BENT, ids=str)
+def test_moments_of_bent_panels(panel):
+    """Poles on, beyond and before the end, within and around the panel, as narrow as any."""
+    a, b, end = panel
+    bent = bend(np.array([a]), np.array([b]), end)
+    places = [end, a, b, (a + b) / 2, a - 0.1 * (b - a), b + 0.1 * (b - a), b + 0.3 * (b - a)]
+    places += [end + sign * d for sign in (1, -1) for d in (1e-12, 1e-8, 1e-4, 0.02, 0.1)]
+    for s0 in filter(lambda s: s > 0, places):
+        for g in (1e-60, 1e-20, 1e-9, 1e-4, 0.03, 1.0):
+            found = bent_moments(np.array([a]), np.array([b]), s0, g, bent)
+            for result, expected in zip(found, exact_bent_moments(a, b, end, s0, g), strict=True):
+                np.testing.assert_allclose(result, expected, rtol=0, atol=3e-10 * np.abs(expected).max())
+
+
+def test_slopes_of_bent_weights():
+    """By the pole's place and width, against differences of the exact moments, on every kind of row."""
+    slopes = jax.jit(jax.jacfwd(bent_moments, argnums=(2, 3)))
+    for a, b, end in ((0.25, 0.5, 0.25), (17.0, 19.0, 19.0), (1.1, 6.0, 0.25)):
+        bent = bend(np.array([a]), np.array([b]), end)
+        for s0 in (end, end + 0.01, end - 0.01, a + 0.4 * (b - a), b + 2.0):
+            g = 1e-3
+            found = slopes(np.array([a]), np.array([b]), s0, g, bent)
+            for part in (0, 1):
+                moments = exact_bent_moments(a, b, end, s0, g)[part]
+                for argument, (d_s0, d_g) in enumerate(((1e-5, 0.0), (0.0, 1e-5))):
+                    steps = (exact_bent_moments(a, b, end, s0 + k * d_s0, g + k * d_g)[part] for k in (1, -1, 2, -2))
+                    up, down, far_up, far_down = steps
+                    expected = (8 * (up - down) - (far_up - far_down)) / 12e-5
+                    allowed = 2e-7 * max(np.abs(expected).max(), np.abs(moments).max() / g)
+                    assert np.abs(found[part][argument] - expected).max() < allowed, (s0, part, argument)
+
+
+def test_bent_panels_known_ahead_equal_those_that_are_not():
+    """Those choose the near ones among all panels; here with straight ones among them."""
+    edges = np.array([0.25, 0.4, 0.7, 1.5, 6.0])
+    low, high = (edges[:-1], edges[1:]), (np.array([14.0, 17.0]), np.array([17.0, 19.0]))
+    lower, upper = (np.concatenate(pair) for pair in zip(low, high, strict=True))
+    bent = np.concatenate([bend(*low, 0.25), bend(*high, 19.0)])
+    bent[3] = 0.0
+    known = jax.jit(lambda s0, g: fine_pole_weights(lower, upper, s0, g, bent))
+    given = jax.jit(fine_pole_weights)
+    for s0 in (0.2, 0.249, 0.25, 0.3, 0.5, 3.0, 6.5, 18.9, 19.0, 19.3):
+        for g in (1e-12, 1e-3, 0.3):
+            for one, other in zip(known(s0, g), given(lower, upper, s0, g, bent), strict=True):
+                np.testing.assert_allclose(one, other, rtol=0, atol=1e-9 * np.abs(other).max(axis=1).min())
