@@ -182,7 +182,7 @@ def _with_both_near(exact: Callable, weights: tuple, ends: tuple[int, ...], up, 
     """The arrays with those that `exact` gives where a pole is near to a bent panel and to its mirror image."""
     if not ends:
         return weights
-    place = np.array(ends)
+    place, panels = np.array(ends), up
     up, um, gamma, bend = (value[place] for value in (up, um, gamma, bend))
     straight = bend == 0
     pole = _seen(up, um, gamma, jnp.where(straight, 1.0, bend))
@@ -190,10 +190,9 @@ def _with_both_near(exact: Callable, weights: tuple, ends: tuple[int, ...], up, 
     near = jnp.sqrt((k + 1 + x) ** 2 + y**2) + jnp.sqrt((k - 1 + x) ** 2 + y**2) <= _NEAR_BOTH
     near &= ~straight
     values = exact(*(jnp.where(near, value, 1.0) for value in (up, um, gamma, bend)))
-    for i, panel in enumerate(ends):
-        weights = tuple(
-            w.at[panel].set(jnp.where(near[i], v[i], w[panel])) for v, w in zip(values, weights, strict=True)
-        )
+    chosen = (np.arange(len(panels)) == place[:, None]) & near[:, None]
+    for k in range(len(ends)):
+        weights = tuple(jnp.where(chosen[k, :, None], v[k], w) for v, w in zip(values, weights, strict=True))
     return weights
 
 
