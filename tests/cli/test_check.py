@@ -54,7 +54,7 @@ def test_compare_draws_both_and_tells_equal_from_different(jaxdark, refused, res
 
 def with_settings(folder, further=None, **changed):
     """A result in a folder whose attributes and summary are changed."""
-    tree = complete()
+    tree = complete_result()
     attributes = results.attributes(tree) | (further or {})
     attributes["summary"] |= changed
     folder.mkdir()
@@ -65,7 +65,7 @@ def with_settings(folder, further=None, **changed):
 def test_compare_says_what_else_differs(jaxdark, result, tmp_path, monkeypatch):
     titles, draw = [], plots.overlay_figure
     monkeypatch.setattr(plots, "overlay_figure", lambda *a: (titles.append(draw(*a).get_suptitle()), draw(*a))[1])
-    inputs = results.attributes(complete())["inputs"] | {"m_mu": 0.2}
+    inputs = results.attributes(complete_result())["inputs"] | {"m_mu": 0.2}
     other = with_settings(tmp_path / "other", {"data_sha256": "ab" * 32, "inputs": inputs}, data="mine", theory="full")
     code, out, err = jaxdark("compare", result, other, "--out", tmp_path / "figures", "--json")
     found = json.loads(out)

@@ -120,10 +120,10 @@ def test_an_own_file_is_not_taken_for_the_data_set_of_its_name(tmp_path):
     data, prior = load_dataset(tmp_path / "lhcb_core.yaml"), prior_of("high")
     summary = {"versions": {"jaxdark": __version__}, "data": data.name, "model": "split", "region": "high"}
     ranges = {name: r._asdict() for name, r in prior.ranges.items()}
-    constrain._check_origin({"summary": summary, "data_sha256": data.sha256, "prior": ranges}, prior)
+    constrain._check_origin({"summary": summary, "data_sha256": data.sha256, "prior": ranges})
     with pytest.raises(RequestError, match=r"an earlier state of it .*, or from a file of your own of that name"):
         named = summary | {"data": "lhcb_core"}  # as results of 0.1 have it
-        constrain._check_origin({"summary": named, "data_sha256": data.sha256, "prior": ranges}, prior)
+        constrain._check_origin({"summary": named, "data_sha256": data.sha256, "prior": ranges})
 
 
 def test_no_result_is_refused(refused, tmp_path):

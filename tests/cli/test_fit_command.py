@@ -23,9 +23,8 @@ QUICK = (*CONSTANT, "--starts", 8, "--pseudo", 20)
 def test_fit_writes_its_record_and_the_written_config_repeats_it(jaxdark, toy, tmp_path):
     """With a third row, so that a degree of freedom is left."""
     out = tmp_path / "one"
-    toy.write_text(
-        TOY + TOY[TOY.index("- id: Toy_Bsmumu") :].replace("Toy_Bsmumu", "Toy_again").replace("3.0e-9", "3.4e-9")
-    )
+    third = TOY[TOY.index("- id: Toy_Bsmumu") :].replace("Toy_Bsmumu", "Toy_again").replace("3.0e-9", "3.4e-9")
+    toy.write_text(TOY + third.replace("experiment: Toy", "experiment: Other").replace("nowhere", "elsewhere"))
     code, shown, err = jaxdark("fit", *QUICK, "--data", toy, "--out", out, "--seed", 3)
     assert (code, err) == (0, "")
     assert {path.name for path in out.iterdir()} == {"fit.json", "config.toml"}
