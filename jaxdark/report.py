@@ -53,7 +53,6 @@ def point_tables(record: Mapping[str, Any], *, full: bool = True) -> list[Table 
     ]
 
 
-_PULLS = "Pulls, each model with its own theory errors"
 _OWN = "with their own theory errors, nuisances at their best values"
 
 
@@ -101,7 +100,7 @@ def pulls_table(rows: Sequence[Mapping[str, Any]]) -> Table:
     """Predictions, measurements and pulls, row by row; pull = (prediction - measurement)/(error and theory error), each
     model with its own theory error.
     """
-    table = _table(_PULLS, "measurement", "prediction", "measured", "pull", "SM pull")
+    table = _table("Pulls", "measurement", "prediction", "measured", "pull", "SM pull")
     for row in rows:
         table.add_row(
             row["id"],
@@ -114,7 +113,7 @@ def pulls_table(rows: Sequence[Mapping[str, Any]]) -> Table:
 
 def summary_tables(summary: Mapping[str, Any]) -> list[Table | str]:
     """What `jaxdark sample` shows: pulls of the Standard Model and of the best draw, posterior, verdict."""
-    pulls = _table(_PULLS, "measurement", "Standard Model", "best draw")
+    pulls = _table("Pulls", "measurement", "Standard Model", "best draw")
     for row in summary["pulls"]:
         pulls.add_row(row["id"], _coloured(row["sm"]), _coloured(row["best"]))
     sampled, profiled = summary["best"]["log_likelihood"], summary["best"].get("profile_log_likelihood")
@@ -129,7 +128,7 @@ def summary_tables(summary: Mapping[str, Any]) -> list[Table | str]:
 
 def fit_tables(record: Mapping[str, Any]) -> list[Table | str]:
     """What `jaxdark fit` shows: pulls, parameters with errors, minima, goodness of fit, status."""
-    pulls = _table(_PULLS, "measurement", "Standard Model", "best fit")
+    pulls = _table("Pulls", "measurement", "Standard Model", "best fit")
     for row in record["pulls"]:
         pulls.add_row(row["id"], _coloured(row["sm"]), _coloured(row["best"]))
     values = _table(f"Best fit, {record['region']} region", "parameter", "value", "Hessian error", "Fisher error", "")
