@@ -161,9 +161,11 @@ def test_one_parameter_is_shown_with_its_likelihood_and_its_histogram():
 
 def test_a_pull_beyond_the_axis_is_a_triangle_at_its_edge():
     rows = [{"id": "a", "sm": 12.0, "best": 0.5}, {"id": "b", "sm": None, "best": -30.0}]
-    ax = plots.pulls_figure(result_of({"x": Range(0.0, 1.0)}, pulls=rows)).axes[0]
-    edges = {line.get_marker(): (line.get_xdata().tolist(), line.get_ydata().tolist()) for line in ax.lines}
-    assert edges[">"] == ([8.0], [0]) and edges["<"] == ([-8.0], [1]) and ax.get_xlim() == (-8.0, 8.0)
+    left, right = plots.pulls_figure(result_of({"x": Range(0.0, 1.0)}, pulls=rows)).axes
+    for ax, shape, edge in ((left, ">", 8.0), (right, "<", -8.0)):
+        (line,) = (line for line in ax.lines if line.get_marker() in "<>")
+        assert (line.get_marker(), line.get_xdata().tolist(), line.get_ydata().tolist()) == (shape, [edge], [0])
+        assert ax.get_xlim() == (-8.0, 8.0)
 
 
 HOSTILE = ["x$\\foo$", "a_b^c", "$", "$$", "\\", "\\$x", "\x1b[31m\nred", "\\frac{", "_x", "%", "\ud800", "y" * 300]

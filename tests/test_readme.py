@@ -32,7 +32,7 @@ def test_every_python_block_runs(tmp_path, monkeypatch, capsys):
     for block in blocks("python"):
         exec(compile(block, "README.md", "exec"), names)
         printed.append(capsys.readouterr().out)
-    gain, slope = map(float, printed[0].split()[-2:])
+    slope, gain = map(float, printed[0].split()[-2:])
     assert gain > 5.0 and abs(slope) > 1.0
     assert printed[1].startswith("good ")
     assert len(blocks("python")[0].splitlines()) <= 10

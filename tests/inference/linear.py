@@ -5,7 +5,6 @@ normal. Residuals, whitening, terms and densities are those of `Likelihood` itse
 """
 
 from dataclasses import replace
-from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -53,10 +52,13 @@ class LinearLikelihood(Likelihood):
         parameters = jnp.stack([model.C9, model.C10]) if isinstance(model, jd.ConstantWilson) else jnp.zeros(2)
         return CENTRE + DESIGN @ parameters + SLOPES @ (jnp.zeros(len(NUISANCES)) if xi is None else xi)
 
-    def _linear(self, model):
-        with jax.ensure_compile_time_eval():  # the whitening may be wanted first while a program is traced
-            predictions = np.asarray(self.predictions(model))
-            return _Linear(predictions, SLOPES, np.asarray(self.residuals(predictions)), 1 / SIGMA), 0.0
+    def _expansion(self, model):
+        def at(xi):
+            with jax.ensure_compile_time_eval():  # the whitening may be wanted first while a program is traced
+                predictions = np.asarray(self.predictions(model, xi))
+                return _Linear(predictions, SLOPES, np.asarray(self.residuals(predictions)), 1 / SIGMA)
+
+        return at, 0.0
 
 
 def fitted():
@@ -65,7 +67,10 @@ def fitted():
     mean, _ = posterior()
     best = np.asarray(PRIOR.cube(mean))
     minima = Minima(best[None], np.array([-2 * float(like(PRIOR.model(mean)))]), np.zeros(1), np.zeros(1, int))
-    return RegionFit(like, mean, mean, -0.5 * float(minima.chi2[0]), None, minima, SimpleNamespace())
+    log_likelihood = -0.5 * float(minima.chi2[0])
+    return RegionFit(
+        like, mean, mean, log_likelihood, values=None, minima=minima, search=None, modes=None, settled=True
+    )
 
 
 def posterior(rows=slice(None)):
