@@ -1,4 +1,10 @@
-"""Double precision: switched on by the user, demanded by the library, never changed behind anyone's back."""
+"""Double precision: switched on by the user, demanded by the library, never changed behind anyone's back.
+
+Also the rules by which JAX's arrays meet, those that the library is written for, whatever the user has set.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import jax
 
@@ -21,3 +27,14 @@ def require_x64() -> None:
             "jaxdark needs double precision but JAX is set to float32: call jaxdark.enable_x64() first, "
             "or set the environment variable JAX_ENABLE_X64=1"
         )
+
+
+@contextmanager
+def usual_rules() -> Iterator[None]:
+    """JAX's own rules of promotion and transfer for this thread, also as a decorator, `@usual_rules()`.
+
+    Who sets stricter ones for the own code finds mistakes there; in here real and complex numbers, scalars and arrays
+    meet on purpose, and constants travel to the device.
+    """
+    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"), jax.transfer_guard("allow"):
+        yield

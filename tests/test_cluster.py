@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from functools import partial
 from pathlib import Path
 
@@ -256,10 +257,12 @@ def test_a_worker_with_another_code_is_refused_by_name(cluster):
     worker = subprocess.Popen([*command, "--nthreads", "1"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         with distributed.Client(cluster) as client:
-            client.wait_for_workers(2, timeout=60)
-            (stranger,) = (
-                address for address, w in client.scheduler_info()["workers"].items() if w["id"] == "stranger"
-            )
+            found, end = [], time.monotonic() + 60
+            while not found and time.monotonic() < end:
+                time.sleep(0.1)
+                workers = client.scheduler_info(n_workers=-1)["workers"]
+                found = [address for address, about in workers.items() if about["id"] == "stranger"]
+            (stranger,) = found
             with pytest.raises(jd.RequestError, match=f"got {stranger} with jaxdark_code 0000000000000000 .here"):
                 list(map_chunks(abs, range(20), scheduler=client))
     finally:

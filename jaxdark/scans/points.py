@@ -124,14 +124,10 @@ class Points(NamedTuple):
 
     @property
     def examples(self) -> Float[np.ndarray, "n names"]:
-        """Parameters of some points, spread over a grid or the first ones of a prior."""
-        here = fractions(len(self.axes) + len(self.profiled))
-        if self.axes:
-            ends = np.array([(axis.lower, axis.upper) for axis in self.axes.values()])
-            values = ends[:, 0] + (ends[:, 1] - ends[:, 0]) * here[:, : len(ends)]
-            points = np.concatenate([values, here[:, len(ends) :]], axis=1)
-        else:
-            points = self.at((slice(0, min(len(here), *self.shape)),))
+        """Parameters of some points inside the axes or the prior, whatever the seed and the number of points."""
+        points = fractions(len(self.names))
+        for i, axis in enumerate(self.axes.values()):  # what is profiled or drawn has the cube for its coordinates
+            points[:, i] = axis.lower + (axis.upper - axis.lower) * points[:, i]
         return np.stack([np.asarray(self.vector(point)) for point in points])
 
     @property
