@@ -1,4 +1,4 @@
-"""Where commands write: every place that cannot be is one sentence, before any work; what else they may meet outside."""
+"""Where commands write: a place that cannot be is one sentence, before any work; and what else they meet outside."""
 
 import os
 import subprocess
