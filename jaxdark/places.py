@@ -244,7 +244,7 @@ def publish(part: Path, path: Path) -> None:
 
 def ours(path: Path) -> bool:
     """Whether a folder holds files that jaxdark writes into the folder of a result."""
-    return any(_OURS.fullmatch(part.name) for part in path.iterdir())
+    return any(_OURS.fullmatch(part.name) and not part.name.startswith(".") for part in path.iterdir())
 
 
 def replace_folder(place: Path, path: Path, keep: Collection[str] = ()) -> None:

@@ -139,8 +139,11 @@ def holds_result(path: str | Path) -> bool:
         RequestError: it cannot be written, or is a file.
     """
     given, path = path, places.checked(path)
-    if path.exists() and not path.is_dir():
-        raise RequestError(f"expected a folder, got the file {given}; name another place with --out")
+    there = next(parent for parent in (path, *path.parents) if parent.exists())
+    if not there.is_dir():
+        raise RequestError(f"expected a folder, got {given}, where {there} is a file; name another place with --out")
+    if not os.access(there, os.W_OK):
+        raise RequestError(f"expected a place that can be written, got {given}; name another one with --out")
     return path.is_dir() and places.ours(path)
 
 

@@ -54,7 +54,7 @@ def test_names_that_cannot_be_written_are_refused(tmp_path, monkeypatch, make, n
     monkeypatch.chdir(tmp_path)
     (tmp_path / "dangling").symlink_to("nowhere")
     (tmp_path / "file").write_text("mine")
-    if make is runs.holds_result and "/" in name and name[0] in "fy":
+    if make is runs.holds_result and name[0:1] == "y":
         pytest.skip("the lock of a store says so")
     with pytest.raises(RequestError) as refused:
         context = make(name)
