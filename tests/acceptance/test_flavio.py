@@ -141,7 +141,7 @@ def test_kstar_observables_with_weak_phases(scenario, edges, sm):
     """CP averages at their rows' precision and the asymmetries beside them; electrons feel no phase."""
     theirs = reference.kstar_bin(edges, scenario)
     assert not outside(kstar_bin(edges, scenario, sm), theirs, allowed_in_bin(edges, theirs) | ASYMMETRIC)
-    assert max(abs(theirs[name]) for name in ASYMMETRIC) > 0.01
+    assert max(abs(theirs[name]) for name in ASYMMETRIC) > 4e-3  # eight times what they may differ by
 
 
 def test_the_electron_mode_beside_weak_phases(sm):
