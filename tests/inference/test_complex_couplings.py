@@ -78,8 +78,8 @@ def by_hand(model):
 
 
 def test_every_way_to_the_predictions_is_the_same(like):
-    """Tables, full amplitudes, and those of `evaluate`, whose likelihood with a chosen reference is that of the call."""
-    evaluated = like.at(SM_ONLY).evaluate(model())
+    """Tables, full amplitudes and `evaluate`, whose likelihood with a chosen reference is that of the call."""
+    evaluated = like.at(jd.NewPhysics()).evaluate(model())
     assert np.abs(evaluated.predictions[[1, 2, 3, 6]]).min() > 1e-3
     np.testing.assert_allclose(jax.jit(like.predictions)(model()), evaluated.predictions, rtol=1e-9)
     expected = jax.jit(by_hand)(model())
