@@ -5,6 +5,7 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -17,8 +18,13 @@ NOTHING_KEPT = "jaxdark: stopped, nothing unfinished is kept; give the same comm
 
 def ended(program, signum=signal.SIGINT, *, after=0.0, again=None):
     """Exit code, standard error and seconds of a program that prints a line, and a signal that comes then."""
+    # Where the tests run in the background, the shell has them ignore SIGINT, and so would the program.
+    program = f"import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n{program}"
     command = [sys.executable, "-c", program]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        too_long = threading.Timer(120, process.kill)
+        too_long.daemon = True
+        too_long.start()
         process.stdout.readline()
         time.sleep(after)
         start = time.perf_counter()
@@ -27,6 +33,7 @@ def ended(program, signum=signal.SIGINT, *, after=0.0, again=None):
             time.sleep(again)
             process.send_signal(signum)
         err = process.stderr.read()
+        too_long.cancel()
         return process.wait(), err, time.perf_counter() - start
 
 
