@@ -30,6 +30,7 @@ def check_number(name: str, value: object, *, is_complex: bool = False, positive
         raise RequestError(f"{name} must be one {wanted}, got shape {shape}: make batches with jax.vmap")
     if traced:
         return
+    value = np.asarray(value)  # while something else is traced, comparing an array of JAX would be as well
     if not np.isfinite(value):
         raise RequestError(f"{name} must be finite, got {value}")
     if positive and not value > 0:

@@ -279,7 +279,7 @@ def test_a_fixed_parameter_has_its_value_at_every_quantile():
 
 
 @pytest.mark.parametrize(
-    ("keywords", "words"), [({"starts": 0}, "at least 1 start"), ({"pseudo": -1}, "sets of pseudo-data")]
+    ("keywords", "words"), [({"starts": 0}, "expected 1 to 65536 starts"), ({"pseudo": -1}, "sets of pseudo-data")]
 )
 def test_impossible_numbers_are_refused(like, keywords, words):
     with pytest.raises(RequestError, match=words):
