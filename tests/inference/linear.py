@@ -12,7 +12,7 @@ import numpy as np
 from scipy.stats import multivariate_normal
 
 import jaxdark as jd
-from jaxdark.inference.best_fit import RegionFit
+from jaxdark.inference.best_fit import Modes, RegionFit
 from jaxdark.inference.least_squares import Minima
 from jaxdark.inference.likelihood import Likelihood, _Linear
 from jaxdark.inference.priors import Prior, Range
@@ -69,7 +69,15 @@ def fitted():
     minima = Minima(best[None], np.array([-2 * float(like(PRIOR.model(mean)))]), np.zeros(1), np.zeros(1, int))
     log_likelihood = -0.5 * float(minima.chi2[0])
     return RegionFit(
-        like, mean, mean, log_likelihood, values=None, minima=minima, search=None, modes=None, settled=True
+        like,
+        mean,
+        mean,
+        log_likelihood,
+        values=None,
+        minima=minima,
+        search=None,
+        modes=Modes(*minima[:2], minima.chi2),
+        settled=True,
     )
 
 
