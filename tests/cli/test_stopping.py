@@ -127,7 +127,15 @@ def test_a_second_signal_ends_at_once_and_puts_the_working_folders_away(tmp_path
     assert {path.name for path in kept.iterdir()} == {"lock", "map.npz", "settings.json"}
 
 
-def test_after_the_work_a_signal_changes_nothing():
+@pytest.fixture
+def usual_handler():
+    """Python's own, also where the shell has background processes ignore SIGINT."""
+    former = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, former)
+
+
+def test_after_the_work_a_signal_changes_nothing(usual_handler):
     with Stopping() as stopping:
         with pytest.raises(Stopped):
             signal.raise_signal(signal.SIGTERM)
