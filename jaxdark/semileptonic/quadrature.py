@@ -219,7 +219,8 @@ def _seen(up, um, gamma, bend) -> _Pole:
     # u^2 at the pole is d - 2i k gamma.
     d, g = (k - 1) ** 2 + 2 * k * near, 2 * k * gamma
     above = d > 0
-    larger = jnp.sqrt((jnp.abs(d) + jnp.sqrt(d**2 + g**2)) / 2)
+    # Not |d|, whose derivative JAX takes as 0 for a pole exactly at the end.
+    larger = jnp.sqrt((jnp.where(above, d, -d) + jnp.sqrt(d**2 + g**2)) / 2)
     smaller = g / (2 * larger)
     x, y = jnp.where(above, larger, smaller), jnp.where(above, smaller, larger)
     # Of the squares, which keep all digits at the edges; beyond the end the pole is nowhere near to one.

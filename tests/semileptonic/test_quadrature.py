@@ -304,4 +304,4 @@ def test_bent_panels_known_ahead_equal_those_that_are_not():
     for s0 in (0.2, 0.249, 0.25, 0.3, 0.5, 3.0, 6.5, 18.9, 19.0, 19.3):
         for g in (1e-12, 1e-3, 0.3):
             for one, other in zip(known(s0, g), given(lower, upper, s0, g, bent), strict=True):
-                np.testing.assert_allclose(one, other, rtol=0, atol=1e-9 * np.abs(other).max(axis=1).min())
+                assert np.all(np.abs(one - other) <= 2e-11 * np.abs(other).max(axis=1, keepdims=True)), (s0, g)
