@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import corner
 import numpy as np
 from jaxtyping import Float
 from matplotlib.axes import Axes
@@ -32,7 +31,7 @@ from jaxdark.drawing import (
     shown,
 )
 from jaxdark.inference.priors import Range
-from jaxdark.results import attributes, summary
+from jaxdark.results import arviz, attributes, summary
 
 __all__ = ["FIGURES", "LABELS", "blank_figure", "save_figure", "save_figures"]
 
@@ -61,6 +60,9 @@ def corner_figure(tree) -> Figure:
     points = np.stack([draws[name].ravel() for name in moving], axis=1)
     enough = len(points) >= _ENOUGH
     truths = [float(shown(best[name], ranges[name])) for name in moving]
+    arviz()  # which corner imports, and which announces its next version then
+    import corner
+
     corner.corner(
         np.tile(points, (-(-len(moving) // len(points)), 1)),  # corner wants more draws than parameters
         fig=fig,

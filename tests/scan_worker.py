@@ -11,10 +11,10 @@ from jaxdark.compile_cache import use_compile_cache
 jd.enable_x64()
 
 
-def toy_likelihood(folder):
-    """The likelihood of the toy data set, whose file goes into a folder."""
+def toy_likelihood(folder, content=TOY):
+    """The likelihood of a toy data set, whose file goes into a folder."""
     path = Path(folder) / "toy.yaml"
-    path.write_text(TOY)
+    path.write_text(content)
     return jd.Likelihood(jd.load_dataset(str(path)))
 
 

@@ -16,6 +16,7 @@ import jax
 import numpy as np
 import pytest
 from scan_worker import OUTPUTS, content, toy_likelihood
+from toy_data import TOY_OF_THREE
 
 import jaxdark as jd
 import jaxdark.inference.sample
@@ -155,7 +156,7 @@ CONSTANT = prior_of("all", "constant")
 
 
 def test_fits_to_pseudo_data_are_those_of_one_process(cluster, tmp_path):
-    like, seen = toy_likelihood(tmp_path), []
+    like, seen = toy_likelihood(tmp_path, TOY_OF_THREE), []
     request = {"region": CONSTANT, "starts": 8, "pseudo": 200, "seed": 3}
     here = jd.fit(like, **request).record
     there = jd.fit(like, **request, scheduler=cluster, report=lambda *stage: seen.append(stage)).record
@@ -254,7 +255,10 @@ main(sys.argv[1:])
 def test_a_worker_with_another_code_is_refused_by_name(cluster):
     """Its jaxdark has the same version and other code; it joins, and nothing is asked of it."""
     command = [sys.executable, "-c", OTHER_CODE, cluster.scheduler_address, "--name", "stranger", "--no-dashboard"]
-    worker = subprocess.Popen([*command, "--nthreads", "1"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    # Without a nanny, which would start a process of its own with the right code.
+    worker = subprocess.Popen(
+        [*command, "--nthreads", "1", "--no-nanny"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     try:
         with distributed.Client(cluster) as client:
             found, end = [], time.monotonic() + 60

@@ -637,6 +637,11 @@ def test_bounds_of_the_angular_observables_hold_for_random_amplitudes_and_are_re
         "S9": product(par, perp, 1).imag,
     }
     found |= {name: formula(found[partner], FL) for name, (partner, formula) in vectorised().items()}
+    # Asymmetries of pairs, the second one's as the anti-b quark's.
+    weights = rate.reshape(2, -1) / rate.reshape(2, -1).sum(axis=0)
+    single = {f"A{i}": found[f"S{i}"] for i in (3, 4, 5, 7, 8, 9)}
+    single |= {"A6s": found["AFB"] * 4 / 3, "ACP": np.ones_like(rate)}
+    found |= {name: np.array([1, -1]) @ (weights * values.reshape(2, -1)) for name, values in single.items()}
     assert found.keys() == PHYSICAL.keys()
     for name, values in found.items():
         low, high = PHYSICAL[name]

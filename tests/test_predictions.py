@@ -87,7 +87,12 @@ def assert_equal(result, expected, accuracy=1e-12):
 def public(physics):
     """What a user would call for some of the rows."""
     angular = {(p, q2): binned_angular(p, q2, physics, SM) for p, q2 in (("B0->K*0mumu", EDGE), ("Bs->phimumu", LOW))}
-    values = {Wanted(p, name, q2): value for (p, q2), named in angular.items() for name, value in named.items()}
+    values = {
+        Wanted(p, name, q2): value
+        for (p, q2), named in angular.items()
+        for name, value in named.items()
+        if name in ANGULAR_NAMES
+    }
     for process, q2 in (("B0->K*0mumu", LOW), ("B+->K+mumu", (15.0, 22.0)), ("B0->K*0ee", LOW)):
         values[Wanted(process, "dBR", q2)] = binned_dBR(process, q2, physics, SM)
     for process, name in (("B+->K+ll", "R_K"), ("B0->K*0ll", "R_Kst")):

@@ -209,7 +209,7 @@ def test_a_scan_is_a_table_of_one_row_for_each_point(like, tmp_path):
     xr.testing.assert_identical(opened.load(), result.load())
     assert len(table) == 40 and list(opened.sizes) == ["m_V"] and list(opened.data_vars) == ["log_likelihood"]
     np.testing.assert_allclose(table.index, np.linspace(2.0, 15.0, 40), rtol=1e-14)
-    expected = like.evaluate(jd.DarkSector(m_V=2.0, **fixed)).log_likelihood
+    expected = like.at(jd.NewPhysics()).evaluate(jd.DarkSector(m_V=2.0, **fixed)).log_likelihood
     np.testing.assert_allclose(table["log_likelihood"].iloc[0], expected, rtol=1e-9)
     assert (table["m_chi_2"] == 2e-3).all() and (table["r_1"] == -3.0).all() and (table["bs_current"] == "paper").all()
     assert store.done(path).tolist() == [True] * 3
@@ -520,7 +520,7 @@ def test_a_sharded_function_is_the_mapped_one():
         ({"m_V": 2.0, "g_mu_V": 0.1, **FIXED}, {"random": 10}, "expected a parameter left to draw"),
         ({"r_VA": 2.0}, {"random": 10}, "unknown parameter 'r_VA'"),
         ({}, {"random": 10, "outputs": ["log_likelihod"]}, "unknown output 'log_likelihod'.*log_likelihood"),
-        ({}, {"random": 10, "outputs": ["Toy_RKst"]}, "unknown output 'Toy_RKst'.*Toy_RK"),
+        ({}, {"random": 10, "outputs": ["Toy_RX"]}, "unknown output 'Toy_RX'.*Toy_RK"),
         ({}, {"random": 10, "outputs": []}, "expected outputs, got none"),
         ({}, {"random": 10, "chunk": 1000}, "power of two"),
         ({}, {"random": 10, "reference": "best"}, "expected the reference sm or fit"),

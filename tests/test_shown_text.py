@@ -13,7 +13,9 @@ from jaxdark import page, report, results, tables
 from jaxdark.cli import main, options
 from jaxdark.errors import RequestError, near_name, nearest, shown, visible
 from jaxdark.measurement_checks import PROCESSES
-from jaxdark.reproduce.claim import Claim
+from jaxdark.reproduce.claim import Claim, Criterion
+from jaxdark.reproduce.estimates import Estimate
+from jaxdark.reproduce.thresholds import Threshold
 
 PRINTABLE = [
     '[red"><script>alert(1)</script>]X',
@@ -39,12 +41,15 @@ NASTY = {text: text for text in PRINTABLE} | {
 """Text as written, and what is shown of it."""
 
 
+DERIVED = {"C9": {}, "C10": {}, "C_P_mBs2": [1.0, 0.0]}
+
+
 def point_with(text):
     """The record of `jaxdark point` with the text wherever words stand."""
     numbers = {"prediction": 1.0, "theory_error": 0.1, "measurement": 1.0, "error": 0.1, "pull": 2.5, "sm_pull": -3.5}
     limit = {"value": 1.0, "limit": 2.0, "ratio": 0.5, "excluded": True}
     return {
-        "model": text, "parameters": {"bs_current": text}, "derived": {}, "observables": [{"id": text, **numbers}],
+        "model": text, "parameters": {"bs_current": text}, "derived": DERIVED, "observables": [{"id": text, **numbers}],
         "constraints": [{"id": text, **limit}], "log_likelihood": 0.0, "terms": {}, "sm_log_likelihood": 0.0,
         "chi2": {"experiment": 0.0, "rows": 1},
     }  # fmt: skip
@@ -59,13 +64,15 @@ def tables_with(text):
     fit = {
         "pulls": pulls, "region": text, "parameters": {"m_V": fitted}, "minima": [], "p_value": None, "chi2": 1.0,
         "pseudo_data": {"sets": 0}, "dof": 1, "delta_chi2_sm": 0.0, "status": text,
+        "covariance_at": {text: 1.0},
     }  # fmt: skip
     checks = {
         "power_scaling": {"m_V": {"prior": 0.0, "likelihood": 0.0}}, "p_value": 0.5, "elpd_loo": 0.0,
         "rows": [{"id": text, "shift": {"m_V": 0.0}, "pareto_k": 0.9, "p_value": 0.5}],
         "prior_variants": {text: {"shift": {"m_V": 0.0}, "ess": 1.0}}, "unreliable_rows": [text],
     }  # fmt: skip
-    claim = Claim(id=text, statement=text, paper=text, ours=text, verdict=text, cause=text)
+    criterion = Criterion(text, Estimate(1.0, 1.0, 1.0), Threshold(0.0, 2.0, text))
+    claim = Claim(id=text, statement=text, paper=text, ours=text, criteria=(criterion,), cause=text, study=text)
     summary = results.summary(synthetic_result(chains=2, draws=5)) | {"region": text, "pulls": pulls}
     return [
         *report.point_tables(point_with(text)),
@@ -76,6 +83,7 @@ def tables_with(text):
         report.evidence_table({"data": text, "covariances": [text], "models": {text: {text: evidence}}}),
         report.distances_table({text: {"distance": 0.1, "p_value": 0.5}}),
         report.claims_table([claim]),
+        report.criteria_table([claim]),
     ]
 
 
@@ -136,8 +144,12 @@ def test_a_result_of_every_text_makes_one_page_and_goes_to_a_place_of_every_name
         (tmp_path / name).mkdir()
         results.save(synthetic_result(chains=2, draws=5), tmp_path / name / "posterior.nc")
     (tmp_path / "page[").mkdir()
-    assert main(["report", "one", "--out", "page[/]\x1b[1m.html"]) == 0
-    assert capsys.readouterr().out == "page[/]\\x1b[1m.html\n"
+    assert main(["report", "one", "--out", "page[/].html"]) == 0
+    assert capsys.readouterr().out == "page[/].html\n"
+    assert main(["report", "one", "--out", "page[/]\x1b[1m.html"]) == 2
+    assert capsys.readouterr().err == (
+        "jaxdark: expected a name of printable characters, got 'page[/]\\x1b[1m.html'; name another one with --out\n"
+    )
     monkeypatch.setattr("jaxdark.plots.save_figure", lambda *_: None)
     assert main(["compare", "one", "two", "--out", "cmp[/]x"]) == 0
     assert "figure in cmp[/]x\n" in capsys.readouterr().out

@@ -23,3 +23,7 @@ entries:
   rows:
   - {process: Bs->mumu, observable: BR, value: 3.0e-9, stat: 0.5e-9, syst: 0.2e-9}
 """
+
+# A second measurement of B_s -> mu mu, so that two parameters leave a degree of freedom.
+_AGAIN = TOY[TOY.index("- id: Toy_Bsmumu") :].replace("Toy_Bsmumu", "Toy_again").replace("3.0e-9", "3.4e-9")
+TOY_OF_THREE = TOY + _AGAIN.replace("experiment: Toy", "experiment: Other").replace("nowhere", "elsewhere")

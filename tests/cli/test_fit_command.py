@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import xarray as xr
 from synthetic_result import synthetic_result
-from toy_data import TOY
+from toy_data import TOY_OF_THREE
 
 import jaxdark.inference.fit as module
 from jaxdark import results
@@ -23,8 +23,7 @@ QUICK = (*CONSTANT, "--starts", 8, "--pseudo", 20)
 def test_fit_writes_its_record_and_the_written_config_repeats_it(jaxdark, toy, tmp_path):
     """With a third row, so that a degree of freedom is left."""
     out = tmp_path / "one"
-    third = TOY[TOY.index("- id: Toy_Bsmumu") :].replace("Toy_Bsmumu", "Toy_again").replace("3.0e-9", "3.4e-9")
-    toy.write_text(TOY + third.replace("experiment: Toy", "experiment: Other").replace("nowhere", "elsewhere"))
+    toy.write_text(TOY_OF_THREE)
     code, shown, err = jaxdark("fit", *QUICK, "--data", toy, "--out", out, "--seed", 3)
     assert (code, err) == (0, "")
     assert {path.name for path in out.iterdir()} == {"fit.json", "config.toml"}

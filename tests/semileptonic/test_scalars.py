@@ -5,7 +5,15 @@ import pytest
 from near import near
 
 from jaxdark.inputs import load_inputs
-from jaxdark.semileptonic.amplitudes import J_NAMES, Pseudoscalar, Transversity, amplitude, decay_at, rate_form, sm_coefficients
+from jaxdark.semileptonic.amplitudes import (
+    J_NAMES,
+    Pseudoscalar,
+    Transversity,
+    amplitude,
+    decay_at,
+    rate_form,
+    sm_coefficients,
+)
 from jaxdark.semileptonic.bins import with_contact
 from jaxdark.semileptonic.kinematics import CHANNELS
 from jaxdark.semileptonic.leptonic import br_bs_mumu
