@@ -24,6 +24,7 @@ from jaxdark.inference.priors import Prior
 from jaxdark.inputs import StandardModel, load_inputs
 from jaxdark.measurements import dataset_names, load_dataset
 from jaxdark.models import MODELS
+from jaxdark.precision import usual_rules
 
 NEEDS = ("inputs", "data_sha256")
 """What is read of a result beside draws and summary, see `results.load`."""
@@ -31,6 +32,7 @@ _MANY = 50_000
 """Draws from which a program that takes seconds longer to compile and runs in a fifth of the time pays."""
 
 
+@usual_rules()
 def constrain(tree, prior: Prior | None = None):
     """The result with the group `constraints` and with what each constraint cuts in its summary.
 

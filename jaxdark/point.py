@@ -21,12 +21,14 @@ from jaxdark.dark.mediator import br_chichi, br_mumu, width_total
 from jaxdark.dark.model import Model, SplitDarkSector, c9, c10, c_p
 from jaxdark.inference.likelihood import ITSELF, Evaluation, Likelihood
 from jaxdark.inputs import StandardModel
+from jaxdark.precision import usual_rules
 from jaxdark.wilson import SM_ONLY
 
 Function = Callable[[Any, StandardModel], ArrayLike]
 """Of a model and the inputs."""
 
 
+@usual_rules()
 def point_record(name: str, model: Model, like: Likelihood, q2s: Sequence[float]) -> dict[str, Any]:
     """The object of `jaxdark point --json`.
 
@@ -47,7 +49,7 @@ def point_record(name: str, model: Model, like: Likelihood, q2s: Sequence[float]
     # Two programs compile side by side: most of a first call is that.
     with ThreadPoolExecutor(1) as pool:
         program = Ahead(beside_the_fit, of=("point", like.g_minus_2, list(q2s)))
-        beside = pool.submit(program, model, like.sm)
+        beside = pool.submit(usual_rules(in_thread=True)(program), model, like.sm)
         either = like.at(None)
         here, standard_model = either.evaluate(model), either.evaluate(SM_ONLY)
         found, values = beside.result()

@@ -20,6 +20,7 @@ from jaxdark.dark.mediator import width_running, width_total
 from jaxdark.dark.model import SplitDarkSector
 from jaxdark.errors import RequestError
 from jaxdark.inputs import StandardModel, read_data
+from jaxdark.precision import usual_rules
 from jaxdark.semileptonic.form_factors import pseudoscalar_form_factors
 from jaxdark.semileptonic.neutrinos import br_k_nunu
 from jaxdark.wilson import LEAST_WIDTH
@@ -50,6 +51,7 @@ def width_kv(s: Float[Array, "*s"], model: SplitDarkSector, sm: StandardModel) -
     return jnp.where(is_open, g_tilde(model) ** 2 * s * shape, 0.0)
 
 
+@usual_rules()
 def br_k_invisible(
     model: SplitDarkSector, sm: StandardModel, bin: Bin | None = None, width: Width = "constant"
 ) -> Float[Array, ""]:

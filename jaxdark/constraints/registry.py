@@ -20,6 +20,7 @@ from jaxdark.constraints import (
 from jaxdark.constraints.verdict import Constraint, OfShared, Verdict
 from jaxdark.dark.model import Model
 from jaxdark.inputs import StandardModel
+from jaxdark.precision import usual_rules
 
 _MODULES = (invisible, belle2_knunu, resonance_search, mixing, precision, colliders, kinetic_mixing, relic)
 
@@ -38,6 +39,7 @@ def all_constraints(
     return tuple(entry for entry in found if model is None or issubclass(model, entry.of))
 
 
+@usual_rules()
 def verdicts(model: Model, sm: StandardModel, constraints: Sequence[Constraint]) -> Verdict:
     """Verdicts on a model, each field of shape (constraints,); pure, to be jitted and mapped over draws."""
     shared = dict.fromkeys(c.verdict.prediction for c in constraints if isinstance(c.verdict, OfShared))

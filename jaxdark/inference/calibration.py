@@ -23,6 +23,7 @@ from jaxdark.inference.likelihood import Likelihood
 from jaxdark.inference.nuts import NutsSettings, dispersed_starts, run_nuts, transported
 from jaxdark.inference.priors import Prior
 from jaxdark.inference.transport import prior_map, trained
+from jaxdark.precision import usual_rules
 
 MIN_ESS = 400
 """Data sets whose posterior the fixed points resolve worse are passed over. That is a choice by the data alone, and the
@@ -76,6 +77,7 @@ def residuals_of(like: Likelihood, prior: Prior) -> Residuals:
     return lambda u: jnp.concatenate(list(like.deviations(prior.model(prior.vector(u))).values()))
 
 
+@usual_rules()
 def calibrate(
     residuals: Residuals,
     names: tuple[str, ...],

@@ -12,12 +12,13 @@ from jaxdark.inference.best_fit import BestFit, at_best_fit
 from jaxdark.inference.likelihood import Likelihood
 from jaxdark.inference.priors import PRIORS, prior_of
 from jaxdark.inference.transport import learned_transport
-from jaxdark.precision import require_x64
+from jaxdark.precision import usual_rules
 from jaxdark.wilson import SM_ONLY
 
 MODELS = ("split", "zprime", "constant")
 
 
+@usual_rules()
 def evidence(
     like: Likelihood,
     region: str = "high",
@@ -48,7 +49,6 @@ def evidence(
     Raises:
         RequestError: an unknown model or region.
     """
-    require_x64()
     seed = checked_seed(seed)
     if not models:
         raise RequestError(f"expected at least one model, got none; take some of {', '.join(PRIORS)}")

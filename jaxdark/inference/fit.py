@@ -20,9 +20,9 @@ from jaxdark.errors import RequestError
 from jaxdark.inference import identity
 from jaxdark.inference.best_fit import MOST_STARTS, PSEUDO_TOLERANCE, RegionFit, at_best_fit
 from jaxdark.inference.least_squares import TOLERANCE
-from jaxdark.inference.likelihood import ITSELF, Likelihood
+from jaxdark.inference.likelihood import ITSELF, Likelihood, check_likelihood
 from jaxdark.inference.priors import Prior, prior_of, unit
-from jaxdark.precision import require_x64
+from jaxdark.precision import usual_rules
 from jaxdark.versions import versions
 from jaxdark.wilson import SM_ONLY
 
@@ -53,6 +53,7 @@ class Fit(NamedTuple):
     record: dict[str, Any]
 
 
+@usual_rules()
 def fit(
     like: Likelihood,
     region: str | Prior = "high",
@@ -88,7 +89,6 @@ def fit(
             a scheduler that does not answer or has nothing to do.
         OSError: the cluster failed.
     """
-    require_x64()
     prior, seed = prior_of(region), checked_seed(seed)
     marginalised_only(like)
     if not 1 <= starts <= MOST_STARTS or pseudo < 0:
@@ -121,8 +121,7 @@ def fit(
 
 def marginalised_only(like: Likelihood) -> None:
     """Raise RequestError for a likelihood in mode "full", or for what is none."""
-    if not isinstance(like, Likelihood):
-        raise RequestError(f"expected a jaxdark.Likelihood, got {type(like).__name__}; build one of a data set")
+    check_likelihood(like)
     if like.theory != "marginalised":
         raise RequestError(
             "fits and profiles need theory='marginalised', which minimises over the nuisances to first order, got "

@@ -23,7 +23,7 @@ from jaxdark.inference.fit import marginalised_only, provenance
 from jaxdark.inference.least_squares import Minima
 from jaxdark.inference.likelihood import Likelihood
 from jaxdark.inference.priors import Prior, prior_of, unit
-from jaxdark.precision import require_x64
+from jaxdark.precision import usual_rules
 from jaxdark.results import plain
 
 _SCANNED = 2**20
@@ -35,6 +35,7 @@ _LOWER = 1e-4
 """Gain in chi2 for which a neighbour's solution is taken over."""
 
 
+@usual_rules()
 def profile(
     like: Likelihood,
     region: str | Prior = "high",
@@ -64,7 +65,6 @@ def profile(
     Raises:
         RequestError: single precision, mode "full", an unknown parameter, or values outside the prior.
     """
-    require_x64()
     prior, seed = prior_of(region), checked_seed(seed)
     marginalised_only(like)
     fits_grid(math.prod(map(np.size, axes.values())))

@@ -21,7 +21,7 @@ from jaxdark.inference.best_fit import RegionFit
 from jaxdark.inference.coordinates import Coordinates, log_density
 from jaxdark.inference.diagnostics import Weighted, diagnose
 from jaxdark.inference.importance import batched, resampled_indices, sample_prior
-from jaxdark.inference.likelihood import Likelihood
+from jaxdark.inference.likelihood import Likelihood, check_likelihood
 from jaxdark.inference.nested import nested_sample
 from jaxdark.inference.nuts import NutsRun, NutsSettings, dispersed_starts, run_nuts, run_nuts_on_cluster
 from jaxdark.inference.priors import Prior, prior_of
@@ -29,7 +29,7 @@ from jaxdark.inference.record import Sampled, evidence_of, posterior_tree
 from jaxdark.inference.resume import finished_chains, kept_chains, kept_fit, kept_map, kept_parts, run_settings
 from jaxdark.inference.transport import Learned, learned_transport
 from jaxdark.inference.weighted import diagnose_weighted
-from jaxdark.precision import require_x64
+from jaxdark.precision import usual_rules
 
 Report = Callable[[str, int, int], None]
 """Progress: called with the stage's name, steps done and all steps."""
@@ -44,6 +44,7 @@ _RECORDED, _COPIES = 40, 4
 """Numbers kept of each draw beside parameters and rows, and arrays that weighted points are held in, about."""
 
 
+@usual_rules()
 def sample(
     like: Likelihood,
     region: str | Prior = "high",
@@ -88,7 +89,7 @@ def sample(
             with other settings.
         OSError: the cluster failed; the same call goes on from the checkpoints.
     """
-    require_x64()
+    check_likelihood(like)
     one_of("method", method, get_args(Method))
     prior, settings, seed = prior_of(region), _settings(chains, draws, warmup), checked_seed(seed)
     points = _points(method, points, like)

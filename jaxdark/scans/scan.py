@@ -24,10 +24,10 @@ from jaxdark.errors import RequestError
 from jaxdark.inference import identity
 from jaxdark.inference.best_fit import at_best_fit
 from jaxdark.inference.least_squares import TOLERANCE
-from jaxdark.inference.likelihood import Likelihood
+from jaxdark.inference.likelihood import Likelihood, check_likelihood
 from jaxdark.inference.priors import Prior, name_of, prior_of
 from jaxdark.models import check_parameters
-from jaxdark.precision import require_x64
+from jaxdark.precision import require_x64, usual_rules
 from jaxdark.scans import store
 from jaxdark.scans.outputs import Work, selected
 from jaxdark.scans.points import Points, grid, of_prior, of_profile
@@ -64,6 +64,7 @@ class Scan:
         report: Report | None = None,
     ):
         require_x64()
+        check_likelihood(like)
         store.require_zarr()
         seed = checked_seed(seed)
         self.path, self._report = Path(out), report or (lambda stage, done, total: None)
@@ -149,6 +150,7 @@ class Scan:
             self._report("scan", done, total)
 
 
+@usual_rules()
 def scan(
     like: Likelihood, parameters: Mapping[str, Any] | None = None, *, out: str | Path, scheduler: Any = None, **settings
 ) -> xr.Dataset:

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Complex, Float
 
 from jaxdark.inputs import StandardModel
+from jaxdark.precision import usual_rules
 from jaxdark.semileptonic.kinematics import beta_lepton
 from jaxdark.wilson import NewPhysics, Resonance, weak_parts
 
@@ -66,6 +67,7 @@ def a_delta_gamma(model: NewPhysics, sm: StandardModel) -> Float[Array, ""]:
     return asymmetry / total
 
 
+@usual_rules()
 def br_bs_mumu(model: NewPhysics, sm: StandardModel) -> Float[Array, ""]:
     """Time-integrated BR(B_s -> mu+ mu-), dimensionless (arXiv:1204.1737), of a model or a `NewPhysics` record.
 

@@ -18,8 +18,10 @@ from jaxdark.inference.fit import fit, standard_errors
 from jaxdark.inference.likelihood import Likelihood
 from jaxdark.inference.priors import Prior, Range, prior_of
 from jaxdark.inference.profile import profile
+from jaxdark.inference.sample import sample
 from jaxdark.measurements import load_dataset
 from jaxdark.report import fit_tables, to_json
+from jaxdark.scans.scan import scan
 
 CONSTANT = prior_of("all", "constant")
 
@@ -287,7 +289,8 @@ def test_impossible_numbers_are_refused(like, keywords, words):
 
 
 def test_what_is_no_likelihood_is_refused(like):
-    for call in (lambda: fit(like.data), lambda: profile("lhcb_core", CONSTANT, axes={"C9": [0.0]})):
+    calls = [lambda: fit(like.data), lambda: profile("lhcb_core", CONSTANT, axes={"C9": [0.0]})]
+    for call in (*calls, lambda: sample(like.data), lambda: scan(like.data, {"C9": 0.0}, model="constant", out="scan")):
         with pytest.raises(RequestError, match="expected a jaxdark.Likelihood, got"):
             call()
 
