@@ -16,7 +16,6 @@ from jaxdark import results
 from jaxdark.errors import RequestError
 from jaxdark.inference.importance import effective_size
 from jaxdark.inference.priors import Range
-from jaxdark.precision import usual_rules
 
 RELIABLE_K = 0.7
 """Pareto shape of the weights above which reweighting cannot stand for a new run (Vehtari et al., 1507.02646)."""
@@ -119,7 +118,6 @@ def prior_variants(tree) -> dict[str, dict[str, Any]]:
     return found
 
 
-@usual_rules()
 def check(tree):
     """The result with the group `leave_one_out` and the entry `checks` of its summary.
 

@@ -88,6 +88,17 @@ def test_a_kind_of_device_that_is_not_there(toy):
     assert found.stderr.count("\n") == 1 and "was told to use, nonsense, and found none" in found.stderr
 
 
+def test_rules_for_the_users_own_code_do_not_reach_a_command(toy):
+    strict = {
+        "JAX_NUMPY_DTYPE_PROMOTION": "strict",
+        "JAX_NUMPY_RANK_PROMOTION": "raise",
+        "JAX_TRANSFER_GUARD": "disallow",
+    }
+    request = ["profile", "C9=-2:0:3", "--model", "constant", "--region", "all", "--data", str(toy)]
+    found = program(*request, "--out", str(toy.parent / "profile"), "--json", **strict)
+    assert found.returncode == 0, found.stderr
+
+
 def test_the_package_runs_as_a_module_and_shows_what_a_stream_does_not_know():
     found = program("data", "show", "inputs", PYTHONIOENCODING="ascii")
     assert (found.returncode, found.stderr) == (0, "") and "GF" in found.stdout
