@@ -15,7 +15,7 @@ from matplotlib.lines import Line2D
 from jaxdark import results
 from jaxdark.drawing import blank_figure, ends, label, literal, own_style, save_each, set_title, shown
 from jaxdark.errors import RequestError
-from jaxdark.inference.agreement import differences, made_of
+from jaxdark.inference.agreement import NEEDS, differences, made_of
 from jaxdark.inference.likelihood import Likelihood
 from jaxdark.inference.priors import Prior, Range
 from jaxdark.inference.profile import record_of
@@ -31,7 +31,7 @@ def posterior(place: Path, prior: Prior, like: Likelihood):
 
     Model, region, prior, data, theory mode, reading of (g-2) and inputs are those of the profile.
     """
-    tree = results.load(place)
+    tree = results.load(place, *NEEDS)
     record = results.summary(tree)
     if (record["model"], record["region"]) != (prior.model_name, prior.region):
         raise RequestError(

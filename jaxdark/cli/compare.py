@@ -24,11 +24,11 @@ def compare(
     """
     from jaxdark import plots, report, runs
     from jaxdark.drawing import save_each
-    from jaxdark.inference.agreement import differences, made_of, marginal_distances
+    from jaxdark.inference.agreement import NEEDS, differences, made_of, marginal_distances
 
     if one.resolve() == other.resolve():
         raise RequestError(f"expected two results, got {one} twice; name another one")
-    trees = {str(path): stored.load(path) for path in (one, other)}
+    trees = {str(path): stored.load(path, *NEEDS) for path in (one, other)}
     found = marginal_distances(*trees.values())
     unlike = differences(*map(made_of, trees.values()))
     said = f"not the same posterior: {'; '.join(unlike)}" if unlike else ""

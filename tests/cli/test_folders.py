@@ -1,5 +1,6 @@
 """Where commands write: every place that cannot be written is one sentence, before any work; what else they meet."""
 
+import errno
 import os
 import subprocess
 import sys
@@ -62,6 +63,19 @@ def test_a_place_that_cannot_be_written_is_refused(refused, place, toy, command)
         else:
             assert "--out" in refused(command, *WRITERS[command], *with_data, "--out", out), out
     assert everything(place) == before and (place / "taken" / "fit.json").read_text() == "mine"
+
+
+@pytest.mark.parametrize("command", ["check", "constrain"])
+def test_a_result_on_a_disk_that_takes_nothing_is_refused(refused, place, monkeypatch, command):
+    """What adds to a result has no --out."""
+
+    def read_only(path, flags, *args, opened=os.open, **keywords):
+        if flags & os.O_CREAT and "one" in Path(path).parts:
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS), path)
+        return opened(path, flags, *args, **keywords)
+
+    monkeypatch.setattr(os, "open", read_only)
+    assert "(Read-only file system); make its folder writable, or work on a copy of it" in refused(command, "one")
 
 
 @pytest.mark.parametrize("command", ["check", "constrain", "plot", "report", "compare", "project"])
