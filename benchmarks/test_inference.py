@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 import jaxdark as jd
-from jaxdark.inference.best_fit import BestFit, at_best_fit
-from jaxdark.inference.coordinates import Coordinates, log_density
-from jaxdark.inference.diagnostics import summarised
-from jaxdark.inference.importance import batched, sample_prior
-from jaxdark.inference.nuts import NutsSettings, dispersed_starts, run_nuts
-from jaxdark.inference.transport import Round, learned_transport
+from jaxdark.optimise.multistart import BestFit, at_best_fit
+from jaxdark.sampling.coordinates import Coordinates, log_density
+from jaxdark.sampling.diagnostics import summarised
+from jaxdark.sampling.flow import Round, learned_transport
+from jaxdark.sampling.importance import batched, sample_prior
+from jaxdark.sampling.nuts import NutsSettings, dispersed_starts, run_nuts
 
 QUICK_MAP = {"n_prior": 2**10, "exploration": Round(5, 2**8), "refinement": (Round(5, 2**8),)}
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import jaxdark as jd
-from jaxdark.inference.importance import batched
+from jaxdark.sampling.importance import batched
 
 SIZES = (1, 64, 256, 1024, 4096)
 

@@ -7,26 +7,29 @@ from importlib import import_module
 
 TYPE_CHECKING = False  # for type checkers it is true; importing typing would take longer than all the rest here
 if TYPE_CHECKING:
-    from jaxdark.constraints.invisible import br_k_invisible as br_k_invisible
-    from jaxdark.dark.couplings import g_tilde as g_tilde
-    from jaxdark.dark.mediator import width_total as width_total
-    from jaxdark.dark.model import ConstantWilson as ConstantWilson
-    from jaxdark.dark.model import DarkSector as DarkSector
-    from jaxdark.dark.model import c9 as c9
-    from jaxdark.dark.model import c10 as c10
-    from jaxdark.dark.model import c_p as c_p
-    from jaxdark.dark.muon_g2 import delta_a_mu as delta_a_mu
-    from jaxdark.dark.other_models import BoxModel as BoxModel
-    from jaxdark.dark.other_models import SimplifiedZPrime as SimplifiedZPrime
+    from jaxdark.constraints.b_to_k_invisible.rates import br_k_invisible as br_k_invisible
     from jaxdark.errors import RequestError as RequestError
-    from jaxdark.inference.fit import fit as fit
-    from jaxdark.inference.likelihood import Likelihood as Likelihood
-    from jaxdark.inference.profile import profile as profile
-    from jaxdark.inference.sample import sample as sample
     from jaxdark.inputs import load_inputs as load_inputs
-    from jaxdark.measurements import dataset_names as dataset_names
-    from jaxdark.measurements import load_dataset as load_dataset
+    from jaxdark.likelihood.likelihood import Likelihood as Likelihood
+    from jaxdark.measurements.dataset import dataset_names as dataset_names
+    from jaxdark.measurements.dataset import load_dataset as load_dataset
+    from jaxdark.models.couplings import g_tilde as g_tilde
+    from jaxdark.models.muon_g2 import delta_a_mu as delta_a_mu
+    from jaxdark.models.other_models import BoxModel as BoxModel
+    from jaxdark.models.other_models import SimplifiedZPrime as SimplifiedZPrime
+    from jaxdark.models.split import ConstantWilson as ConstantWilson
+    from jaxdark.models.split import DarkSector as DarkSector
+    from jaxdark.models.split import c9 as c9
+    from jaxdark.models.split import c10 as c10
+    from jaxdark.models.split import c_p as c_p
+    from jaxdark.models.widths import width_total as width_total
+    from jaxdark.models.wilson import Contact as Contact
+    from jaxdark.models.wilson import NewPhysics as NewPhysics
+    from jaxdark.models.wilson import Resonance as Resonance
+    from jaxdark.optimise.fit import fit as fit
+    from jaxdark.optimise.profile import profile as profile
     from jaxdark.precision import enable_x64 as enable_x64
+    from jaxdark.sampling.sample import sample as sample
     from jaxdark.scans.scan import scan as scan
     from jaxdark.semileptonic.leptonic import br_bs_mumu as br_bs_mumu
     from jaxdark.semileptonic.neutrinos import br_k_nunu as br_k_nunu
@@ -34,30 +37,27 @@ if TYPE_CHECKING:
     from jaxdark.semileptonic.observables import binned_angular as binned_angular
     from jaxdark.semileptonic.observables import binned_dBR as binned_dBR
     from jaxdark.semileptonic.observables import lepton_ratio as lepton_ratio
-    from jaxdark.wilson import Contact as Contact
-    from jaxdark.wilson import NewPhysics as NewPhysics
-    from jaxdark.wilson import Resonance as Resonance
 
 _HOME = {
-    "constraints.invisible": ("br_k_invisible",),
-    "dark.couplings": ("g_tilde",),
-    "dark.mediator": ("width_total",),
-    "dark.model": ("ConstantWilson", "DarkSector", "c9", "c10", "c_p"),
-    "dark.muon_g2": ("delta_a_mu",),
-    "dark.other_models": ("BoxModel", "SimplifiedZPrime"),
+    "constraints.b_to_k_invisible.rates": ("br_k_invisible",),
+    "models.couplings": ("g_tilde",),
+    "models.widths": ("width_total",),
+    "models.split": ("ConstantWilson", "DarkSector", "c9", "c10", "c_p"),
+    "models.muon_g2": ("delta_a_mu",),
+    "models.other_models": ("BoxModel", "SimplifiedZPrime"),
     "errors": ("RequestError",),
-    "inference.fit": ("fit",),
-    "inference.likelihood": ("Likelihood",),
-    "inference.profile": ("profile",),
-    "inference.sample": ("sample",),
+    "optimise.fit": ("fit",),
+    "likelihood.likelihood": ("Likelihood",),
+    "optimise.profile": ("profile",),
+    "sampling.sample": ("sample",),
     "inputs": ("load_inputs",),
-    "measurements": ("dataset_names", "load_dataset"),
+    "measurements.dataset": ("dataset_names", "load_dataset"),
     "precision": ("enable_x64",),
     "scans.scan": ("scan",),
     "semileptonic.leptonic": ("br_bs_mumu",),
     "semileptonic.neutrinos": ("br_k_nunu", "br_kst_nunu"),
     "semileptonic.observables": ("binned_angular", "binned_dBR", "lepton_ratio"),
-    "wilson": ("Contact", "NewPhysics", "Resonance"),
+    "models.wilson": ("Contact", "NewPhysics", "Resonance"),
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 

@@ -14,9 +14,9 @@ import numpy as np
 from jaxtyping import Array, Complex, Float
 
 from jaxdark.errors import RequestError, nearest, shortened, shown
+from jaxdark.io.text_files import plain_value, read_yaml
+from jaxdark.io.yaml_fields import Place, number
 from jaxdark.precision import require_x64
-from jaxdark.text_files import plain_value, read_yaml
-from jaxdark.yaml_fields import Place, number
 
 Real = Float[Array, ""] | float
 

@@ -4,8 +4,8 @@ import numpy as np
 import xarray as xr
 from synthetic_result import synthetic_result
 
-from jaxdark import results
-from jaxdark.inference.priors import Prior
+from jaxdark.io import results
+from jaxdark.likelihood.priors import Prior
 
 
 def result_of(ranges, values=None, chains=4, draws=250, **changed):

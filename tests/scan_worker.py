@@ -6,7 +6,7 @@ from pathlib import Path
 from toy_data import TOY
 
 import jaxdark as jd
-from jaxdark.compile_cache import use_compile_cache
+from jaxdark.compute.xla_cache import use_compile_cache
 
 jd.enable_x64()
 

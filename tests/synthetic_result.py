@@ -4,10 +4,10 @@ import numpy as np
 import xarray as xr
 
 from jaxdark import __version__
-from jaxdark.inference.priors import prior_of
 from jaxdark.inputs import load_inputs
-from jaxdark.measurements import load_dataset
-from jaxdark.results import make_tree, with_group
+from jaxdark.io.results import make_tree, with_group
+from jaxdark.likelihood.priors import prior_of
+from jaxdark.measurements.dataset import load_dataset
 
 ROWS = ["a", "b"]
 

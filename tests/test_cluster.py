@@ -19,12 +19,12 @@ from scan_worker import OUTPUTS, content, toy_likelihood
 from toy_data import TOY_OF_THREE
 
 import jaxdark as jd
-import jaxdark.inference.sample
-from jaxdark.checkpoints import Checkpoints
-from jaxdark.cluster import ClusterError, map_chunks, threads
-from jaxdark.inference.importance import batched, prior_points
-from jaxdark.inference.priors import prior_of
-from jaxdark.inference.transport import Round, learned_transport
+import jaxdark.sampling.sample
+from jaxdark.compute.cluster import ClusterError, map_chunks, threads
+from jaxdark.io.checkpoints import Checkpoints
+from jaxdark.likelihood.priors import prior_of
+from jaxdark.sampling.flow import Round, learned_transport
+from jaxdark.sampling.importance import batched, prior_points
 
 distributed = pytest.importorskip("distributed")
 TESTS = Path(__file__).parent
@@ -119,7 +119,7 @@ def test_what_always_fails_ends_the_job(cluster):
 
 
 def test_no_scheduler(monkeypatch):
-    monkeypatch.setattr("jaxdark.cluster._TIMEOUT", 1)
+    monkeypatch.setattr("jaxdark.compute.cluster._TIMEOUT", 1)
     for address in ("tcp://127.0.0.1:1", "not an address"):
         with pytest.raises(jd.RequestError, match="expected the address of a Dask scheduler"):
             list(map_chunks(abs, [1], scheduler=address))
@@ -170,7 +170,7 @@ def small_map(monkeypatch):
     """A map that is learned in a second, and serves badly."""
     rounds = {"exploration": Round(20, 2**9), "refinement": (Round(20, 2**9),)}
     monkeypatch.setattr(
-        jaxdark.inference.sample, "learned_transport", partial(learned_transport, n_prior=2**10, **rounds)
+        jaxdark.sampling.sample, "learned_transport", partial(learned_transport, n_prior=2**10, **rounds)
     )
 
 
@@ -210,9 +210,9 @@ index, port, folder = int(sys.argv[1]), sys.argv[2], sys.argv[3]
 jax.config.update("jax_cpu_collectives_implementation", "gloo")
 jax.distributed.initialize(f"127.0.0.1:{port}", num_processes=2, process_id=index, local_device_ids=[0])
 import jaxdark as jd
-from jaxdark.inference.importance import prior_points
-from jaxdark.inference.priors import prior_of
-from jaxdark.inference.sharded import sharded
+from jaxdark.sampling.importance import prior_points
+from jaxdark.likelihood.priors import prior_of
+from jaxdark.compute.sharded import sharded
 from scan_worker import toy_likelihood
 assert (jax.device_count(), jax.local_device_count()) == (2, 1)
 like, prior = toy_likelihood(folder), prior_of("high")
@@ -245,8 +245,8 @@ def test_one_program_on_two_processes(tmp_path):
 
 OTHER_CODE = """
 import sys
-import jaxdark.versions
-jaxdark.versions.CODE = "0" * 64
+import jaxdark._version
+jaxdark._version.CODE = "0" * 64
 from distributed.cli.dask_worker import main
 main(sys.argv[1:])
 """
@@ -276,8 +276,8 @@ def test_a_worker_with_another_code_is_refused_by_name(cluster):
 
 def test_a_worker_that_joins_later_is_asked_too(cluster, monkeypatch):
     """Each chunk brings along what its worker must have."""
-    monkeypatch.setattr("jaxdark.cluster._check_workers", lambda client: None)
-    monkeypatch.setattr("jaxdark.versions._version", lambda name: "99")
+    monkeypatch.setattr("jaxdark.compute.cluster._check_workers", lambda client: None)
+    monkeypatch.setattr("jaxdark._version._version", lambda name: "99")
     with pytest.raises(jd.RequestError, match=r"got tcp://.* with jax [0-9.]+ \(here 99\).*install the same there"):
         list(map_chunks(abs, [1], scheduler=cluster))
 

@@ -14,10 +14,10 @@ import pytest
 from near import near
 
 import jaxdark as jd
-from jaxdark import compile_cache, kept
-from jaxdark.ahead import Ahead
-from jaxdark.dark.model import Model
-from jaxdark.wilson import NewPhysics
+from jaxdark.compute import export_cache, xla_cache
+from jaxdark.compute.aot import Ahead
+from jaxdark.models.split import Model
+from jaxdark.models.wilson import NewPhysics
 
 pytest.importorskip("flatbuffers", reason="what jax.export writes with")
 X = np.array([0.3, 1.2])
@@ -80,7 +80,7 @@ def test_what_is_closed_over_tells_programs_apart(folder, of):
 def test_another_code_version_or_setting_is_another_program(folder, monkeypatch, change):
     call(("a",))
     if change == "code":
-        monkeypatch.setattr(kept, "_CODE", "other")
+        monkeypatch.setattr(export_cache, "_CODE", "other")
     if change == "version":
         monkeypatch.setattr(np, "__version__", "9")
     with jax.default_matmul_precision("float32" if change == "setting" else None):
@@ -88,8 +88,8 @@ def test_another_code_version_or_setting_is_another_program(folder, monkeypatch,
 
 
 def test_the_last_bit_of_an_array_counts(folder):
-    assert kept.place((X,), ()) != kept.place((np.nextafter(X, 2),), ())
-    assert kept.place((X,), ()) == kept.place((X.copy(),), ())
+    assert export_cache.place((X,), ()) != export_cache.place((np.nextafter(X, 2),), ())
+    assert export_cache.place((X,), ()) == export_cache.place((X.copy(),), ())
 
 
 class Mine(Model):
@@ -163,8 +163,8 @@ def with_other_constants(path):
 def with_a_class_of_somebody_else(path):
     """With the hash that belongs to it, as whoever may write the user's files could make it."""
     arrays = {name: array for name, array in parts(path).items() if name != "sha256"}
-    arrays["form"] = np.array(str(arrays["form"]).replace("jaxdark.wilson:NewPhysics", "antigravity:NewPhysics"))
-    np.savez(path, sha256=np.array(kept._digest(path, arrays)), **arrays)
+    arrays["form"] = np.array(str(arrays["form"]).replace("jaxdark.models.wilson:NewPhysics", "antigravity:NewPhysics"))
+    np.savez(path, sha256=np.array(export_cache._digest(path, arrays)), **arrays)
 
 
 def pipe(path):
@@ -189,7 +189,7 @@ def writable_by_others(path):
 
 def too_large(path):
     with path.open("r+b") as file:
-        file.truncate(kept._LARGEST + 1)
+        file.truncate(export_cache._LARGEST + 1)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="what a file system there does not have")
@@ -229,17 +229,17 @@ def test_what_is_kept_is_nobody_elses(folder):
 @pytest.mark.skipif(not hasattr(os, "geteuid"), reason="no owners of files")
 def test_the_compile_cache_is_this_users_alone(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.delenv(compile_cache.CACHE_SWITCH, raising=False)
-    monkeypatch.setattr(compile_cache, "_user_cache", lambda: tmp_path)
+    monkeypatch.delenv(xla_cache.CACHE_SWITCH, raising=False)
+    monkeypatch.setattr(xla_cache, "_user_cache", lambda: tmp_path)
     before = jax.config.jax_compilation_cache_dir
     try:
         jax.config.update("jax_compilation_cache_dir", None)
-        compile_cache.use_compile_cache()
+        xla_cache.use_compile_cache()
         made = tmp_path / "jaxdark" / "xla"
         assert jax.config.jax_compilation_cache_dir == str(made) and made.stat().st_mode & 0o777 == 0o700
         jax.config.update("jax_compilation_cache_dir", None)
         monkeypatch.setattr(os, "geteuid", lambda: made.stat().st_uid + 1)
-        compile_cache.use_compile_cache()
+        xla_cache.use_compile_cache()
         assert jax.config.jax_compilation_cache_dir is None
     finally:
         jax.config.update("jax_compilation_cache_dir", before)
@@ -274,7 +274,7 @@ def test_writers_at_once_leave_one_whole_file(folder):
 
 
 def test_what_was_not_used_for_longest_goes(folder, monkeypatch):
-    monkeypatch.setattr(kept, "_MOST", 2)
+    monkeypatch.setattr(export_cache, "_MOST", 2)
     call(("a",))
     (first,) = folder.iterdir()
     call(("b",))
@@ -298,7 +298,7 @@ def test_a_second_process_traces_nothing_of_a_point(tmp_path):
     code = """
 import json, sys, jax, jaxdark as jd
 from jaxdark import ahead
-from jaxdark.point import point_record
+from jaxdark.analysis.point import point_record
 jd.enable_x64()
 jax.config.update("jax_compilation_cache_dir", sys.argv[1])
 traced, original = [], ahead._traced

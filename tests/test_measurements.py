@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 from near import near
 
 from jaxdark.errors import DataWarning, RequestError
-from jaxdark.measurement_checks import CHARMONIUM, PROCESSES
-from jaxdark.measurements import check_file, dataset_names, load_dataset, load_entries, remarks
-from jaxdark.plausibility import PHYSICAL
-from jaxdark.text_files import read_yaml
+from jaxdark.io.text_files import read_yaml
+from jaxdark.measurements.dataset import check_file, dataset_names, load_dataset, load_entries, remarks
+from jaxdark.measurements.plausibility import PHYSICAL
+from jaxdark.measurements.schema import CHARMONIUM, PROCESSES
 
 DATA = files("jaxdark") / "data"
 

@@ -7,9 +7,10 @@ import xarray as xr
 from near import near
 from synthetic_result import synthetic_result
 
-from jaxdark import plots, results
 from jaxdark.cli import main
-from jaxdark.page import result_page
+from jaxdark.io import results
+from jaxdark.output import figures
+from jaxdark.output.html_report import result_page
 
 _VOID = {"meta", "img"}
 
@@ -68,7 +69,7 @@ def test_the_page_holds_everything_and_fetches_nothing():
     text = result_page(tree)
     page, summary = _Outline(text), results.summary(tree)
     assert page.fetched == [] and "http" not in text
-    assert len(page.images) == len(plots.FIGURES)
+    assert len(page.images) == len(figures.FIGURES)
     assert page.headings == ["split, high region, paper2020", "Posterior", "Measurements", "Chains"]
     settings = dict(page.tables["Settings"][1:])
     assert settings["g_minus_2"] == "limit" and settings["seed"] == "0"

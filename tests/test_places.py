@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from jaxdark import places, runs
 from jaxdark.errors import RequestError
+from jaxdark.io import atomic, result_dir
 
 ONE_STEP, TWO_STEPS = "one step", "two steps"
 
@@ -20,8 +20,8 @@ ONE_STEP, TWO_STEPS = "one step", "two steps"
 def renames(request, monkeypatch):
     """With renameat2 of Linux, and as where there is none."""
     if request.param == TWO_STEPS:
-        monkeypatch.setattr(places, "_renameat2", lambda: None)
-    elif places._renameat2() is None:
+        monkeypatch.setattr(atomic, "_renameat2", lambda: None)
+    elif atomic._renameat2() is None:
         pytest.skip("this system has no renameat2")
     return request.param
 
@@ -30,7 +30,9 @@ def names(folder):
     return sorted(path.name for path in folder.iterdir())
 
 
-@pytest.mark.parametrize("make", [runs.result_folder, runs.resumable_folder, runs.new_file, runs.holds_result])
+@pytest.mark.parametrize(
+    "make", [result_dir.result_folder, result_dir.resumable_folder, result_dir.new_file, result_dir.holds_result]
+)
 @pytest.mark.parametrize(
     ("name", "sentence"),
     [
@@ -54,7 +56,7 @@ def test_names_that_cannot_be_written_are_refused(tmp_path, monkeypatch, make, n
     monkeypatch.chdir(tmp_path)
     (tmp_path / "dangling").symlink_to("nowhere")
     (tmp_path / "file").write_text("mine")
-    if make is runs.holds_result and name[0:1] == "y":
+    if make is result_dir.holds_result and name[0:1] == "y":
         pytest.skip("the lock of a store says so")
     with pytest.raises(RequestError) as refused:
         context = make(name)
@@ -69,7 +71,7 @@ def test_what_is_made_meanwhile_is_left_alone(tmp_path, renames, meanwhile):
     path = tmp_path / "result"
     with (
         pytest.raises(RequestError, match="made by somebody else while the work was done"),
-        runs.result_folder(path) as folder,
+        result_dir.result_folder(path) as folder,
     ):
         (folder / "fit.json").write_text("ours")
         if meanwhile == "file":
@@ -87,11 +89,11 @@ def test_what_is_made_meanwhile_is_left_alone(tmp_path, renames, meanwhile):
 
 def test_a_file_made_meanwhile_is_left_alone(tmp_path, renames):
     path = tmp_path / "future.yaml"
-    with pytest.raises(RequestError, match="made by somebody else"), runs.new_file(path) as part:
+    with pytest.raises(RequestError, match="made by somebody else"), result_dir.new_file(path) as part:
         part.write_text("ours")
         path.write_text("mine")
     assert names(tmp_path) == ["future.yaml"] and path.read_text() == "mine"
-    with runs.new_file(path, replace=True) as part:
+    with result_dir.new_file(path, replace=True) as part:
         part.write_text("ours")
     assert names(tmp_path) == ["future.yaml"] and path.read_text() == "ours"
 
@@ -108,7 +110,7 @@ def older_result(path):
 def test_force_replaces_a_result_whole_and_keeps_what_is_not_of_jaxdark(tmp_path, renames):
     path = tmp_path / "result"
     older_result(path)
-    with runs.result_folder(path, force=True) as folder:
+    with result_dir.result_folder(path, force=True) as folder:
         (folder / "profile.nc").write_text("new")
         assert "posterior.nc" in names(path)  # until the new one is done
     assert names(path) == ["link", "mine", "my.nc", "notes.txt", "profile.nc"]
@@ -120,7 +122,7 @@ def test_force_through_a_link_keeps_the_link(tmp_path, renames):
     older_result(tmp_path / "disk" / "result")
     link = tmp_path / "result"
     link.symlink_to("disk/result")
-    with runs.result_folder(link, force=True) as folder:
+    with result_dir.result_folder(link, force=True) as folder:
         (folder / "fit.json").write_text("new")
     assert link.is_symlink() and (tmp_path / "disk" / "result" / "fit.json").read_text() == "new"
     assert names(tmp_path / "disk") == ["result"]
@@ -130,7 +132,7 @@ def test_a_run_that_fails_costs_nothing_of_the_older_result(tmp_path, renames, m
     path = tmp_path / "result"
     older_result(path)
     before = names(path)
-    with pytest.raises(OSError, match="full"), runs.result_folder(path, force=True) as folder:
+    with pytest.raises(OSError, match="full"), result_dir.result_folder(path, force=True) as folder:
         (folder / "posterior.nc").write_text("half")
         raise OSError(28, "the disk is full")
     assert names(path) == before and (path / "posterior.nc").read_text() == "older"
@@ -143,7 +145,7 @@ def test_a_run_that_fails_costs_nothing_of_the_older_result(tmp_path, renames, m
 
     monkeypatch.setattr(Path, "rename", stopped)
     if renames == TWO_STEPS:
-        with pytest.raises(KeyboardInterrupt), runs.result_folder(path, force=True) as folder:
+        with pytest.raises(KeyboardInterrupt), result_dir.result_folder(path, force=True) as folder:
             (folder / "posterior.nc").write_text("new")
         assert names(path) == before and (path / "posterior.nc").read_text() == "older"
     assert names(tmp_path) == ["result"]
@@ -153,7 +155,7 @@ def test_a_reader_never_sees_two_results_at_once(tmp_path):
     path, mixed, stop = tmp_path / "result", [], threading.Event()
 
     def write(number):
-        with runs.result_folder(path, force=True) as folder:
+        with result_dir.result_folder(path, force=True) as folder:
             for name in ("posterior.nc", "summary.json"):
                 (folder / name).write_text(str(number))
 
@@ -172,7 +174,7 @@ def test_a_reader_never_sees_two_results_at_once(tmp_path):
             finally:
                 os.close(opened)
 
-    if places._renameat2() is None:
+    if atomic._renameat2() is None:
         pytest.skip("this system has no renameat2")
     write(0)
     reader = threading.Thread(target=read)
@@ -210,7 +212,7 @@ def test_what_killed_processes_left_goes_and_what_living_ones_have_stays(tmp_pat
         killed.send_signal(signal.SIGKILL)
         killed.wait()
         assert len(names(tmp_path)) == 4
-        with runs.result_folder(path):
+        with result_dir.result_folder(path):
             pass
         assert "result" in names(tmp_path) and ".result.notes" in names(tmp_path) and len(names(tmp_path)) == 3
     finally:
@@ -218,7 +220,7 @@ def test_what_killed_processes_left_goes_and_what_living_ones_have_stays(tmp_pat
             process.kill()
             process.wait()
             process.stdout.close()
-    with runs.result_folder(path, force=True):
+    with result_dir.result_folder(path, force=True):
         pass
     assert names(tmp_path) == [".result.notes", "result"]
 
@@ -227,7 +229,7 @@ def test_a_folder_that_was_moved_aside_by_a_killed_process_comes_back(tmp_path):
     place = tmp_path / ".result.0123abcd"
     older_result(place / "former")
     (place / "lock").touch()
-    with pytest.raises(OSError), runs.result_folder(tmp_path / "result"):
+    with pytest.raises(OSError), result_dir.result_folder(tmp_path / "result"):
         assert "posterior.nc" in names(tmp_path / "result")
         raise OSError
     assert names(tmp_path) == ["result"]
@@ -239,7 +241,7 @@ def test_changes_wait_for_each_other(tmp_path):
 
     def add():
         for _ in range(20):
-            with places.changing(file) as mine:
+            with atomic.changing(file) as mine:
                 number = int(file.read_text())
                 time.sleep(0.001)
                 assert mine
@@ -251,7 +253,7 @@ def test_changes_wait_for_each_other(tmp_path):
     for thread in threads:
         thread.join()
     assert file.read_text() == "80" and names(tmp_path) == ["posterior.nc"]
-    with places.changing(file), places.changing(file, wait=False) as mine:
+    with atomic.changing(file), atomic.changing(file, wait=False) as mine:
         assert not mine
 
 
@@ -259,7 +261,7 @@ def test_changes_wait_for_each_other(tmp_path):
 def test_a_folder_that_must_not_be_written_is_refused(tmp_path):
     tmp_path.chmod(0o555)
     try:
-        with pytest.raises(RequestError, match="Permission denied"), runs.result_folder(tmp_path / "result"):
+        with pytest.raises(RequestError, match="Permission denied"), result_dir.result_folder(tmp_path / "result"):
             pass
     finally:
         tmp_path.chmod(0o755)
@@ -271,7 +273,7 @@ def test_a_disk_that_takes_nothing_is_a_wrong_request(tmp_path, monkeypatch, num
         raise OSError(number, os.strerror(number), str(self))
 
     monkeypatch.setattr(Path, "mkdir", refuse)
-    for make in (runs.result_folder, runs.resumable_folder, runs.new_file):
+    for make in (result_dir.result_folder, result_dir.resumable_folder, result_dir.new_file):
         with pytest.raises(RequestError, match=os.strerror(number)), make(tmp_path / "result"):
             pass
     assert not names(tmp_path)

@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 from near import near
 
-from jaxdark.dark.model import DarkSector
 from jaxdark.errors import RequestError
 from jaxdark.inputs import load_inputs, read_data
-from jaxdark.measurement_checks import PROCESSES
-from jaxdark.predictions import Predictor
+from jaxdark.measurements.schema import PROCESSES
+from jaxdark.models.split import DarkSector
+from jaxdark.models.wilson import CONTACT_NAMES, SM_ONLY, Contact, NewPhysics, Resonance
 from jaxdark.semileptonic.leptonic import br_bs_mumu
 from jaxdark.semileptonic.observables import ANGULAR_NAMES, binned_angular, binned_dBR, lepton_ratio
-from jaxdark.wilson import CONTACT_NAMES, SM_ONLY, Contact, NewPhysics, Resonance
+from jaxdark.semileptonic.predictor import Predictor
 
 SM = load_inputs()
 LOW, EDGE, HIGH = (1.1, 6.0), (4.0, 6.0), (15.0, 17.0)

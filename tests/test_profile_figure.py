@@ -10,8 +10,8 @@ from near import near
 from scipy.stats import chi2, norm
 from synthetic_result import synthetic_result
 
-from jaxdark.inference.priors import prior_of
-from jaxdark.profile_figure import LEVELS, profile_figure, save
+from jaxdark.likelihood.priors import prior_of
+from jaxdark.output.profile_figure import LEVELS, profile_figure, save
 
 PRIOR = prior_of("high")
 

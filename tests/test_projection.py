@@ -8,9 +8,9 @@ from near import near
 from scipy.stats import chi2, kstest
 
 import jaxdark as jd
-from jaxdark import projection
-from jaxdark.inference.priors import prior_of
+from jaxdark.analysis import projection
 from jaxdark.inputs import read_data
+from jaxdark.likelihood.priors import prior_of
 
 
 @pytest.fixture(scope="module")

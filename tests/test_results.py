@@ -10,11 +10,11 @@ import pytest
 import xarray as xr
 from synthetic_result import complete_result, synthetic_result
 
-from jaxdark import results
 from jaxdark.cli import stored
 from jaxdark.errors import RequestError
-from jaxdark.report import to_json
-from jaxdark.result_checks import GROUPS, problem
+from jaxdark.io import results
+from jaxdark.io.result_schema import GROUPS, problem
+from jaxdark.output.tables import to_json
 
 ALL = (*GROUPS, "inputs", "data_sha256", "measured")
 

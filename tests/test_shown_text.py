@@ -9,10 +9,11 @@ import yaml
 from synthetic_result import synthetic_result
 from toy_data import POINT, TOY
 
-from jaxdark import page, report, results, tables
 from jaxdark.cli import main, options
 from jaxdark.errors import RequestError, near_name, nearest, shown, visible
-from jaxdark.measurement_checks import PROCESSES
+from jaxdark.io import results
+from jaxdark.measurements.schema import PROCESSES
+from jaxdark.output import html_report, table, tables
 from jaxdark.reproduce.claim import Claim, Criterion
 from jaxdark.reproduce.estimates import Estimate
 from jaxdark.reproduce.thresholds import Threshold
@@ -75,20 +76,20 @@ def tables_with(text):
     claim = Claim(id=text, statement=text, paper=text, ours=text, criteria=(criterion,), cause=text, study=text)
     summary = results.summary(synthetic_result(chains=2, draws=5)) | {"region": text, "pulls": pulls}
     return [
-        *report.point_tables(point_with(text)),
-        *report.fit_tables(fit),
-        *report.summary_tables(summary),
-        *report.check_tables(checks, 1),
-        report.cuts_table(summary | {"constraints": {text: cut}, "survivors": 1}),
-        report.evidence_table({"data": text, "covariances": [text], "models": {text: {text: evidence}}}),
-        report.distances_table({text: {"distance": 0.1, "p_value": 0.5}}),
-        report.claims_table([claim]),
-        report.criteria_table([claim]),
+        *tables.point_tables(point_with(text)),
+        *tables.fit_tables(fit),
+        *tables.summary_tables(summary),
+        *tables.check_tables(checks, 1),
+        tables.cuts_table(summary | {"constraints": {text: cut}, "survivors": 1}),
+        tables.evidence_table({"data": text, "covariances": [text], "models": {text: {text: evidence}}}),
+        tables.distances_table({text: {"distance": 0.1, "p_value": 0.5}}),
+        tables.claims_table([claim]),
+        tables.criteria_table([claim]),
     ]
 
 
 def printed(items):
-    console = tables.console(width=2000)
+    console = table.console(width=2000)
     with console.capture() as capture:
         console.print(*items, sep="\n")
     return capture.get()
@@ -121,12 +122,12 @@ class _Text(HTMLParser):
 
 
 def page_with(text, monkeypatch):
-    monkeypatch.setattr(page, "_figure", lambda tree, name: "")
+    monkeypatch.setattr(html_report, "_figure", lambda tree, name: "")
     tree = synthetic_result(verdict="bad", reasons=[text], chains=2, draws=5)
     row = {"cut_alone": 3, "cut_given_others": 1, "quality": text, "counts": True}
     summary = results.summary(tree) | {"model": text, "region": text, "data": text, "survivors": 1}
     summary |= {"constraints": {text: row}, "versions": {text: text}, "pulls": [{"id": text, "sm": 4.0, "best": 0.0}]}
-    return page.result_page(results.with_group(tree, "constraints", xr.Dataset(), summary=summary))
+    return html_report.result_page(results.with_group(tree, "constraints", xr.Dataset(), summary=summary))
 
 
 @pytest.mark.parametrize("text", NASTY, ids=range(len(NASTY)))
@@ -138,7 +139,7 @@ def test_the_page_shows_text_as_it_is_and_holds_no_other_element(monkeypatch, te
 
 
 def test_a_result_of_every_text_makes_one_page_and_goes_to_a_place_of_every_name(monkeypatch, tmp_path, capsys):
-    monkeypatch.setattr(page, "_figure", lambda tree, name: "")
+    monkeypatch.setattr(html_report, "_figure", lambda tree, name: "")
     monkeypatch.chdir(tmp_path)
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
@@ -150,7 +151,7 @@ def test_a_result_of_every_text_makes_one_page_and_goes_to_a_place_of_every_name
     assert capsys.readouterr().err == (
         "jaxdark: expected a name of printable characters, got 'page[/]\\x1b[1m.html'; name another one with --out\n"
     )
-    monkeypatch.setattr("jaxdark.plots.save_figure", lambda *_: None)
+    monkeypatch.setattr("jaxdark.output.figures.save_figure", lambda *_: None)
     assert main(["compare", "one", "two", "--out", "cmp[/]x"]) == 0
     assert "figure in cmp[/]x\n" in capsys.readouterr().out
     assert main(["report", "\x1b[31mnothing\nthere"]) == 2
@@ -182,7 +183,7 @@ def test_ids_of_a_file_come_back_from_the_commands(tmp_path, capsys):
 
 def test_a_point_shows_ids_as_they_are(monkeypatch, capsys):
     monkeypatch.setattr(options, "build_likelihood", lambda settings: None)
-    monkeypatch.setattr("jaxdark.point.point_record", lambda *_: point_with("[/x] [red]Mine[/red]"))
+    monkeypatch.setattr("jaxdark.analysis.point.point_record", lambda *_: point_with("[/x] [red]Mine[/red]"))
     assert main(["point", *POINT]) == 0
     (line,) = re.findall(r" (\S+ \S+) +1.00 ± 0.10 ", capsys.readouterr().out)
     assert line == "[/x] [red]Mine[/red]"

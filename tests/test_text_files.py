@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from jaxdark.cli import main
 from jaxdark.errors import RequestError
 from jaxdark.inputs import StandardModel, load_inputs, read_data
-from jaxdark.measurements import check_file, load_dataset
-from jaxdark.text_files import read_toml, read_yaml
+from jaxdark.io.text_files import read_toml, read_yaml
+from jaxdark.measurements.dataset import check_file, load_dataset
 
 QUICK = settings(
     max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]

@@ -7,9 +7,9 @@ import shutil
 import numpy as np
 import pytest
 
-from jaxdark import runs
-from jaxdark.checkpoints import Checkpoints, numbered, only_one
 from jaxdark.errors import RequestError
+from jaxdark.io import result_dir
+from jaxdark.io.checkpoints import Checkpoints, numbered, only_one
 
 SETTINGS = {"seed": 1, "prior": {"m_V": (2.0, 15.0)}}
 
@@ -128,14 +128,14 @@ def test_a_lock_in_a_folder_that_is_gone_makes_it_again(tmp_path):
 
 def test_an_interrupted_run_is_found_again_and_leaves_nothing_when_it_is_done(tmp_path):
     path, said = tmp_path / "deep" / "result", []
-    with pytest.raises(KeyboardInterrupt) as stop, runs.resumable_folder(path) as (stage, store):
+    with pytest.raises(KeyboardInterrupt) as stop, result_dir.resumable_folder(path) as (stage, store):
         store.begin(SETTINGS)
         store.save("map", {"a": np.arange(3)})
         (stage / "half").write_text("half")
         raise KeyboardInterrupt
     assert "give the same command to resume" in stop.value.__notes__[0]
     assert [part.name for part in path.parent.iterdir()] == [".result.partial"]
-    with runs.resumable_folder(path, say=said.append) as (stage, store):
+    with result_dir.resumable_folder(path, say=said.append) as (stage, store):
         store.begin(SETTINGS)
         assert np.array_equal(store.load("map")["a"], np.arange(3)) and not list(stage.iterdir())
         (stage / "whole").write_text("whole")
@@ -145,7 +145,10 @@ def test_an_interrupted_run_is_found_again_and_leaves_nothing_when_it_is_done(tm
 
 
 def test_a_run_stopped_before_anything_was_kept_leaves_nothing(tmp_path):
-    with pytest.raises(KeyboardInterrupt) as stop, runs.resumable_folder(tmp_path / "deep" / "result") as (_, store):
+    with (
+        pytest.raises(KeyboardInterrupt) as stop,
+        result_dir.resumable_folder(tmp_path / "deep" / "result") as (_, store),
+    ):
         store.begin(SETTINGS)
         raise KeyboardInterrupt
     assert not hasattr(stop.value, "__notes__") and not list(tmp_path.iterdir())
@@ -153,10 +156,10 @@ def test_a_run_stopped_before_anything_was_kept_leaves_nothing(tmp_path):
 
 def test_checkpoints_survive_a_refusal(tmp_path):
     path = tmp_path / "result"
-    with pytest.raises(OSError), runs.resumable_folder(path) as (_, store):
+    with pytest.raises(OSError), result_dir.resumable_folder(path) as (_, store):
         store.save("map", {"a": np.arange(3)})
         raise OSError
     path.mkdir()
-    with pytest.raises(RequestError, match="exists"), runs.resumable_folder(path):
+    with pytest.raises(RequestError, match="exists"), result_dir.resumable_folder(path):
         pass
     assert (tmp_path / ".result.partial" / "map.npz").is_file()

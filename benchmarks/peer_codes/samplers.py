@@ -18,14 +18,14 @@ from measure import Record
 from scipy.special import ndtri
 
 import jaxdark as jd
-from jaxdark.inference.best_fit import at_best_fit
-from jaxdark.inference.coordinates import Coordinates, log_density
-from jaxdark.inference.diagnostics import summarised
-from jaxdark.inference.importance import batched, sample_prior
-from jaxdark.inference.nested import nested_sample
-from jaxdark.inference.nuts import NutsSettings, dispersed_starts, run_nuts
-from jaxdark.inference.priors import prior_of
-from jaxdark.inference.transport import Round, learned_transport
+from jaxdark.likelihood.priors import prior_of
+from jaxdark.optimise.multistart import at_best_fit
+from jaxdark.sampling.coordinates import Coordinates, log_density
+from jaxdark.sampling.diagnostics import summarised
+from jaxdark.sampling.flow import Round, learned_transport
+from jaxdark.sampling.importance import batched, sample_prior
+from jaxdark.sampling.nested import nested_sample
+from jaxdark.sampling.nuts import NutsSettings, dispersed_starts, run_nuts
 
 CHAINS = 4
 _QUICK_MAP = {"n_prior": 2**10, "exploration": Round(5, 2**8), "refinement": (Round(5, 2**8),)}

@@ -10,12 +10,12 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxdark.constraints.kinetic_mixing import MassCurves, decays, mass_curves
-from jaxdark.constraints.verdict import WITH_A_VECTOR, Constraint, Verdict, WithAVector, upper_limit
-from jaxdark.dark.couplings import g_tilde
-from jaxdark.dark.loops import Scalar
-from jaxdark.dark.mediator import width_fermions
-from jaxdark.dark.model import SplitDarkSector
+from jaxdark.constraints.limit import WITH_A_VECTOR, Constraint, Verdict, WithAVector, upper_limit
 from jaxdark.inputs import StandardModel, read_data
+from jaxdark.models.couplings import g_tilde
+from jaxdark.models.loops import Scalar
+from jaxdark.models.split import SplitDarkSector
+from jaxdark.models.widths import width_fermions
 
 
 def muon_coupling(model: WithAVector) -> Float[Array, ""]:

@@ -12,11 +12,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from jaxdark.constraints.verdict import Constraint, Verdict
-from jaxdark.dark.loops import Scalar
-from jaxdark.dark.mediator import width_chichi, width_fermions, width_mumu
-from jaxdark.dark.model import SplitDarkSector
+from jaxdark.constraints.limit import Constraint, Verdict
 from jaxdark.inputs import StandardModel, read_data
+from jaxdark.models.loops import Scalar
+from jaxdark.models.split import SplitDarkSector
+from jaxdark.models.widths import width_chichi, width_fermions, width_mumu
 
 # Colours, components and hypercharge of Phi, Sec. 2.2.
 _PHI = 3 * 2 * (1 / 6)

@@ -11,12 +11,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Complex, Float
 
-from jaxdark.constraints.verdict import Constraint, Verdict, bare, interval
-from jaxdark.dark.couplings import g_Vbs, mixing_C1_box
-from jaxdark.dark.loops import Scalar
-from jaxdark.dark.mediator import width_total
-from jaxdark.dark.model import SplitDarkSector
+from jaxdark.constraints.limit import Constraint, Verdict, bare, interval
 from jaxdark.inputs import StandardModel, read_data
+from jaxdark.models.couplings import g_Vbs, mixing_C1_box
+from jaxdark.models.loops import Scalar
+from jaxdark.models.split import SplitDarkSector
+from jaxdark.models.widths import width_total
 
 Year = Literal[2017, 2019]
 

@@ -6,22 +6,13 @@ from typing import Literal
 
 import jax.numpy as jnp
 
-from jaxdark.constraints import (
-    bare,
-    belle2_knunu,
-    colliders,
-    invisible,
-    kinetic_mixing,
-    mixing,
-    precision,
-    relic,
-    resonance_search,
-)
-from jaxdark.constraints.verdict import Constraint, OfShared, Verdict
-from jaxdark.dark.model import Model
+from jaxdark.constraints import colliders, electroweak, kinetic_mixing, mixing, relic, resonance_search, without_limit
+from jaxdark.constraints.b_to_k_invisible import belle2, rates
+from jaxdark.constraints.limit import Constraint, OfShared, Verdict
 from jaxdark.inputs import StandardModel
+from jaxdark.models.split import Model
 
-_MODULES = (invisible, belle2_knunu, resonance_search, mixing, precision, colliders, kinetic_mixing, relic)
+_MODULES = (rates, belle2, resonance_search, mixing, electroweak, colliders, kinetic_mixing, relic)
 
 
 @cache
@@ -34,7 +25,7 @@ def all_constraints(
         model: the class; None for all.
         g_minus_2: reading of the limit on (g-2) of the muon.
     """
-    found = (*bare.constraints(g_minus_2), *(entry for module in _MODULES for entry in module.constraints()))
+    found = (*without_limit.constraints(g_minus_2), *(entry for module in _MODULES for entry in module.constraints()))
     return tuple(entry for entry in found if model is None or issubclass(model, entry.of))
 
 

@@ -10,14 +10,14 @@ import numpy as np
 from jaxtyping import Array, Float
 from scipy.special import kve, roots_genlaguerre
 
-from jaxdark.constraints.verdict import Constraint, Verdict, bare
-from jaxdark.dark.loops import Scalar
-from jaxdark.dark.mediator import width_fermions, width_mumu, width_total
-from jaxdark.dark.model import SplitDarkSector
+from jaxdark.constraints.limit import Constraint, Verdict, bare
 from jaxdark.errors import RequestError
 from jaxdark.inputs import StandardModel
+from jaxdark.models.loops import Scalar
+from jaxdark.models.split import SplitDarkSector
+from jaxdark.models.widths import width_fermions, width_mumu, width_total
+from jaxdark.models.wilson import LEAST_WIDTH
 from jaxdark.semileptonic.quadrature import NODES, pole_weights
-from jaxdark.wilson import LEAST_WIDTH
 
 G_STAR = 2 + 7 / 8 * (4 + 6)
 """Relativistic degrees of freedom of photons, electrons and three neutrinos: a plasma between 1 and 100 MeV."""

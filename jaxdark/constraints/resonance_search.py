@@ -13,15 +13,15 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from jaxdark.constraints.invisible import width_kv
-from jaxdark.constraints.verdict import Constraint, Verdict, bare
-from jaxdark.dark.couplings import g_tilde
-from jaxdark.dark.loops import Scalar
-from jaxdark.dark.mediator import br_mumu, width_fermions, width_total
-from jaxdark.dark.model import SplitDarkSector
+from jaxdark.constraints.b_to_k_invisible.rates import width_kv
+from jaxdark.constraints.limit import Constraint, Verdict, bare
 from jaxdark.inputs import StandardModel, read_data
+from jaxdark.models.couplings import g_tilde
+from jaxdark.models.loops import Scalar
+from jaxdark.models.split import SplitDarkSector
+from jaxdark.models.widths import br_mumu, width_fermions, width_total
+from jaxdark.models.wilson import LEAST_WIDTH
 from jaxdark.semileptonic.form_factors import vector_form_factors
-from jaxdark.wilson import LEAST_WIDTH
 
 Width = Callable[[Scalar, SplitDarkSector, StandardModel], Float[Array, ""]]
 

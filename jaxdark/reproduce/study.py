@@ -11,20 +11,20 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float
 
-from jaxdark import results
-from jaxdark.checkpoints import written_whole
-from jaxdark.constrain import on_vectors
-from jaxdark.constraints.invisible import babar_bin_limits, proxy_uncertainty
-from jaxdark.constraints.verdict import Verdict
-from jaxdark.dark.model import SplitDarkSector
-from jaxdark.inference.importance import batched
-from jaxdark.inference.likelihood import Likelihood
-from jaxdark.inference.priors import prior_of
-from jaxdark.inference.sample import sample
-from jaxdark.measurements import load_dataset
+from jaxdark.analysis.constrain import on_vectors
+from jaxdark.constraints.b_to_k_invisible.rates import babar_bin_limits, proxy_uncertainty
+from jaxdark.constraints.limit import Verdict
+from jaxdark.io import results
+from jaxdark.io.checkpoints import written_whole
+from jaxdark.likelihood.likelihood import Likelihood
+from jaxdark.likelihood.priors import prior_of
+from jaxdark.measurements.dataset import load_dataset
+from jaxdark.models.split import SplitDarkSector
 from jaxdark.reproduce import estimates
 from jaxdark.reproduce.estimates import INDEPENDENT, Chains, Estimate, Share, hull
 from jaxdark.reproduce.thresholds import IMPROVES, TWO_SIGMA
+from jaxdark.sampling.importance import batched
+from jaxdark.sampling.sample import sample
 
 INVISIBLE = ("cleo_2001", "babar_hadronic_sB_bins", "babar_semileptonic_low_q2", "babar_semileptonic_high_q2")
 """The limits of Appendix A; the second is a proxy where no limit per bin is public."""

@@ -12,15 +12,15 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from jaxdark.cluster import threads
+from jaxdark.compute.cluster import threads
+from jaxdark.compute.sharded import mapped
+from jaxdark.constraints.limit import Constraint
 from jaxdark.constraints.registry import all_constraints, verdicts
-from jaxdark.constraints.verdict import Constraint
-from jaxdark.dark.model import Model
 from jaxdark.errors import RequestError, nearest
-from jaxdark.inference.conditional import Conditional
-from jaxdark.inference.least_squares import Minima
-from jaxdark.inference.likelihood import Likelihood
-from jaxdark.inference.sharded import mapped
+from jaxdark.likelihood.likelihood import Likelihood
+from jaxdark.models.split import Model
+from jaxdark.optimise.conditional import Conditional
+from jaxdark.optimise.least_squares import Minima
 from jaxdark.scans.points import Points
 
 GROUPS = ("log_likelihood", "constraints", "observables")

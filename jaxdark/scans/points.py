@@ -15,12 +15,12 @@ import numpy as np
 from jaxtyping import Float
 from scipy.stats import qmc
 
-from jaxdark.bounds import count, readable
-from jaxdark.dark.model import Model
+from jaxdark.compute.bounds import count, readable
 from jaxdark.errors import RequestError
-from jaxdark.inference.identity import fractions
-from jaxdark.inference.priors import Prior, name_of
-from jaxdark.models import check_parameters, model_class
+from jaxdark.likelihood.identity import fractions
+from jaxdark.likelihood.priors import Prior, name_of
+from jaxdark.models.registry import check_parameters, model_class
+from jaxdark.models.split import Model
 
 _MOST_SOBOL = 2**30
 _MOST = 2**40

@@ -16,23 +16,23 @@ import jax
 import numpy as np
 import xarray as xr
 
-from jaxdark import fingerprint
-from jaxdark.bounds import checked_seed
-from jaxdark.cluster import map_chunks
-from jaxdark.dark.model import Model
+from jaxdark._version import versions
+from jaxdark.compute import fingerprint
+from jaxdark.compute.bounds import checked_seed
+from jaxdark.compute.cluster import map_chunks
 from jaxdark.errors import RequestError
-from jaxdark.inference import identity
-from jaxdark.inference.best_fit import at_best_fit
-from jaxdark.inference.least_squares import TOLERANCE
-from jaxdark.inference.likelihood import Likelihood
-from jaxdark.inference.priors import Prior, name_of, prior_of
-from jaxdark.models import check_parameters
+from jaxdark.likelihood import identity
+from jaxdark.likelihood.likelihood import Likelihood
+from jaxdark.likelihood.priors import Prior, name_of, prior_of
+from jaxdark.models.registry import check_parameters
+from jaxdark.models.split import Model
+from jaxdark.models.wilson import SM_ONLY, NewPhysics
+from jaxdark.optimise.least_squares import TOLERANCE
+from jaxdark.optimise.multistart import at_best_fit
 from jaxdark.precision import require_x64
 from jaxdark.scans import store
 from jaxdark.scans.outputs import Work, selected
 from jaxdark.scans.points import Points, grid, of_prior, of_profile
-from jaxdark.versions import versions
-from jaxdark.wilson import SM_ONLY, NewPhysics
 
 Report = Callable[[str, int, int], None]
 DEFAULT_OUTPUTS = ("log_likelihood", "constraints")

@@ -18,12 +18,12 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from jaxdark.bounds import fits_disk, fits_memory
-from jaxdark.checkpoints import names_to_disk, only_one
-from jaxdark.constraints.verdict import Constraint
+from jaxdark.compute.bounds import fits_disk, fits_memory
+from jaxdark.constraints.limit import Constraint
 from jaxdark.errors import RequestError
-from jaxdark.inference.least_squares import TOLERANCE
-from jaxdark.measurements import Row
+from jaxdark.io.checkpoints import names_to_disk, only_one
+from jaxdark.measurements.dataset import Row
+from jaxdark.optimise.least_squares import TOLERANCE
 from jaxdark.scans.outputs import Outputs
 from jaxdark.scans.points import Points
 

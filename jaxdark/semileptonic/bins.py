@@ -2,7 +2,7 @@
 
 Enters: new physics, a channel, the panels of its bins and the inputs. Leaves: one row of integrated J_i (or dGamma/dq2)
 per bin, GeV^2 times the rate, as CP average or as half the difference of the flavours. Sections 6, 10.1 and 10.2 of the
-semileptonic formulas; for complex couplings the two amplitudes of `jaxdark.wilson`.
+semileptonic formulas; for complex couplings the two amplitudes of `jaxdark.models.wilson`.
 """
 
 from collections.abc import Sequence
@@ -16,6 +16,7 @@ from scipy.linalg import block_diag
 
 from jaxdark.errors import RequestError
 from jaxdark.inputs import StandardModel
+from jaxdark.models.wilson import CONTACT_NAMES, Contact, NewPhysics, Resonance, weak_parts
 from jaxdark.semileptonic.amplitudes import (
     J_NAMES,
     NARROW_CHARMONIA,
@@ -34,7 +35,6 @@ from jaxdark.semileptonic.form_factors import PseudoscalarFormFactors
 from jaxdark.semileptonic.kinematics import Channel
 from jaxdark.semileptonic.nonlocal_terms import SPECTATOR_UP_TO
 from jaxdark.semileptonic.quadrature import NODES, WEIGHTS, bend, in_panels, pole_weights
-from jaxdark.wilson import CONTACT_NAMES, Contact, NewPhysics, Resonance, weak_parts
 
 Bin = tuple[float, float]
 
@@ -177,7 +177,7 @@ def real_amplitudes(physics: NewPhysics, decay: Decay, sm: StandardModel):
 def weak_amplitudes(physics: NewPhysics, decay: Decay, sm: StandardModel):
     """The same for the imaginary parts of the couplings, held by `physics`, without the Standard Model.
 
-    Their CP parity is the opposite one: see `jaxdark.wilson`.
+    Their CP parity is the opposite one: see `jaxdark.models.wilson`.
     """
     return _linear_amplitudes(Coefficients(), physics, decay._replace(even=decay.odd, odd=decay.even), sm)
 
@@ -242,7 +242,7 @@ def integrated_rates(physics: NewPhysics, decay: Decay, panels: Panels, sm: Stan
 def rate_differences(physics: NewPhysics, decay: Decay, panels: Panels, sm: StandardModel) -> Float[Array, "bins n"]:
     """Half of what the b quark's integrals exceed the anti-b quark's by, arguments and order as `integrated_rates`.
 
-    With A + i A' as in `jaxdark.wilson` that is -2 Im F(A', A), with the same weights as there; 0 for real couplings.
+    With A + i A' as in `jaxdark.models.wilson` that is -2 Im F(A', A), with the same weights as there; 0 for real couplings.
     For B_s -> phi the differences J_5, J_6, J_8 and J_9 are those of the untagged, time-integrated decay.
     """
     real, imaginary = weak_parts(physics)

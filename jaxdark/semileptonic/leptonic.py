@@ -7,8 +7,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Complex, Float
 
 from jaxdark.inputs import StandardModel
+from jaxdark.models.wilson import NewPhysics, Resonance, weak_parts
 from jaxdark.semileptonic.kinematics import beta_lepton
-from jaxdark.wilson import NewPhysics, Resonance, weak_parts
 
 
 def resonant_pseudoscalar(resonance: Resonance, sm: StandardModel) -> Complex[Array, ""]:

@@ -12,10 +12,10 @@ from jaxtyping import Array, Float
 
 from jaxdark.errors import RequestError
 from jaxdark.inputs import StandardModel
+from jaxdark.models.wilson import NewPhysics
 from jaxdark.semileptonic.amplitudes import J_NAMES, decay_at
 from jaxdark.semileptonic.bins import Bin, integrated_rates, make_panels, rate_differences
 from jaxdark.semileptonic.kinematics import CHANNELS, Channel
-from jaxdark.wilson import NewPhysics
 
 # Linear combinations of the J_i that the observables are ratios of; rows in this order.
 INTEGRALS = {

@@ -98,7 +98,7 @@ def test_a_failing_disk_is_a_failed_job(jaxdark, toy, tmp_path, monkeypatch):
     ],
 )
 def test_a_wrong_request(refused, toy, tmp_path, monkeypatch, arguments, sentence):
-    monkeypatch.setattr("jaxdark.cluster._TIMEOUT", 1)
+    monkeypatch.setattr("jaxdark.compute.cluster._TIMEOUT", 1)
     assert sentence in refused("scan", *arguments, "--data", toy, "--out", tmp_path / "s")
     assert not (tmp_path / "s").exists()
 

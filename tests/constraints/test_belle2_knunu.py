@@ -13,16 +13,16 @@ from scipy.optimize import minimize
 from scipy.stats import chi2, norm, poisson
 from test_invisible import GIVEN, checkpoint_inputs, gamma_v, point
 
-from jaxdark.ahead import Ahead
-from jaxdark.constraints import belle2_likelihood, invisible_histogram
-from jaxdark.constraints.belle2_knunu import belle2, constraints, expansions, expected_signal, strength
-from jaxdark.constraints.belle2_likelihood import best_fit, histograms, log_likelihood
-from jaxdark.constraints.invisible import br_k_invisible, width_kv
-from jaxdark.constraints.invisible_histogram import br_k_invisible_histogram
-from jaxdark.dark.couplings import g_tilde
-from jaxdark.dark.model import SplitDarkSector
-from jaxdark.inference.priors import prior_of
+from jaxdark.compute.aot import Ahead
+from jaxdark.constraints.b_to_k_invisible import belle2_likelihood, histogram
+from jaxdark.constraints.b_to_k_invisible.belle2 import belle2, constraints, expansions, expected_signal, strength
+from jaxdark.constraints.b_to_k_invisible.belle2_likelihood import best_fit, histograms, log_likelihood
+from jaxdark.constraints.b_to_k_invisible.histogram import br_k_invisible_histogram
+from jaxdark.constraints.b_to_k_invisible.rates import br_k_invisible, width_kv
 from jaxdark.inputs import read_data
+from jaxdark.likelihood.priors import prior_of
+from jaxdark.models.couplings import g_tilde
+from jaxdark.models.split import SplitDarkSector
 from jaxdark.semileptonic.neutrinos import br_k_nunu, br_k_nunu_bins, dbr_dq2_k_nunu
 
 N_THETA, N_GAMMA = 51, 180
@@ -291,7 +291,7 @@ def test_bins_far_from_the_pole_need_no_correction(monkeypatch):
     rows[::4, 3] *= 1e-4
     rows[1::4, 0] = np.sqrt(np.linspace(0.01, 22.885, 64))
     found = predict(rows)
-    monkeypatch.setattr(invisible_histogram, "_WINDOW", 100)
+    monkeypatch.setattr(histogram, "_WINDOW", 100)
     everywhere = Ahead(jax.vmap(lambda values: predictions(values)["bins"]))
     corrected = predict(rows, everywhere)
     assert (np.abs(found["bins"] - corrected) <= 1e-5 * found["total"][:, None]).all()

@@ -12,9 +12,9 @@ import pytest
 import yaml
 from near import near
 
-from jaxdark.ahead import Ahead
-from jaxdark.constraints import invisible
-from jaxdark.constraints.invisible import (
+from jaxdark.compute.aot import Ahead
+from jaxdark.constraints.b_to_k_invisible import rates
+from jaxdark.constraints.b_to_k_invisible.rates import (
     S_B_BINS,
     InvisibleBR,
     babar_bin_limits,
@@ -25,10 +25,10 @@ from jaxdark.constraints.invisible import (
     constraints,
     width_kv,
 )
-from jaxdark.dark.couplings import g_tilde
-from jaxdark.dark.model import SplitDarkSector
 from jaxdark.errors import RequestError
 from jaxdark.inputs import load_inputs, read_data
+from jaxdark.models.couplings import g_tilde
+from jaxdark.models.split import SplitDarkSector
 from jaxdark.semileptonic.neutrinos import br_k_nunu
 
 CHECKPOINTS = yaml.safe_load((Path(__file__).parents[1] / "checkpoints" / "dark_sector.yaml").read_text("utf-8"))
@@ -363,7 +363,7 @@ def test_the_strongest_bin_is_not_the_fullest():
     """The second bin has the smaller rate and exceeds its limit; the first does not."""
     s_B = np.zeros(len(S_B_BINS))
     s_B[:3] = 9e-6, 8e-6, 1e-6
-    verdict = invisible._strongest_s_B(InvisibleBR(1.8e-5, s_B, np.zeros(2)), 1.0)
+    verdict = rates._strongest_s_B(InvisibleBR(1.8e-5, s_B, np.zeros(2)), 1.0)
     assert tuple(map(float, verdict)) == near((8e-6, 7.358e-6, 8e-6 / 7.358e-6), rel=1e-12)
 
 
@@ -429,4 +429,4 @@ def test_requests_that_make_no_sense(sm, arguments, complaint):
 
 def test_bins_of_babar_cover_the_spectrum():
     assert S_B_BINS[0] == (0.0, 0.1) and S_B_BINS[-1][1] > ((GIVEN["MB"] - GIVEN["MK"]) / GIVEN["MB"]) ** 2
-    assert invisible.babar_bin_limits().limit.shape == (3,)
+    assert rates.babar_bin_limits().limit.shape == (3,)

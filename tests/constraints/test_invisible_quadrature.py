@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from near import near
 
-from jaxdark.ahead import Ahead
-from jaxdark.constraints.invisible_quadrature import _NODES, Place, Ranges, integrals, root
-from jaxdark.constraints.invisible_running import integrals_running
+from jaxdark.compute.aot import Ahead
+from jaxdark.constraints.b_to_k_invisible.quadrature import _NODES, Place, Ranges, integrals, root
+from jaxdark.constraints.b_to_k_invisible.running import integrals_running
 
 RELEASED = 4.8
 CUTS = np.array([2.0, 4.5, 7.0, 9.5, 12.0, 14.5, 17.0, 19.5, 22.0])

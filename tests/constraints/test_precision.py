@@ -11,7 +11,7 @@ from near import near
 from scipy.integrate import quad
 from scipy.optimize import brentq
 
-from jaxdark.constraints.precision import (
+from jaxdark.constraints.electroweak import (
     _photon_dissociation,
     constraints,
     perturbative_g_D,
@@ -23,9 +23,9 @@ from jaxdark.constraints.precision import (
     vertex_loop,
     z_mumu_shift,
 )
-from jaxdark.dark.model import DarkSector, c9
-from jaxdark.dark.muon_g2 import delta_a_mu
 from jaxdark.inputs import load_inputs
+from jaxdark.models.muon_g2 import delta_a_mu
+from jaxdark.models.split import DarkSector, c9
 
 M_MU, GF, S2W = 0.1056583755, 1.1663788e-5, 0.23121
 C_V = 0.5 + 2 * S2W

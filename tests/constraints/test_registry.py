@@ -4,10 +4,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxdark.constraints.limit import Constraint, OfShared, Verdict, bare
 from jaxdark.constraints.registry import all_constraints, verdicts
-from jaxdark.constraints.verdict import Constraint, OfShared, Verdict, bare
-from jaxdark.dark.model import SplitDarkSector
 from jaxdark.inputs import load_inputs
+from jaxdark.models.split import SplitDarkSector
 
 MODEL = {"m_V": 5.5, "g_mu_V": 0.03, "r_AV": -0.4, "g_D": 1.0, "r": -3.0}
 

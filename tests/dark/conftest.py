@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from jaxdark.dark.model import DarkSector
 from jaxdark.inputs import load_inputs
+from jaxdark.models.split import DarkSector
 
 FILE = Path(__file__).parents[1] / "checkpoints" / "dark_sector.yaml"
 

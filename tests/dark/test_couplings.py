@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 from near import near
 
-from jaxdark.dark.couplings import (
+from jaxdark.inputs import load_inputs
+from jaxdark.models.couplings import (
     g_tilde,
     g_Vbs,
     kappa9,
@@ -16,8 +17,7 @@ from jaxdark.dark.couplings import (
     perturbativity_gauge,
     perturbativity_yukawa,
 )
-from jaxdark.dark.model import DarkSector
-from jaxdark.inputs import load_inputs
+from jaxdark.models.split import DarkSector
 
 SM = load_inputs()
 

@@ -4,11 +4,11 @@ import jax.numpy as jnp
 import pytest
 from near import near
 
-from jaxdark.dark.couplings import g_tilde, mixing_C1_box
-from jaxdark.dark.loops import F9, G9, box_F, box_F_mixing, penguin_loop
-from jaxdark.dark.mediator import width_total
-from jaxdark.dark.model import DarkSector, c9, c10, c_p
-from jaxdark.dark.muon_g2 import delta_a_mu
+from jaxdark.models.couplings import g_tilde, mixing_C1_box
+from jaxdark.models.loops import F9, G9, box_F, box_F_mixing, penguin_loop
+from jaxdark.models.muon_g2 import delta_a_mu
+from jaxdark.models.split import DarkSector, c9, c10, c_p
+from jaxdark.models.widths import width_total
 
 PARAMETERS = ("m_V", "g_mu_V", "r_AV", "g_D", "r", "m_chi", "m_Phi")
 

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from near import near
 
-from jaxdark.dark.loops import F9, G9, box_F, box_F_mixing, box_mixing_sum, penguin_loop
+from jaxdark.models.loops import F9, G9, box_F, box_F_mixing, box_mixing_sum, penguin_loop
 
 RANDOM = np.random.default_rng(1)
 NEAR = [sign * 10.0**-k for k in range(1, 16) for sign in (1, -1)]

@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 from jax.test_util import check_grads
 from near import near
 
-from jaxdark.dark.mediator import (
+from jaxdark.inputs import load_inputs
+from jaxdark.models.split import DarkSector
+from jaxdark.models.widths import (
     br_chichi,
     br_mumu,
     width_chichi,
@@ -19,8 +21,6 @@ from jaxdark.dark.mediator import (
     width_running,
     width_total,
 )
-from jaxdark.dark.model import DarkSector
-from jaxdark.inputs import load_inputs
 
 SM = load_inputs()
 M_MU = float(SM.m_mu)

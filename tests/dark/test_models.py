@@ -12,11 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from near import near
 
-from jaxdark.dark.mediator import width_total
-from jaxdark.dark.model import ConstantWilson, DarkSector, SplitDarkSector, c9, c10, c_p
-from jaxdark.dark.muon_g2 import delta_a_mu
 from jaxdark.errors import RequestError
 from jaxdark.inputs import load_inputs
+from jaxdark.models.muon_g2 import delta_a_mu
+from jaxdark.models.split import ConstantWilson, DarkSector, SplitDarkSector, c9, c10, c_p
+from jaxdark.models.widths import width_total
 
 SM = load_inputs()
 GOOD = {"m_V": 5.5, "g_mu_V": 0.03, "r_AV": -0.4, "g_D": 1.0, "r": -3.0}
@@ -80,7 +80,7 @@ def test_refusals_of_the_constant_model():
 def test_single_precision_is_refused():
     """In a fresh process: the flag cannot be turned back here."""
     code = (
-        "from jaxdark.dark.model import ConstantWilson, DarkSector\n"
+        "from jaxdark.models.split import ConstantWilson, DarkSector\n"
         "from jaxdark.errors import RequestError\n"
         f"for make in (lambda: DarkSector(**{GOOD}), lambda: ConstantWilson(C9=-1.0)):\n"
         "    try:\n        make()\n"

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from near import near
 
-from jaxdark.dark.model import ConstantWilson, DarkSector
-from jaxdark.dark.muon_g2 import delta_a_mu, kernels
 from jaxdark.inputs import load_inputs
+from jaxdark.models.muon_g2 import delta_a_mu, kernels
+from jaxdark.models.split import ConstantWilson, DarkSector
 
 SM = load_inputs({"m_mu": 0.1056583745})
 MASSES = [

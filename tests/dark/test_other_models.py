@@ -12,19 +12,19 @@ from near import near
 from scipy.integrate import quad_vec
 from scipy.optimize import brentq
 
-from jaxdark.dark.box_scan import box_scan
-from jaxdark.dark.couplings import g_tilde
-from jaxdark.dark.mediator import width_mumu, width_total
-from jaxdark.dark.model import ConstantWilson, DarkSector, c9, c10, c_p
-from jaxdark.dark.muon_g2 import delta_a_mu
-from jaxdark.dark.other_models import BoxModel, SimplifiedZPrime, SplitVectorLike
 from jaxdark.errors import RequestError
 from jaxdark.inputs import load_inputs
-from jaxdark.predictions import Predictor
+from jaxdark.models.box_scan import box_scan
+from jaxdark.models.couplings import g_tilde
+from jaxdark.models.muon_g2 import delta_a_mu
+from jaxdark.models.other_models import BoxModel, SimplifiedZPrime, SplitVectorLike
+from jaxdark.models.split import ConstantWilson, DarkSector, c9, c10, c_p
+from jaxdark.models.widths import width_mumu, width_total
+from jaxdark.models.wilson import Contact, NewPhysics, Resonance
 from jaxdark.semileptonic.bins import rates
 from jaxdark.semileptonic.kinematics import CHANNELS
 from jaxdark.semileptonic.leptonic import br_bs_mumu
-from jaxdark.wilson import Contact, NewPhysics, Resonance
+from jaxdark.semileptonic.predictor import Predictor
 
 SM = load_inputs()
 ZPRIME = {"m_Zp": 10.0, "g_bs": -5e-6, "g_mu_V": 1e-2, "g_mu_A": -1e-2, "width": 0.1}

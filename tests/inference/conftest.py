@@ -1,7 +1,7 @@
 import pytest
 
-from jaxdark.inference.likelihood import Likelihood
-from jaxdark.measurements import load_dataset
+from jaxdark.likelihood.likelihood import Likelihood
+from jaxdark.measurements.dataset import load_dataset
 
 
 @pytest.fixture(scope="session")

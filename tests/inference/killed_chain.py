@@ -12,10 +12,10 @@ import numpy as np
 from jax.scipy.special import ndtr
 from toy import DIMENSION, log_likelihood
 
-from jaxdark.checkpoints import Checkpoints
-from jaxdark.inference.nuts import NutsSettings, run_nuts, saturated
-from jaxdark.inference.resume import kept_chains
+from jaxdark.io.checkpoints import Checkpoints
 from jaxdark.precision import enable_x64
+from jaxdark.sampling.nuts import NutsSettings, run_nuts, saturated
+from jaxdark.sampling.resume import kept_chains
 
 SETTINGS = NutsSettings(warmup=20, draws=80, segment=10, step_size=0.3)
 

@@ -12,12 +12,12 @@ import numpy as np
 from scipy.stats import multivariate_normal
 
 import jaxdark as jd
-from jaxdark.inference.best_fit import Modes, RegionFit
-from jaxdark.inference.least_squares import Minima
-from jaxdark.inference.likelihood import Likelihood, _Linear
-from jaxdark.inference.priors import Prior, Range
-from jaxdark.inference.residuals import Residuals
-from jaxdark.measurements import DataSet
+from jaxdark.likelihood.likelihood import Likelihood, _Linear
+from jaxdark.likelihood.priors import Prior, Range
+from jaxdark.likelihood.residuals import Residuals
+from jaxdark.measurements.dataset import DataSet
+from jaxdark.optimise.least_squares import Minima
+from jaxdark.optimise.multistart import Modes, RegionFit
 
 _ROW = np.arange(10)
 DESIGN = 0.8 * np.stack([np.cos(2.4 * _ROW), np.sin(2.4 * _ROW)], axis=1)

@@ -3,8 +3,8 @@
 import equinox as eqx
 
 import jaxdark as jd
-from jaxdark.dark.model import SplitDarkSector
-from jaxdark.wilson import Contact, NewPhysics
+from jaxdark.models.split import SplitDarkSector
+from jaxdark.models.wilson import Contact, NewPhysics
 
 
 class Dressed(SplitDarkSector):

@@ -8,13 +8,13 @@ import pytest
 from near import near
 from scipy.optimize import minimize
 
-from jaxdark.dark.model import ConstantWilson
-from jaxdark.inference import best_fit as module
-from jaxdark.inference.best_fit import BestFit, at_best_fit, restored_fit
-from jaxdark.inference.fit import fit
-from jaxdark.inference.likelihood import Likelihood
-from jaxdark.inference.priors import Prior, Range
-from jaxdark.measurements import load_dataset
+from jaxdark.likelihood.likelihood import Likelihood
+from jaxdark.likelihood.priors import Prior, Range
+from jaxdark.measurements.dataset import load_dataset
+from jaxdark.models.split import ConstantWilson
+from jaxdark.optimise import multistart as module
+from jaxdark.optimise.fit import fit
+from jaxdark.optimise.multistart import BestFit, at_best_fit, restored_fit
 
 CONTACT = Prior("contact", {"C9": Range(-3.0, 3.0), "C10": Range(-2.0, 3.0)}, ConstantWilson)
 

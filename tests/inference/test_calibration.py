@@ -6,10 +6,10 @@ import pytest
 from near import near
 
 import jaxdark as jd
-from jaxdark.inference import calibration
-from jaxdark.inference.best_fit import at_best_fit
-from jaxdark.inference.calibration import calibrate, residuals_of
-from jaxdark.inference.priors import prior_of
+from jaxdark.check import calibration
+from jaxdark.check.calibration import calibrate, residuals_of
+from jaxdark.likelihood.priors import prior_of
+from jaxdark.optimise.multistart import at_best_fit
 
 NAMES = ("a", "b")
 

@@ -20,9 +20,9 @@ from linear import (
 )
 from near import near
 
-from jaxdark.inference import sample
-from jaxdark.inference.coordinates import Coordinates, log_density
-from jaxdark.inference.transport import prior_map
+from jaxdark.sampling import sample
+from jaxdark.sampling.coordinates import Coordinates, log_density
+from jaxdark.sampling.flow import prior_map
 
 
 def bent_map():

@@ -8,7 +8,7 @@ from near import near
 from scipy.signal import lfilter
 from scipy.stats import expon, norm, rankdata
 
-from jaxdark.inference.diagnostics import Weighted, diagnose, shortest_interval, summarised
+from jaxdark.sampling.diagnostics import Weighted, diagnose, shortest_interval, summarised
 
 CHAINS, DRAWS = 4, 2000
 NONE_DIVERGENT = np.zeros((CHAINS, DRAWS), bool)

@@ -5,9 +5,9 @@ import pytest
 from near import near
 
 import jaxdark as jd
-from jaxdark.inference.evidence import evidence
-from jaxdark.inference.importance import batched
-from jaxdark.inference.priors import prior_of
+from jaxdark.check.evidence import evidence
+from jaxdark.likelihood.priors import prior_of
+from jaxdark.sampling.importance import batched
 
 
 @pytest.mark.slow

@@ -12,14 +12,14 @@ from iminuit import Minuit
 from near import near
 from scipy.stats import chi2 as chi2_distribution
 
-from jaxdark.dark.model import ConstantWilson
 from jaxdark.errors import RequestError
-from jaxdark.inference.fit import fit, standard_errors
-from jaxdark.inference.likelihood import Likelihood
-from jaxdark.inference.priors import Prior, Range, prior_of
-from jaxdark.inference.profile import profile
-from jaxdark.measurements import load_dataset
-from jaxdark.report import fit_tables, to_json
+from jaxdark.likelihood.likelihood import Likelihood
+from jaxdark.likelihood.priors import Prior, Range, prior_of
+from jaxdark.measurements.dataset import load_dataset
+from jaxdark.models.split import ConstantWilson
+from jaxdark.optimise.fit import fit, standard_errors
+from jaxdark.optimise.profile import profile
+from jaxdark.output.tables import fit_tables, to_json
 
 CONSTANT = prior_of("all", "constant")
 

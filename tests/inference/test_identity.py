@@ -15,12 +15,13 @@ import pytest
 from own_models import Dressed, Maker, built_in, changed_by, counted, renamed
 
 import jaxdark as jd
-from jaxdark import fingerprint, versions
-from jaxdark.checkpoints import Checkpoints
+from jaxdark import _version
+from jaxdark.compute import fingerprint
 from jaxdark.errors import RequestError
-from jaxdark.inference import identity
-from jaxdark.inference.priors import PRIORS, Prior, Range, prior_of
-from jaxdark.wilson import Contact, NewPhysics
+from jaxdark.io.checkpoints import Checkpoints
+from jaxdark.likelihood import identity
+from jaxdark.likelihood.priors import PRIORS, Prior, Range, prior_of
+from jaxdark.models.wilson import Contact, NewPhysics
 
 HERE = Path(__file__).parent
 HIGH = prior_of("high")
@@ -177,7 +178,7 @@ def test_an_unfinished_run_of_another_model_is_not_gone_on_with(tmp_path, monkey
     """The same prior but for what it builds, under the same name."""
     from toy_data import TOY
 
-    from jaxdark.inference.resume import run_settings
+    from jaxdark.sampling.resume import run_settings
 
     (tmp_path / "toy.yaml").write_text(TOY)
     like = jd.Likelihood(jd.load_dataset(str(tmp_path / "toy.yaml")))
@@ -192,6 +193,6 @@ def test_an_unfinished_run_of_another_model_is_not_gone_on_with(tmp_path, monkey
     again = ours._replace(build=heavy(0.9), model_name="split")
     Checkpoints(tmp_path / "kept", say=said.append).begin(run_settings(like, again, seed=0))
     assert said == [f"resuming the unfinished run kept in {tmp_path / 'kept'}"]
-    monkeypatch.setattr(versions, "CODE", "0" * 64)
+    monkeypatch.setattr(_version, "CODE", "0" * 64)
     with pytest.raises(RequestError, match="jaxdark_code"):
         Checkpoints(tmp_path / "kept").begin(run_settings(like, ours, seed=0))

@@ -10,7 +10,7 @@ from near import near
 from scipy.stats import beta, norm
 
 from jaxdark.errors import RequestError
-from jaxdark.inference.importance import (
+from jaxdark.sampling.importance import (
     ImportanceSample,
     batched,
     effective_size,

@@ -6,7 +6,7 @@ import pytest
 from near import near
 from scipy.optimize import lsq_linear, minimize
 
-from jaxdark.inference.least_squares import TOLERANCE, LeastSquares, _norm, _step_in_cube
+from jaxdark.optimise.least_squares import TOLERANCE, LeastSquares, _norm, _step_in_cube
 
 RNG = np.random.default_rng(0)
 

@@ -15,15 +15,15 @@ import pytest
 from near import near
 from scipy.optimize import least_squares
 
-from jaxdark.dark.model import ConstantWilson, DarkSector, Model
-from jaxdark.dark.muon_g2 import delta_a_mu
 from jaxdark.errors import RequestError
-from jaxdark.inference.likelihood import Likelihood
-from jaxdark.inference.priors import PRIORS, Prior, Range, prior_of
 from jaxdark.inputs import load_inputs
-from jaxdark.measurements import load_dataset
+from jaxdark.likelihood.likelihood import Likelihood
+from jaxdark.likelihood.priors import PRIORS, Prior, Range, prior_of
+from jaxdark.measurements.dataset import load_dataset
+from jaxdark.models.muon_g2 import delta_a_mu
+from jaxdark.models.split import ConstantWilson, DarkSector, Model
+from jaxdark.models.wilson import SM_ONLY, Contact, NewPhysics, Resonance
 from jaxdark.semileptonic.leptonic import br_bs_mumu
-from jaxdark.wilson import SM_ONLY, Contact, NewPhysics, Resonance
 
 HIGH = prior_of("high")
 VECTOR = np.array([5.5, 0.03, -0.4, 1.0, -3.0])

@@ -10,18 +10,10 @@ from scipy.stats import kstest, norm
 from toy import DIMENSION, NAMES, log_likelihood
 
 from jaxdark.errors import RequestError
-from jaxdark.inference.diagnostics import Weighted, diagnose, summarised
-from jaxdark.inference.importance import ImportanceSample, batched
-from jaxdark.inference.nuts import (
-    FLOOR,
-    NutsSettings,
-    dispersed_starts,
-    potential,
-    run_nuts,
-    saturated,
-    transported,
-)
-from jaxdark.inference.transport import learned_transport, prior_map
+from jaxdark.sampling.diagnostics import Weighted, diagnose, summarised
+from jaxdark.sampling.flow import learned_transport, prior_map
+from jaxdark.sampling.importance import ImportanceSample, batched
+from jaxdark.sampling.nuts import FLOOR, NutsSettings, dispersed_starts, potential, run_nuts, saturated, transported
 
 MEAN, SD, CORRELATION = np.array([0.5, -0.3]), np.array([0.7, 1.3]), 0.6
 COVARIANCE = np.outer(SD, SD) * np.array([[1, CORRELATION], [CORRELATION, 1]])

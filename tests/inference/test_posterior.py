@@ -6,11 +6,11 @@ from near import near
 from scipy.stats import norm
 
 import jaxdark as jd
-from jaxdark import results
-from jaxdark.inference.agreement import marginal_distances
-from jaxdark.inference.importance import batched, sample_prior
-from jaxdark.inference.priors import prior_of
-from jaxdark.inference.sample import sample
+from jaxdark.check.compare import marginal_distances
+from jaxdark.io import results
+from jaxdark.likelihood.priors import prior_of
+from jaxdark.sampling.importance import batched, sample_prior
+from jaxdark.sampling.sample import sample
 
 GROUPS = ("posterior", "derived", "sample_stats", "log_likelihood", "posterior_predictive", "observed_data", "prior")
 pytestmark = pytest.mark.slow

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from near import near
 
-from jaxdark.dark.model import ConstantWilson, DarkSector
 from jaxdark.errors import RequestError
-from jaxdark.inference.priors import PRIORS, Prior, Range, prior_of
+from jaxdark.likelihood.priors import PRIORS, Prior, Range, prior_of
+from jaxdark.models.split import ConstantWilson, DarkSector
 
 NAMES = ("m_V", "g_mu_V", "r_AV", "g_D", "r")
 quantiles = st.lists(st.floats(0.0, 1.0), min_size=5, max_size=5).map(np.array)

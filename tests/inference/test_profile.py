@@ -11,10 +11,10 @@ from scipy.interpolate import interp1d
 from test_fit import minuit
 
 from jaxdark.errors import RequestError
-from jaxdark.inference.likelihood import Likelihood
-from jaxdark.inference.priors import prior_of
-from jaxdark.inference.profile import profile, record_of
-from jaxdark.measurements import load_dataset
+from jaxdark.likelihood.likelihood import Likelihood
+from jaxdark.likelihood.priors import prior_of
+from jaxdark.measurements.dataset import load_dataset
+from jaxdark.optimise.profile import profile, record_of
 
 CONSTANT = prior_of("all", "constant")
 

@@ -9,12 +9,12 @@ from scan_worker import toy_likelihood
 from scipy.stats import chi2, multivariate_normal, norm
 
 import jaxdark as jd
-from jaxdark import results
-from jaxdark.inference.best_fit import at_best_fit
-from jaxdark.inference.diagnostics import Diagnosis, diagnose
-from jaxdark.inference.priors import prior_of
-from jaxdark.inference.record import Sampled, posterior_tree
-from jaxdark.inference.sensitivity import goodness_of_fit, leave_one_out
+from jaxdark.check.sensitivity import goodness_of_fit, leave_one_out
+from jaxdark.io import results
+from jaxdark.likelihood.priors import prior_of
+from jaxdark.optimise.multistart import at_best_fit
+from jaxdark.sampling.diagnostics import Diagnosis, diagnose
+from jaxdark.sampling.to_arviz import Sampled, posterior_tree
 
 CONSTANT = prior_of("all", "constant")
 

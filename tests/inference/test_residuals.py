@@ -11,8 +11,8 @@ from near import near
 from scipy.interpolate import CubicHermiteSpline, CubicSpline
 from scipy.optimize import minimize_scalar
 
-from jaxdark.inference.residuals import Residuals
-from jaxdark.measurements import load_dataset
+from jaxdark.likelihood.residuals import Residuals
+from jaxdark.measurements.dataset import load_dataset
 
 SCANS = [row for row in load_dataset("paper2020").rows if row.scan is not None]
 

@@ -16,17 +16,17 @@ import pytest
 from killed_chain import SETTINGS, chains
 from toy_data import TOY
 
-from jaxdark import results
-from jaxdark.checkpoints import Checkpoints
 from jaxdark.cli import main
-from jaxdark.inference.importance import ImportanceSample, sample_prior
-from jaxdark.inference.likelihood import Likelihood
-from jaxdark.inference.nested import nested_sample
-from jaxdark.inference.priors import prior_of
-from jaxdark.inference.resume import kept_parts
-from jaxdark.inference.sample import sample
-from jaxdark.inference.transport import Learned, prior_map
-from jaxdark.measurements import load_dataset
+from jaxdark.io import results
+from jaxdark.io.checkpoints import Checkpoints
+from jaxdark.likelihood.likelihood import Likelihood
+from jaxdark.likelihood.priors import prior_of
+from jaxdark.measurements.dataset import load_dataset
+from jaxdark.sampling.flow import Learned, prior_map
+from jaxdark.sampling.importance import ImportanceSample, sample_prior
+from jaxdark.sampling.nested import nested_sample
+from jaxdark.sampling.resume import kept_parts
+from jaxdark.sampling.sample import sample
 
 HERE = Path(__file__).parent
 

@@ -6,10 +6,11 @@ import xarray as xr
 from near import near
 from scipy.stats import norm
 
-from jaxdark import report, results
+from jaxdark.check import sensitivity
 from jaxdark.errors import RequestError
-from jaxdark.inference import sensitivity
-from jaxdark.inference.priors import Range
+from jaxdark.io import results
+from jaxdark.likelihood.priors import Range
+from jaxdark.output import tables
 
 CHAINS, DRAWS, ROWS = 4, 5000, tuple("abcdefgh")
 DESIGN = np.array([[1.0, 0.2], [0.8, -0.3], [0.1, 1.0], [0.3, 0.9], [0.7, 0.7], [-0.6, 0.8], [0.9, 0.4], [-0.2, 0.9]])
@@ -117,4 +118,4 @@ def test_more_parameters_than_data_have_no_goodness_of_fit(tree):
     assert sensitivity.goodness_of_fit(few) is None and 0 <= sensitivity.goodness_of_fit(enough) <= 1
     checks = results.summary(sensitivity.check(few))["checks"]
     assert checks["p_value"] is None and "there is no goodness of fit" in checks["p_value_reason"]
-    assert "there is no goodness of fit" in report.check_tables(checks, 1)[-1]
+    assert "there is no goodness of fit" in tables.check_tables(checks, 1)[-1]

@@ -16,8 +16,7 @@ from scipy.special import ndtr, ndtri
 from scipy.stats import norm
 from toy import DIMENSION, log_likelihood
 
-from jaxdark.inference.importance import batched, effective_size, sample_prior
-from jaxdark.inference.transport import (
+from jaxdark.sampling.flow import (
     RANGE,
     Round,
     TransportMap,
@@ -30,6 +29,7 @@ from jaxdark.inference.transport import (
     tempered,
     trained,
 )
+from jaxdark.sampling.importance import batched, effective_size, sample_prior
 
 
 def rough_map(dimension, seed=0):

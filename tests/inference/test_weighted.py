@@ -6,7 +6,7 @@ import pytest
 from near import near
 from scipy.stats import norm
 
-from jaxdark.inference.weighted import diagnose_weighted
+from jaxdark.sampling.weighted import diagnose_weighted
 
 CENTRE, WIDTH = np.array([0.3, 0.6]), np.array([0.1, 0.2])
 NAMES = ("a", "b")
@@ -53,7 +53,7 @@ def test_few_or_heavy_points_are_bad():
 
 def test_nested_sampling_finds_evidence_and_moments():
     pytest.importorskip("blackjax")
-    from jaxdark.inference.nested import nested_sample
+    from jaxdark.sampling.nested import nested_sample
 
     sample, (value, error) = nested_sample(log_likelihood, 2, seed=1, live=200)
     inside = norm.cdf((1 - CENTRE) / WIDTH) - norm.cdf(-CENTRE / WIDTH)

@@ -11,15 +11,15 @@ import jax
 import numpy as np
 import pytest
 
-from jaxdark.constraints.verdict import Verdict
-from jaxdark.reproduce import apart
+from jaxdark.compute import workers
+from jaxdark.constraints.limit import Verdict
 from jaxdark.reproduce.study import Selection, Study, study
 
 SELECTIONS = (Selection("high"), Selection("low"), Selection("high", g_minus_2="upper"))
 MADE_UP = """
 import os, sys, time
 import jax, numpy as np
-from jaxdark.constraints.verdict import Verdict
+from jaxdark.constraints.limit import Verdict
 from jaxdark.reproduce.study import Study
 
 def made_up(selection, draws, *, seed, report):
@@ -36,13 +36,13 @@ apart.study = made_up
 
 
 def made_up(monkeypatch, body="pass"):
-    head, tail = apart._START.split("from jaxdark.reproduce.apart import work\n")
+    head, tail = workers._START.split("from jaxdark.compute.workers import work\n")
     middle = (
         "from jaxdark.reproduce import apart\n"
         + MADE_UP.format(body=body)
-        + "from jaxdark.reproduce.apart import work\n"
+        + "from jaxdark.compute.workers import work\n"
     )
-    monkeypatch.setattr(apart, "_START", head + middle + tail)
+    monkeypatch.setattr(workers, "_START", head + middle + tail)
 
 
 def small(selection, value):
@@ -88,7 +88,7 @@ def test_studies_come_back_in_order_with_their_progress(monkeypatch, tmp_path, t
     jax.config.update("jax_compilation_cache_dir", str(tmp_path / "cache"))
     steps = []
     try:
-        found = apart.studies(SELECTIONS, 7, seed=3, folder=tmp_path, report=lambda *step: steps.append(step))
+        found = workers.studies(SELECTIONS, 7, seed=3, folder=tmp_path, report=lambda *step: steps.append(step))
     finally:
         jax.config.update("jax_compilation_cache_dir", None)
     assert [s.selection for s in found] == list(SELECTIONS)
@@ -105,7 +105,7 @@ def test_a_failure_is_told_and_ends_the_others(monkeypatch, tmp_path, two_cores)
     made_up(monkeypatch, 'if selection.region == "low": raise ValueError("no such fit")\n    time.sleep(600)')
     started = time.monotonic()
     with pytest.raises(ChildProcessError, match=r"exit code 1: (?s:.*)ValueError: no such fit"):
-        apart.studies(SELECTIONS, 7, seed=3, folder=tmp_path, report=lambda *step: None)
+        workers.studies(SELECTIONS, 7, seed=3, folder=tmp_path, report=lambda *step: None)
     assert time.monotonic() - started < 120
     assert not list(tmp_path.iterdir())
 
@@ -113,25 +113,25 @@ def test_a_failure_is_told_and_ends_the_others(monkeypatch, tmp_path, two_cores)
 def test_stopping_stops_the_processes(monkeypatch, tmp_path, two_cores):
     made_up(monkeypatch, "time.sleep(600)")
     started, seen = [], threading.Event()
-    popen = apart.subprocess.Popen
-    monkeypatch.setattr(apart.subprocess, "Popen", lambda *a, **k: started.append(popen(*a, **k)) or started[-1])
+    popen = workers.subprocess.Popen
+    monkeypatch.setattr(workers.subprocess, "Popen", lambda *a, **k: started.append(popen(*a, **k)) or started[-1])
 
     def interrupted(futures):
         assert seen.wait(120)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(apart, "as_completed", interrupted)
+    monkeypatch.setattr(workers, "as_completed", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        apart.studies(SELECTIONS[:2], 7, seed=3, folder=tmp_path, report=lambda *step: seen.set())
+        workers.studies(SELECTIONS[:2], 7, seed=3, folder=tmp_path, report=lambda *step: seen.set())
     assert len(started) == 2 and all(process.poll() is not None for process in started)
     assert not list(tmp_path.iterdir())
 
 
 def test_one_core_makes_no_process(monkeypatch, tmp_path):
     monkeypatch.setattr(os, "cpu_count", lambda: 1)
-    monkeypatch.setattr(apart, "study", lambda selection, draws, *, seed, report: small(selection, draws + seed))
-    monkeypatch.setattr(apart.subprocess, "Popen", None)
-    found = apart.studies(SELECTIONS, 7, seed=3, folder=tmp_path, report=lambda *step: None)
+    monkeypatch.setattr(workers, "study", lambda selection, draws, *, seed, report: small(selection, draws + seed))
+    monkeypatch.setattr(workers.subprocess, "Popen", None)
+    found = workers.studies(SELECTIONS, 7, seed=3, folder=tmp_path, report=lambda *step: None)
     for one, selection in zip(found, SELECTIONS, strict=True):
         same(one, small(selection, 10))
 
@@ -146,17 +146,17 @@ def test_finished_studies_are_kept(monkeypatch, tmp_path):
         done.append(selection)
         return small(selection, draws)
 
-    monkeypatch.setattr(apart, "study", stopped)
+    monkeypatch.setattr(workers, "study", stopped)
     request = {"seed": 3, "folder": tmp_path, "report": lambda *step: None}
     with pytest.raises(KeyboardInterrupt):
-        apart.studies(SELECTIONS, 7, **request)
+        workers.studies(SELECTIONS, 7, **request)
     assert done == list(SELECTIONS[:2])
-    monkeypatch.setattr(apart, "study", lambda selection, draws, *, seed, report: small(selection, -1.0))
-    found = apart.studies(SELECTIONS, 7, **request)
+    monkeypatch.setattr(workers, "study", lambda selection, draws, *, seed, report: small(selection, -1.0))
+    found = workers.studies(SELECTIONS, 7, **request)
     assert [study.log_likelihood[0] for study in found] == [7.0, 7.0, -1.0]
 
 
 @pytest.mark.slow
 def test_a_process_draws_what_this_one_would(tmp_path, two_cores):
-    apart_ones = apart.studies(SELECTIONS[:2], 100, seed=0, folder=tmp_path, report=lambda *step: None)
+    apart_ones = workers.studies(SELECTIONS[:2], 100, seed=0, folder=tmp_path, report=lambda *step: None)
     same(apart_ones[1], study(SELECTIONS[1], 100, seed=0))

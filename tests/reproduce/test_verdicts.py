@@ -10,10 +10,10 @@ from near import near
 from scipy.stats import binomtest
 
 import jaxdark as jd
+from jaxdark.constraints.limit import Verdict
 from jaxdark.constraints.registry import all_constraints
-from jaxdark.constraints.verdict import Verdict
-from jaxdark.dark.box_scan import BoxScan
-from jaxdark.inference.priors import prior_of
+from jaxdark.likelihood.priors import prior_of
+from jaxdark.models.box_scan import BoxScan
 from jaxdark.reproduce import figures, fit_claims, model_claims, thresholds
 from jaxdark.reproduce.claim import Claim, Criterion, undecided, verdict
 from jaxdark.reproduce.estimates import LEVEL, Chains, Estimate, exact, mean, median, ratio, share

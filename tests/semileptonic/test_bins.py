@@ -11,11 +11,11 @@ from scipy.integrate import quad_vec
 
 from jaxdark.errors import RequestError
 from jaxdark.inputs import load_inputs
+from jaxdark.models.wilson import SM_ONLY, Contact, NewPhysics, Resonance
 from jaxdark.semileptonic.amplitudes import J_NAMES, decay_at, side_by_side
 from jaxdark.semileptonic.bins import amplitude_at, check_bin, integrated_rates, join_panels, make_panels, rates
 from jaxdark.semileptonic.kinematics import CHANNELS
 from jaxdark.semileptonic.observables import INTEGRAL_MATRIX, binned_angular, binned_dBR, lepton_ratio
-from jaxdark.wilson import SM_ONLY, Contact, NewPhysics, Resonance
 
 SM = load_inputs()
 KST, K, KST_E, PHI = "B0->K*0mumu", "B+->K+mumu", "B0->K*0ee", "Bs->phimumu"
