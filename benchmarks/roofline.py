@@ -98,7 +98,7 @@ def rates(threads: int, quick: bool) -> list[Record]:
     from measure import prior_vectors
     from peer_codes.predictors import GPU_BATCHES, on_gpu
 
-    from jaxdark.sampling.importance import batched
+    from jaxdark.compute.batch import batched
 
     _, prior, functions = _functions()
     if jax.default_backend() == "gpu":

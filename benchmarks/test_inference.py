@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 
 import jaxdark as jd
+from jaxdark.compute.batch import batched
 from jaxdark.optimise.multistart import BestFit, at_best_fit
 from jaxdark.sampling.coordinates import Coordinates, log_density
 from jaxdark.sampling.diagnostics import summarised
 from jaxdark.sampling.flow import Round, learned_transport
-from jaxdark.sampling.importance import batched, sample_prior
+from jaxdark.sampling.importance import sample_prior
 from jaxdark.sampling.nuts import NutsSettings, dispersed_starts, run_nuts
 
 QUICK_MAP = {"n_prior": 2**10, "exploration": Round(5, 2**8), "refinement": (Round(5, 2**8),)}

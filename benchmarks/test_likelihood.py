@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import jaxdark as jd
-from jaxdark.sampling.importance import batched
+from jaxdark.compute.batch import batched
 
 SIZES = (1, 64, 256, 1024, 4096)
 

@@ -11,9 +11,8 @@ import sys
 import jax
 
 import jaxdark as jd
-from jaxdark.compute.sharded import sharded
-from jaxdark.likelihood.priors import prior_of
-from jaxdark.sampling.importance import prior_points
+from jaxdark.compute.batch import sharded
+from jaxdark.likelihood.priors import prior_of, prior_points
 
 if __name__ == "__main__":
     jd.enable_x64()

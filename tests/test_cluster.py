@@ -20,11 +20,11 @@ from toy_data import TOY_OF_THREE
 
 import jaxdark as jd
 import jaxdark.sampling.sample
+from jaxdark.compute.batch import batched
 from jaxdark.compute.cluster import ClusterError, map_chunks, threads
 from jaxdark.io.checkpoints import Checkpoints
-from jaxdark.likelihood.priors import prior_of
+from jaxdark.likelihood.priors import prior_of, prior_points
 from jaxdark.sampling.flow import Round, learned_transport
-from jaxdark.sampling.importance import batched, prior_points
 
 distributed = pytest.importorskip("distributed")
 TESTS = Path(__file__).parent

@@ -16,7 +16,7 @@ from near import near
 import jaxdark as jd
 from jaxdark.compute import export_cache, xla_cache
 from jaxdark.compute.aot import Ahead
-from jaxdark.models.split import Model
+from jaxdark.models.base import Model
 from jaxdark.models.wilson import NewPhysics
 
 pytest.importorskip("flatbuffers", reason="what jax.export writes with")

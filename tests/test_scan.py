@@ -24,12 +24,11 @@ from near import near
 from scan_worker import OUTPUTS, content, toy_likelihood
 
 import jaxdark as jd
-from jaxdark.compute.sharded import sharded
+from jaxdark.compute.batch import sharded
 from jaxdark.constraints.registry import all_constraints, verdicts
-from jaxdark.likelihood.priors import prior_of
+from jaxdark.likelihood.priors import prior_of, prior_points
 from jaxdark.optimise import profile as profile_module
 from jaxdark.optimise.multistart import at_best_fit
-from jaxdark.sampling.importance import prior_points
 from jaxdark.scans import scan as scan_module
 from jaxdark.scans import store
 from jaxdark.scans.points import Axis, grid, of_prior, of_profile

@@ -14,8 +14,8 @@ from measure import Record, compiled, fastest, prior_vectors
 from peer_codes.surrogate import Surrogate, in_batches
 
 import jaxdark as jd
+from jaxdark.compute.batch import batched
 from jaxdark.likelihood.priors import prior_of
-from jaxdark.sampling.importance import batched
 
 CONSTANT, SPLIT = "constant C9, C10", "split dark sector"
 MODELS = {CONSTANT: prior_of(None, "constant"), SPLIT: prior_of("high", "split")}

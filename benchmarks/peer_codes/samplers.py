@@ -18,12 +18,13 @@ from measure import Record
 from scipy.special import ndtri
 
 import jaxdark as jd
+from jaxdark.compute.batch import batched
 from jaxdark.likelihood.priors import prior_of
 from jaxdark.optimise.multistart import at_best_fit
 from jaxdark.sampling.coordinates import Coordinates, log_density
 from jaxdark.sampling.diagnostics import summarised
 from jaxdark.sampling.flow import Round, learned_transport
-from jaxdark.sampling.importance import batched, sample_prior
+from jaxdark.sampling.importance import sample_prior
 from jaxdark.sampling.nested import nested_sample
 from jaxdark.sampling.nuts import NutsSettings, dispersed_starts, run_nuts
 

@@ -13,6 +13,7 @@ import xarray as xr
 from jaxtyping import Float
 
 from jaxdark import __version__
+from jaxdark.compute.batch import batched
 from jaxdark.constraints.limit import Constraint, Verdict
 from jaxdark.constraints.registry import all_constraints, verdicts
 from jaxdark.errors import RequestError
@@ -22,9 +23,8 @@ from jaxdark.likelihood.identity import prior_of_result
 from jaxdark.likelihood.likelihood import GMinus2
 from jaxdark.likelihood.priors import Prior
 from jaxdark.measurements.dataset import dataset_names, load_dataset
+from jaxdark.models.base import Model
 from jaxdark.models.registry import MODELS
-from jaxdark.models.split import Model
-from jaxdark.sampling.importance import batched
 
 NEEDS = ("inputs", "data_sha256")
 """What is read of a result beside draws and summary, see `results.load`."""

@@ -18,9 +18,9 @@ from jaxdark.constraints.limit import Constraint
 from jaxdark.constraints.registry import all_constraints, verdicts
 from jaxdark.inputs import StandardModel
 from jaxdark.likelihood.likelihood import ITSELF, Evaluation, Likelihood
-from jaxdark.models.couplings import g_tilde, kappa9, kappa10
-from jaxdark.models.split import Model, SplitDarkSector, c9, c10, c_p
-from jaxdark.models.widths import br_chichi, br_mumu, width_total
+from jaxdark.models.base import Model
+from jaxdark.models.coefficients import c9, c10, c_p
+from jaxdark.models.split import SplitDarkSector, br_chichi, br_mumu, g_tilde, kappa9, kappa10, width_total
 from jaxdark.models.wilson import SM_ONLY
 
 Function = Callable[[Any, StandardModel], ArrayLike]

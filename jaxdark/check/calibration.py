@@ -15,13 +15,14 @@ from jaxtyping import Array, Float
 from scipy.special import ndtri
 from scipy.stats import kstest
 
+from jaxdark.compute.batch import batched
 from jaxdark.compute.bounds import checked_seed
 from jaxdark.errors import RequestError
 from jaxdark.likelihood.likelihood import Likelihood
-from jaxdark.likelihood.priors import Prior
+from jaxdark.likelihood.priors import Prior, prior_points
 from jaxdark.sampling.diagnostics import summarised
 from jaxdark.sampling.flow import prior_map, trained
-from jaxdark.sampling.importance import ImportanceSample, batched, effective_size, prior_points
+from jaxdark.sampling.importance import ImportanceSample, effective_size
 from jaxdark.sampling.nuts import NutsSettings, dispersed_starts, run_nuts, transported
 
 MIN_ESS = 400

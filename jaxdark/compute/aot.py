@@ -13,7 +13,6 @@ import numpy as np
 from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 
 from jaxdark.compute import export_cache
-from jaxdark.repeats import merged
 
 # XLA's newer CPU emitters take twice as long to compile these programs, which run no faster. Where a program runs a few
 # times only, LLVM's optimisations are left out too: it is ready in another third of the time, runs up to six times as
@@ -86,7 +85,6 @@ class Ahead:
 
 def _traced(function: Callable, args: tuple) -> export_cache.Program:
     traced, shape = jax.make_jaxpr(function, return_shape=True)(*args)
-    traced = merged(traced)
 
     def call(constants, *leaves):
         return jaxpr_as_fun(ClosedJaxpr(traced.jaxpr, constants))(*leaves)

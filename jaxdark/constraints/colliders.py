@@ -12,9 +12,8 @@ from jaxtyping import Array, Float
 from jaxdark.constraints.kinetic_mixing import MassCurves, decays, mass_curves
 from jaxdark.constraints.limit import WITH_A_VECTOR, Constraint, Verdict, WithAVector, upper_limit
 from jaxdark.inputs import StandardModel, read_data
-from jaxdark.models.couplings import g_tilde
 from jaxdark.models.loops import Scalar
-from jaxdark.models.split import SplitDarkSector
+from jaxdark.models.split import SplitDarkSector, g_tilde
 from jaxdark.models.widths import width_fermions
 
 

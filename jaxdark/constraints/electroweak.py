@@ -16,9 +16,8 @@ from scipy.special import exp1
 
 from jaxdark.constraints.limit import WITH_A_VECTOR, Constraint, Verdict, WithAVector, bare, interval, upper_limit
 from jaxdark.inputs import StandardModel, read_data
-from jaxdark.models.couplings import perturbativity_gauge, perturbativity_yukawa
 from jaxdark.models.loops import Scalar
-from jaxdark.models.split import SplitDarkSector
+from jaxdark.models.split import SplitDarkSector, perturbativity_gauge, perturbativity_yukawa
 
 
 def trident_limit(m_V: Scalar) -> Float[Array, ""]:

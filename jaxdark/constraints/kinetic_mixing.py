@@ -15,8 +15,8 @@ from jaxtyping import Array, Float
 from jaxdark.constraints.limit import Constraint, Verdict
 from jaxdark.inputs import StandardModel, read_data
 from jaxdark.models.loops import Scalar
-from jaxdark.models.split import SplitDarkSector
-from jaxdark.models.widths import width_chichi, width_fermions, width_mumu
+from jaxdark.models.split import SplitDarkSector, width_chichi, width_mumu
+from jaxdark.models.widths import width_fermions
 
 # Colours, components and hypercharge of Phi, Sec. 2.2.
 _PHI = 3 * 2 * (1 / 6)

@@ -12,8 +12,10 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from jaxdark.inputs import StandardModel
-from jaxdark.models.other_models import SimplifiedZPrime, SplitVectorLike
-from jaxdark.models.split import Model, SplitDarkSector
+from jaxdark.models.base import Model
+from jaxdark.models.split import SplitDarkSector
+from jaxdark.models.vector_like import SplitVectorLike
+from jaxdark.models.zprime import SimplifiedZPrime
 
 WithAVector = SplitDarkSector | SplitVectorLike | SimplifiedZPrime
 """A model whose `muon_couplings` are those of a vector."""

@@ -13,10 +13,8 @@ from jaxtyping import Array, Complex, Float
 
 from jaxdark.constraints.limit import Constraint, Verdict, bare, interval
 from jaxdark.inputs import StandardModel, read_data
-from jaxdark.models.couplings import g_Vbs, mixing_C1_box
-from jaxdark.models.loops import Scalar
-from jaxdark.models.split import SplitDarkSector
-from jaxdark.models.widths import width_total
+from jaxdark.models.loops import Scalar, mixing_C1_box
+from jaxdark.models.split import SplitDarkSector, g_Vbs, width_total
 
 Year = Literal[2017, 2019]
 

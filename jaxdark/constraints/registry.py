@@ -10,7 +10,7 @@ from jaxdark.constraints import colliders, electroweak, kinetic_mixing, mixing, 
 from jaxdark.constraints.b_to_k_invisible import belle2, rates
 from jaxdark.constraints.limit import Constraint, OfShared, Verdict
 from jaxdark.inputs import StandardModel
-from jaxdark.models.split import Model
+from jaxdark.models.base import Model
 
 _MODULES = (rates, belle2, resonance_search, mixing, electroweak, colliders, kinetic_mixing, relic)
 

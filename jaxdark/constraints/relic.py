@@ -14,8 +14,8 @@ from jaxdark.constraints.limit import Constraint, Verdict, bare
 from jaxdark.errors import RequestError
 from jaxdark.inputs import StandardModel
 from jaxdark.models.loops import Scalar
-from jaxdark.models.split import SplitDarkSector
-from jaxdark.models.widths import width_fermions, width_mumu, width_total
+from jaxdark.models.split import SplitDarkSector, width_mumu, width_total
+from jaxdark.models.widths import width_fermions
 from jaxdark.models.wilson import LEAST_WIDTH
 from jaxdark.semileptonic.quadrature import NODES, pole_weights
 

@@ -16,10 +16,9 @@ from jaxtyping import Array, Bool, Float, Int
 from jaxdark.constraints.b_to_k_invisible.rates import width_kv
 from jaxdark.constraints.limit import Constraint, Verdict, bare
 from jaxdark.inputs import StandardModel, read_data
-from jaxdark.models.couplings import g_tilde
 from jaxdark.models.loops import Scalar
-from jaxdark.models.split import SplitDarkSector
-from jaxdark.models.widths import br_mumu, width_fermions, width_total
+from jaxdark.models.split import SplitDarkSector, br_mumu, g_tilde, width_total
+from jaxdark.models.widths import width_fermions
 from jaxdark.models.wilson import LEAST_WIDTH
 from jaxdark.semileptonic.form_factors import vector_form_factors
 

@@ -4,8 +4,8 @@ from typing import Literal
 
 from jaxdark.constraints.limit import WITH_A_VECTOR, Constraint, Verdict, bare, interval, upper_limit
 from jaxdark.inputs import StandardModel, read_data
+from jaxdark.models.base import Model
 from jaxdark.models.muon_g2 import delta_a_mu
-from jaxdark.models.split import Model
 from jaxdark.semileptonic.leptonic import br_bs_mumu
 from jaxdark.semileptonic.neutrinos import br_k_nunu, br_kst_nunu
 

@@ -19,7 +19,7 @@ from jaxdark.compute.aot import compiler_options
 from jaxdark.errors import RequestError
 from jaxdark.inputs import load_inputs
 from jaxdark.likelihood.priors import PRIORS, Prior, prior_of
-from jaxdark.models.split import Model
+from jaxdark.models.base import Model
 
 _POINTS = 5
 _DIGITS = 11

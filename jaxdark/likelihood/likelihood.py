@@ -24,9 +24,9 @@ from jaxdark.inputs import StandardModel, load_inputs, read_data
 from jaxdark.likelihood.priors import Prior, prior_of
 from jaxdark.likelihood.residuals import Residuals
 from jaxdark.measurements.dataset import DataSet, load_dataset
+from jaxdark.models.base import Model
 from jaxdark.models.checks import one_of
 from jaxdark.models.muon_g2 import delta_a_mu
-from jaxdark.models.split import Model
 from jaxdark.models.wilson import SM_ONLY, NewPhysics, Resonance
 from jaxdark.precision import require_x64
 from jaxdark.semileptonic.predictor import Predictor
@@ -378,7 +378,7 @@ def _checked_model(model: Any, name: str) -> None:
         if hasattr(model, "shape") or isinstance(model, list | tuple)
         else "build one, for instance jaxdark.DarkSector(**parameters)"
         if isinstance(model, dict)
-        else "a model of your own is a subclass of jaxdark.models.split.Model"
+        else "a model of your own is a subclass of jaxdark.models.base.Model"
     )
     raise RequestError(f"expected a model or a NewPhysics record as the {name}, got {type(model).__name__}; {advice}")
 

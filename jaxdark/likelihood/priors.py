@@ -13,9 +13,12 @@ from jaxtyping import Array, Bool, Float
 
 from jaxdark.compute.fingerprint import short_name
 from jaxdark.errors import RequestError, near_name
-from jaxdark.models.other_models import BoxModel, SimplifiedZPrime
+from jaxdark.models.base import Model
+from jaxdark.models.box import BoxModel
+from jaxdark.models.constant import ConstantWilson
 from jaxdark.models.registry import MODELS
-from jaxdark.models.split import ConstantWilson, DarkSector, Model
+from jaxdark.models.split import DarkSector
+from jaxdark.models.zprime import SimplifiedZPrime
 
 
 class Range(NamedTuple):
@@ -223,3 +226,11 @@ def _known(kind: str, name: str, names: Collection[str]) -> str:
         hint = "" if near is None else f" (nearest: {near})"
         raise RequestError(f"unknown {kind} {name!r}; take {' or '.join(names)}{hint}")
     return name
+
+
+def prior_points(dimension: int, n: int, seed: int) -> Float[np.ndarray, "n d"]:
+    """Scrambled Sobol points, strictly inside the unit cube, (n, d); n is a power of two."""
+    from scipy.stats import qmc  # half a second, which `jaxdark point` need not wait for
+
+    points = qmc.Sobol(dimension, rng=seed).random_base2(n.bit_length() - 1)
+    return points.clip(2.0**-53, 1 - 2.0**-53)

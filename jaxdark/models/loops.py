@@ -88,3 +88,14 @@ def box_mixing_sum(yy: Float[Array, " n_chi"], x: Float[Array, " n_chi"]) -> Flo
     """
     lost = jnp.sum((yy * x)[:, None] / (_T[None, :] + x[:, None]), axis=0)
     return jnp.sum(_T_WEIGHTS * ((jnp.sum(yy) - lost) / (_T + 1)) ** 2)
+
+
+def mixing_C1_box(yy: Float[Array, " n_chi"], x: Float[Array, " n_chi"], m_Phi: Scalar) -> Float[Array, ""]:
+    """Box contribution to the B_s mixing coefficient C_1, Eq. (17), GeV^-2.
+
+    Args:
+        yy: products y_s^i* y_b^i of the Yukawa couplings, dimensionless, shape (n_chi,).
+        x: m_chi_i^2/m_Phi^2, dimensionless, shape (n_chi,).
+        m_Phi: mass of the coloured scalar, GeV.
+    """
+    return box_mixing_sum(yy, x) / (128 * jnp.pi**2 * m_Phi**2)

@@ -8,8 +8,8 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from jaxdark.inputs import StandardModel
+from jaxdark.models.base import Model
 from jaxdark.models.loops import Scalar
-from jaxdark.models.split import Model
 
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(16)
 _Z = (_NODES + 1) / 2
@@ -61,3 +61,8 @@ def _moments_light(a: Float[Array, ""]) -> Float[Array, " 3"]:
     J2 = (1 + J1 - J0) / a
     J3 = (1 / 2 + J2 - J1) / a
     return jnp.stack([J1, J2, J3])
+
+
+def muon_yukawa_limit(m: Scalar) -> Scalar:
+    """Largest |Y| of the muon that (g-2) allows in a box of uncoloured particles of mass m (GeV), Eq. (4)."""
+    return 1e-2 * m

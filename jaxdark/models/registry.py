@@ -8,8 +8,11 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from jaxdark.errors import RequestError, nearest
-from jaxdark.models.other_models import BoxModel, SimplifiedZPrime
-from jaxdark.models.split import ConstantWilson, Model, SplitDarkSector
+from jaxdark.models.base import Model
+from jaxdark.models.box import BoxModel
+from jaxdark.models.constant import ConstantWilson
+from jaxdark.models.split import SplitDarkSector
+from jaxdark.models.zprime import SimplifiedZPrime
 
 MODELS: dict[str, type[Model]] = {
     "split": SplitDarkSector,

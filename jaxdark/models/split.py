@@ -1,73 +1,26 @@
-"""Models of new physics: named parameters enter and are checked, one `NewPhysics` record leaves, Sec. 2.
+"""The paper's model, Sec. 2.2: light dark fermions, a heavy coloured scalar and a mediator V.
 
-A model of your own is a `Model` with two methods; every b -> s observable and (g-2) then works for it.
+Inputs: masses and couplings of Table 1. Outputs: g_tilde of the penguin loop, kappa_9 and kappa_10 of Eq. (7), the
+widths of V of Eq. (9), and one `NewPhysics` record.
 """
 
-import abc
-from collections.abc import Iterator
-from typing import Any, get_args
+from typing import get_args
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.core import Tracer
 from jax.typing import ArrayLike
-from jaxtyping import Array, Complex, Float
+from jaxtyping import Array, Float
 
 from jaxdark.inputs import StandardModel
-from jaxdark.io.checks import check_number
+from jaxdark.models.base import Bound, Model, MuonVector
 from jaxdark.models.checks import float64, one_of, refuse_unknown, scalar, share_axis
-from jaxdark.models.couplings import kappa9, kappa10
-from jaxdark.models.loops import Scalar
-from jaxdark.models.widths import width_total
-from jaxdark.models.wilson import BsCurrent, Contact, NewPhysics, Resonance
+from jaxdark.models.coefficients import tree_level
+from jaxdark.models.loops import Scalar, penguin_loop
+from jaxdark.models.widths import width_fermions
+from jaxdark.models.wilson import BsCurrent, NewPhysics, Resonance
 from jaxdark.precision import require_x64
-
-_NO_RESONANCE = Resonance(kappa9=0.0, kappa10=0.0, m_V=1.0, width=1.0)
-
-
-class MuonVector(eqx.Module):
-    """What (g-2) needs: mass of V in GeV and its vector and axial-vector coupling to muons, Eq. (6), in this order.
-
-    Raises:
-        RequestError: a value is not one finite real number, or the mass is not positive; values that are traced by
-            JAX are not checked.
-    """
-
-    m_V: Scalar
-    g_V: Scalar
-    g_A: Scalar
-
-    def __check_init__(self):
-        """Check what the record holds; runs where one is written, not where JAX puts one together again."""
-        check_number("m_V of MuonVector", self.m_V, positive="a mass in GeV")
-        for name in ("g_V", "g_A"):
-            check_number(f"{name} of MuonVector", getattr(self, name))
-
-    def __iter__(self) -> Iterator[Scalar]:
-        """Mass and couplings, to be unpacked."""
-        return iter((self.m_V, self.g_V, self.g_A))
-
-
-class Model(eqx.Module):
-    """New physics in b -> s mu mu and (g-2) of the muon."""
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Values as NumPy arrays, which another process reads in double precision whatever JAX is set to there."""
-        return {name: _on_host(value) for name, value in self.__dict__.items()}
-
-    @abc.abstractmethod
-    def new_physics(self, sm: StandardModel) -> NewPhysics:
-        """Shifts of the muonic Wilson coefficients, contact terms and a resonance."""
-
-    @abc.abstractmethod
-    def muon_couplings(self) -> MuonVector | None:
-        """The vector that enters (g-2) of the muon, None if there is none."""
-
-
-def _on_host(value: Any) -> Any:
-    return np.asarray(value) if isinstance(value, jax.Array) and not isinstance(value, Tracer) else value
 
 
 class SplitDarkSector(Model):
@@ -149,66 +102,75 @@ class SplitDarkSector(Model):
 DarkSector = SplitDarkSector
 
 
-class ConstantWilson(Model):
-    """New physics far above the b mass: real constant shifts of C_9 and C_10 of the muon, dimensionless."""
-
-    C9: Float[Array, ""]
-    C10: Float[Array, ""]
-
-    def __init__(self, *, C9: ArrayLike = 0.0, C10: ArrayLike = 0.0, **unknown: object):
-        """Check the values and convert them to double precision."""
-        require_x64()
-        refuse_unknown(unknown, type(self))
-        self.C9 = scalar("C9", C9)
-        self.C10 = scalar("C10", C10)
-
-    def new_physics(self, sm: StandardModel) -> NewPhysics:
-        """The two shifts as contact terms."""
-        return NewPhysics(contact=Contact(C9=self.C9, C10=self.C10))
-
-    def muon_couplings(self) -> None:
-        """No vector: nothing is said about (g-2)."""
-        return None
+def g_tilde(model: SplitDarkSector) -> Float[Array, ""]:
+    """Coupling of V to sbar gamma_mu P_L b per q2, Eq. (11), GeV^-2; the sign is that of r."""
+    loops = jax.vmap(penguin_loop)((model.m_chi / model.m_Phi) ** 2)
+    return jnp.sum(model.r * loops) / (32 * jnp.pi**2 * model.m_Phi**2)
 
 
-def c9(q2: Scalar, model: Model, sm: StandardModel) -> Complex[Array, ""]:
-    """New-physics part of C_9 of the muon at q2 (GeV^2), Eq. (7), dimensionless; that of the b quark, see `wilson`."""
-    contact, resonance = _parts(model, sm)
-    return contact.C9 + resonance.kappa9 * resonance.numerator(q2) * _propagator(q2, resonance)
+def g_Vbs(q2: Scalar, model: SplitDarkSector) -> Float[Array, ""]:
+    """Coupling of V to sbar gamma_mu P_L b at q2 (GeV^2), g_tilde q2 of Eq. (11), dimensionless."""
+    return g_tilde(model) * q2
 
 
-def c10(q2: Scalar, model: Model, sm: StandardModel) -> Complex[Array, ""]:
-    """New-physics part of C_10 of the muon at q2 (GeV^2), Eq. (7) and (19), dimensionless."""
-    contact, resonance = _parts(model, sm)
-    return contact.C10 + resonance.kappa10 * resonance.numerator(q2) * _propagator(q2, resonance)
+def kappa9(model: SplitDarkSector, sm: StandardModel) -> Float[Array, ""]:
+    """Strength of C_9(q2) = kappa9 q2/(q2 - m_V^2 + i m_V Gamma_V), Eq. (7), dimensionless."""
+    return tree_level(sm) * g_tilde(model) * model.g_mu_V
 
 
-def c_p(q2: Scalar, model: Model, sm: StandardModel) -> Complex[Array, ""]:
-    """New-physics C_P - C_P' of the muon at q2 (GeV^2), Eq. (20), dimensionless.
+def kappa10(model: SplitDarkSector, sm: StandardModel) -> Float[Array, ""]:
+    """Strength of C_10(q2), Eq. (7) with the axial coupling, dimensionless."""
+    return model.r_AV * kappa9(model, sm)
 
-    That difference carries M_b + M_s and is what B_s -> mu mu and B -> K* mu mu see. With the conserved current it
-    cancels the timelike part of C_10.
+
+def width_chichi(model: SplitDarkSector, sm: StandardModel, s: Scalar | None = None) -> Float[Array, " n_chi"]:
+    """Partial widths of V into each dark fermion, Eq. (9), GeV, shape (n_chi,).
+
+    Args:
+        model: the dark-sector point.
+        sm: Standard Model inputs (not used: every width takes the same arguments).
+        s: squared invariant mass of the pair, GeV^2; m_V^2 unless given, as Eq. (22) needs off the mass shell.
     """
-    contact, resonance = _parts(model, sm)
-    longitudinal = _longitudinal_numerator(q2, resonance)
-    pseudoscalar = -2 * sm.m_mu * (sm.mb + sm.ms) * longitudinal * resonance.kappa10 * _propagator(q2, resonance)
-    return contact.CP - contact.CPp + pseudoscalar
+    s, mass = (model.m_V**2, model.m_V) if s is None else (s, None)
+    return width_fermions(s, model.m_chi, model.g_D * model.Q_Phi, 0.0, mass)
 
 
-def _parts(model: Model, sm: StandardModel) -> tuple[Contact, Resonance]:
-    new_physics = model.new_physics(sm)
-    return new_physics.contact or Contact(), new_physics.resonance or _NO_RESONANCE
+def width_mumu(model: SplitDarkSector, sm: StandardModel, s: Scalar | None = None) -> Float[Array, ""]:
+    """Partial width of V into muons, Eq. (9), GeV; s as in `width_chichi`."""
+    g_V = model.g_mu_V
+    s, mass = (model.m_V**2, model.m_V) if s is None else (s, None)
+    return width_fermions(s, jnp.asarray(sm.m_mu), g_V, model.r_AV * g_V, mass)
 
 
-def _longitudinal_numerator(q2: Scalar, resonance: Resonance) -> Scalar:
-    """The numerator of C_10 over q2 times its longitudinal share, which is q2/m_V^2, 0 or 1 (`BsCurrent`)."""
-    if resonance.bs_current == "paper":
-        return resonance.numerator(q2) / resonance.m_V**2
-    if resonance.bs_current == "without_C_P":
-        return 0.0
-    return 1.0 if resonance.power == 1 else 1 / q2
+def width_total(model: SplitDarkSector, sm: StandardModel) -> Float[Array, ""]:
+    """Total width of V, Eq. (9), GeV; 0 when every channel is closed."""
+    return jnp.sum(width_chichi(model, sm)) + width_mumu(model, sm)
 
 
-def _propagator(q2: Scalar, resonance: Resonance) -> Complex[Array, ""]:
-    m2, m_width = resonance.pole
-    return 1 / (q2 - m2 + 1j * m_width)
+def width_running(s: Scalar, model: SplitDarkSector, sm: StandardModel) -> Float[Array, ""]:
+    """Total width Gamma_V(s) of a V of squared mass s (GeV^2), GeV: Eq. (9) with m_V replaced by sqrt(s)."""
+    return jnp.sum(width_chichi(model, sm, s)) + width_mumu(model, sm, s)
+
+
+def br_chichi(model: SplitDarkSector, sm: StandardModel) -> Float[Array, " n_chi"]:
+    """Branching ratios of V into each dark fermion, shape (n_chi,); 0 when V cannot decay."""
+    return _ratio(width_chichi(model, sm), width_total(model, sm))
+
+
+def br_mumu(model: SplitDarkSector, sm: StandardModel) -> Float[Array, ""]:
+    """Branching ratio of V into muons; 0 when V cannot decay."""
+    return _ratio(width_mumu(model, sm), width_total(model, sm))
+
+
+def _ratio(part: Float[Array, "*axes"], total: Float[Array, ""]) -> Float[Array, "*axes"]:
+    return part / jnp.where(total > 0, total, 1.0)
+
+
+def perturbativity_gauge(model: SplitDarkSector) -> Bound:
+    """g_D against sqrt(4 pi)."""
+    return Bound(model.g_D, float(np.sqrt(4 * np.pi)))
+
+
+def perturbativity_yukawa(model: SplitDarkSector) -> Bound:
+    """y_s^i* y_b^i = r_i/(g_D Q_Phi) against 4 pi, in the shape of r; infinite without a gauge coupling."""
+    return Bound(model.r / (model.g_D * model.Q_Phi), 4 * np.pi)

@@ -1,19 +1,13 @@
-"""Decays of the mediator V, Eq. (9): a dark-sector point enters, widths in GeV and branching ratios leave.
+"""Widths of a vector into pairs of fermions or scalars, Eq. (9), from plain numbers.
 
 A channel is closed up to and at its threshold: value and gradient are 0 there. Above it both are the formula's; the
 gradient grows like 1/velocity towards the threshold but stays finite for every floating-point mass.
 """
 
-from typing import TYPE_CHECKING
-
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxdark.inputs import StandardModel
 from jaxdark.models.loops import Scalar
-
-if TYPE_CHECKING:
-    from jaxdark.models.split import SplitDarkSector
 
 
 def width_fermions(
@@ -36,44 +30,12 @@ def width_fermions(
     return jnp.where(is_open, width, 0.0)
 
 
-def width_chichi(model: "SplitDarkSector", sm: StandardModel, s: Scalar | None = None) -> Float[Array, " n_chi"]:
-    """Partial widths of V into each dark fermion, Eq. (9), GeV, shape (n_chi,).
+def width_scalars(m_V: Scalar, m: Float[Array, "*axes"], g: Scalar) -> Float[Array, "*axes"]:
+    """Width of a vector of mass m_V (GeV) into a pair of complex scalars of mass m and charge g, GeV.
 
-    Args:
-        model: the dark-sector point.
-        sm: Standard Model inputs (not used: every width takes the same arguments).
-        s: squared invariant mass of the pair, GeV^2; m_V^2 unless given, as Eq. (22) needs off the mass shell.
+    g^2 m_V beta^3/(48 pi), which is not in the paper.
     """
-    s, mass = (model.m_V**2, model.m_V) if s is None else (s, None)
-    return width_fermions(s, model.m_chi, model.g_D * model.Q_Phi, 0.0, mass)
-
-
-def width_mumu(model: "SplitDarkSector", sm: StandardModel, s: Scalar | None = None) -> Float[Array, ""]:
-    """Partial width of V into muons, Eq. (9), GeV; s as in `width_chichi`."""
-    g_V = model.g_mu_V
-    s, mass = (model.m_V**2, model.m_V) if s is None else (s, None)
-    return width_fermions(s, jnp.asarray(sm.m_mu), g_V, model.r_AV * g_V, mass)
-
-
-def width_total(model: "SplitDarkSector", sm: StandardModel) -> Float[Array, ""]:
-    """Total width of V, Eq. (9), GeV; 0 when every channel is closed."""
-    return jnp.sum(width_chichi(model, sm)) + width_mumu(model, sm)
-
-
-def width_running(s: Scalar, model: "SplitDarkSector", sm: StandardModel) -> Float[Array, ""]:
-    """Total width Gamma_V(s) of a V of squared mass s (GeV^2), GeV: Eq. (9) with m_V replaced by sqrt(s)."""
-    return jnp.sum(width_chichi(model, sm, s)) + width_mumu(model, sm, s)
-
-
-def br_chichi(model: "SplitDarkSector", sm: StandardModel) -> Float[Array, " n_chi"]:
-    """Branching ratios of V into each dark fermion, shape (n_chi,); 0 when V cannot decay."""
-    return _ratio(width_chichi(model, sm), width_total(model, sm))
-
-
-def br_mumu(model: "SplitDarkSector", sm: StandardModel) -> Float[Array, ""]:
-    """Branching ratio of V into muons; 0 when V cannot decay."""
-    return _ratio(width_mumu(model, sm), width_total(model, sm))
-
-
-def _ratio(part: Float[Array, "*axes"], total: Float[Array, ""]) -> Float[Array, "*axes"]:
-    return part / jnp.where(total > 0, total, 1.0)
+    beta2 = 1 - 4 * (m / m_V) ** 2
+    is_open = beta2 > 0
+    beta3 = jnp.where(is_open, jnp.where(is_open, beta2, 1.0) ** 1.5, 0.0)
+    return g**2 * m_V * beta3 / (48 * jnp.pi)

@@ -23,7 +23,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Inexact
 
 from jaxdark.errors import RequestError
-from jaxdark.io.checks import check_number, one_of
+from jaxdark.models.checks import check_number, one_of
 
 BsCurrent = Literal["paper", "without_C_P", "conserved"]
 """How the resonant C_10 meets the longitudinal part of the propagator, Eq. (20).

@@ -11,8 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from jaxdark.compute.batch import batched
+from jaxdark.likelihood.priors import prior_points
 from jaxdark.optimise.least_squares import LeastSquares, Minima
-from jaxdark.sampling.importance import batched, prior_points
 
 Report = Callable[[str, int, int], None]
 

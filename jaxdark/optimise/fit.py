@@ -20,7 +20,7 @@ from jaxdark.errors import RequestError
 from jaxdark.likelihood import identity
 from jaxdark.likelihood.likelihood import ITSELF, Likelihood
 from jaxdark.likelihood.priors import Prior, prior_of, unit
-from jaxdark.models.split import Model
+from jaxdark.models.base import Model
 from jaxdark.models.wilson import SM_ONLY
 from jaxdark.optimise.least_squares import TOLERANCE
 from jaxdark.optimise.multistart import MOST_STARTS, PSEUDO_TOLERANCE, RegionFit, at_best_fit

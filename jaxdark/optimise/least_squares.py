@@ -14,7 +14,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float
 
-from jaxdark.sampling.importance import batched
+from jaxdark.compute.batch import batched
 
 TOLERANCE = 1e-4
 """Gradient norm, see `Minima`, up to which a descent has converged."""

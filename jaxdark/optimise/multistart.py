@@ -11,12 +11,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from jaxdark.compute.batch import HostFunction, batched
 from jaxdark.compute.bounds import checked_seed
 from jaxdark.compute.cluster import map_chunks, threads
 from jaxdark.likelihood.likelihood import Likelihood
-from jaxdark.likelihood.priors import Prior
+from jaxdark.likelihood.priors import Prior, prior_points
 from jaxdark.optimise.least_squares import LeastSquares, Minima
-from jaxdark.sampling.importance import HostFunction, batched, prior_points
 
 STARTS = 64
 MOST_STARTS = _POINTS = 2**16

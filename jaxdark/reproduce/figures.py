@@ -21,10 +21,9 @@ from jaxdark.constraints.mixing import C1_box, bs_mixing_R_BB
 from jaxdark.constraints.registry import all_constraints, verdicts
 from jaxdark.inputs import StandardModel, read_data
 from jaxdark.likelihood.priors import prior_of
-from jaxdark.models.box_scan import PERTURBATIVE, box_scan
-from jaxdark.models.couplings import g_tilde, g_Vbs
+from jaxdark.models.box import PERTURBATIVE, box_scan
 from jaxdark.models.muon_g2 import kernels
-from jaxdark.models.split import SplitDarkSector
+from jaxdark.models.split import SplitDarkSector, g_tilde, g_Vbs
 from jaxdark.output.drawing import literal, own_style
 from jaxdark.output.figures import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION, blank_figure, marker
 from jaxdark.reproduce.study import INVISIBLE, Study

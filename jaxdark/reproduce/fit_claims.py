@@ -14,11 +14,11 @@ from jaxdark.inputs import StandardModel, read_data
 from jaxdark.likelihood.likelihood import Likelihood
 from jaxdark.likelihood.priors import prior_of
 from jaxdark.measurements.dataset import load_dataset
-from jaxdark.models.couplings import g_tilde
+from jaxdark.models.coefficients import c9
 from jaxdark.models.muon_g2 import delta_a_mu
-from jaxdark.models.other_models import SimplifiedZPrime
-from jaxdark.models.split import SplitDarkSector, c9
+from jaxdark.models.split import SplitDarkSector, g_tilde
 from jaxdark.models.wilson import SM_ONLY
+from jaxdark.models.zprime import SimplifiedZPrime
 from jaxdark.reproduce import thresholds as limits
 from jaxdark.reproduce.claim import Claim, Criterion
 from jaxdark.reproduce.estimates import Estimate, exact, ratio

@@ -9,12 +9,11 @@ import numpy as np
 
 from jaxdark.constraints.registry import all_constraints, verdicts
 from jaxdark.inputs import StandardModel, read_data
-from jaxdark.models.box_scan import box_scan
-from jaxdark.models.couplings import g_tilde, kappa9
+from jaxdark.models.box import TEV, box_scan
 from jaxdark.models.loops import box_F
 from jaxdark.models.muon_g2 import delta_a_mu
-from jaxdark.models.other_models import TEV, SplitVectorLike
-from jaxdark.models.split import SplitDarkSector
+from jaxdark.models.split import SplitDarkSector, g_tilde, kappa9
+from jaxdark.models.vector_like import SplitVectorLike
 from jaxdark.reproduce import thresholds as limits
 from jaxdark.reproduce.claim import Claim, Criterion
 from jaxdark.reproduce.estimates import exact, hull

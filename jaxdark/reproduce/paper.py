@@ -16,7 +16,6 @@ import xarray as xr
 
 from jaxdark._version import versions
 from jaxdark.compute.bounds import checked_seed
-from jaxdark.compute.workers import studies
 from jaxdark.inputs import StandardModel, load_inputs
 from jaxdark.io.checkpoints import Checkpoints
 from jaxdark.io.result_dir import write_text
@@ -31,6 +30,7 @@ from jaxdark.reproduce.model_claims import model_claims
 from jaxdark.reproduce.numbers import numbers
 from jaxdark.reproduce.study import Selection, Study
 from jaxdark.reproduce.thresholds import CUTS
+from jaxdark.reproduce.workers import studies
 from jaxdark.sampling.to_arviz import SAMPLING
 
 QUICK = (Selection("high"), Selection("low"))

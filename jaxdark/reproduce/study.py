@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from jaxdark.analysis.constrain import on_vectors
+from jaxdark.compute.batch import batched
 from jaxdark.constraints.b_to_k_invisible.rates import babar_bin_limits, proxy_uncertainty
 from jaxdark.constraints.limit import Verdict
 from jaxdark.io import results
@@ -23,7 +24,6 @@ from jaxdark.models.split import SplitDarkSector
 from jaxdark.reproduce import estimates
 from jaxdark.reproduce.estimates import INDEPENDENT, Chains, Estimate, Share, hull
 from jaxdark.reproduce.thresholds import IMPROVES, TWO_SIGMA
-from jaxdark.sampling.importance import batched
 from jaxdark.sampling.sample import sample
 
 INVISIBLE = ("cleo_2001", "babar_hadronic_sB_bins", "babar_semileptonic_low_q2", "babar_semileptonic_high_q2")

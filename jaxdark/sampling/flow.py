@@ -21,15 +21,14 @@ from jax.scipy.special import ndtr, ndtri
 from jaxtyping import Array, Float, Key
 from scipy.special import ndtri as scipy_ndtri
 
+from jaxdark.compute.batch import HostFunction, batched
+from jaxdark.likelihood.priors import prior_points
 from jaxdark.sampling.importance import (
-    HostFunction,
     ImportanceSample,
     Progress,
-    batched,
     checked,
     effective_size,
     mixture_sample,
-    prior_points,
     resampled_indices,
     sample_prior,
 )

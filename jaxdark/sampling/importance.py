@@ -5,25 +5,18 @@ Out: weights, effective size, log-evidence with its error and resampled draws. W
 the check on every chain.
 """
 
-import os
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from functools import cache
 from typing import NamedTuple
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 from scipy.special import logsumexp
-from scipy.stats import qmc
 
-from jaxdark.compute.aot import compiler_options
+from jaxdark.compute.batch import HostFunction
 from jaxdark.errors import RequestError
-from jaxdark.repeats import without_repeats
+from jaxdark.likelihood.priors import prior_points
 
 LogLikelihood = Callable[[Float[Array, " d"]], Float[Array, ""]]
-HostFunction = Callable[[Float[np.ndarray, "n d"]], Float[np.ndarray, " n"]]
 Progress = Callable[[int, int], None]
 Arrays = Mapping[str, np.ndarray]
 
@@ -77,73 +70,6 @@ def resampled_indices(log_weight: Float[np.ndarray, " n"], n: int, seed: int) ->
     cumulative = np.cumsum(np.exp(log_weight - log_weight.max()))
     position = (np.arange(n) + generator.random()) / n * cumulative[-1]
     return generator.permutation(np.searchsorted(cumulative, position).clip(max=len(log_weight) - 1))
-
-
-_BLOCKS = 8
-"""Batches in one call of a compiled program, so that most of the time is spent in it."""
-
-
-def batched(
-    function: Callable, batch: int | None = None, workers: int | None = None, *, quick: bool = False
-) -> Callable:
-    """Host function that maps `function` over the first axis of its last argument in batches of one fixed size.
-
-    One compilation serves every number of points, memory is that of a few batches per worker, and the result does not
-    depend on the number of threads.
-
-    Args:
-        function: (*leading, point) -> pytree of arrays; the leading arguments are shared by all points, and a point is
-            an array or a pytree of such.
-        batch: points at a time; by default what fits a core's cache, 128, or on an accelerator 65536.
-        workers: threads, by default one per core.
-        quick: the program runs a few times only, see `ahead.compiler_options`.
-    """
-
-    def blocks(count, leading, points):
-        """The first `count` of several batches, one after the other."""
-
-        def of_block(k):
-            return jax.vmap(lambda point: function(*leading, point))(jax.tree.map(lambda a: a[k], points))
-
-        empty = jax.tree.map(lambda a: jnp.zeros((_BLOCKS, *a.shape), a.dtype), jax.eval_shape(of_block, 0))
-        put = lambda k, done: jax.tree.map(lambda all_, one: all_.at[k].set(one), done, of_block(k))  # noqa: E731
-        return jax.lax.fori_loop(0, count, put, empty)
-
-    @cache
-    def program():
-        return jax.jit(without_repeats(blocks), compiler_options=compiler_options(quick=quick))
-
-    def apply(*args):
-        compiled, threads = program(), workers or os.cpu_count() or 1
-        *leading, points = args
-        size = batch or (128 if jax.default_backend() == "cpu" else 2**16)
-        n = len(jax.tree.leaves(points)[0])
-        # Few batches are shared among the threads, not all left to one.
-        count = min(_BLOCKS, -(-n // (size * threads)))
-
-        def call(start: int):
-            here = min(count, -(-(n - start) // size))
-
-            def laid_out(a):
-                part = np.asarray(a[start : start + here * size])
-                # The last point is repeated to fill the batches.
-                filled = np.concatenate([part, np.repeat(part[-1:], _BLOCKS * size - len(part), axis=0)])
-                return filled.reshape(_BLOCKS, size, *part.shape[1:])
-
-            result = jax.device_get(compiled(here, leading, jax.tree.map(laid_out, points)))
-            return jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:])[: min(here * size, n - start)], result)
-
-        with ThreadPoolExecutor(threads) as pool:
-            parts = pool.map(call, range(0, n, count * size))
-            return jax.tree.map(lambda *a: np.concatenate(a), *parts)
-
-    return apply
-
-
-def prior_points(dimension: int, n: int, seed: int) -> Float[np.ndarray, "n d"]:
-    """Scrambled Sobol points, strictly inside the unit cube, (n, d); n is a power of two."""
-    points = qmc.Sobol(dimension, rng=seed).random_base2(n.bit_length() - 1)
-    return points.clip(2.0**-53, 1 - 2.0**-53)
 
 
 def checked(log_likelihood: Float[np.ndarray, " n"], u: Float[np.ndarray, "n d"]) -> Float[np.ndarray, " n"]:

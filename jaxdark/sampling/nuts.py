@@ -5,7 +5,6 @@ statistics. The transition is NumPyro's; the loop is our own, so that a run comp
 continues after any segment bit for bit.
 """
 
-import os
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +19,7 @@ from numpyro.infer.hmc import hmc
 from numpyro.infer.util import ParamInfo
 
 from jaxdark.compute.aot import compiler_options
+from jaxdark.compute.batch import processors
 from jaxdark.compute.cluster import map_chunks
 from jaxdark.errors import RequestError
 from jaxdark.sampling.flow import TransportMap
@@ -269,7 +269,7 @@ def _compiled_chains(log_density: LogDensity, starts, args, seed: int, settings:
         compiled = programs.segment(jax.vmap, state, args)
         return state, lambda state: _on_host(compiled(state, args))
     compiled = programs.segment(lambda function, axes: function, _chain(state, 0), args)
-    workers = 1 if method == "sequential" else min(len(starts), os.cpu_count() or 1)
+    workers = 1 if method == "sequential" else min(len(starts), processors())
 
     def advance(state):
         with ThreadPoolExecutor(workers) as pool:

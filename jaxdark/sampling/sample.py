@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Array, Float
 from scipy.special import logsumexp
 
+from jaxdark.compute.batch import batched
 from jaxdark.compute.bounds import checked_seed, count, fits_memory
 from jaxdark.compute.cluster import connected
 from jaxdark.errors import RequestError
@@ -24,7 +25,7 @@ from jaxdark.precision import require_x64
 from jaxdark.sampling.coordinates import Coordinates, log_density
 from jaxdark.sampling.diagnostics import Weighted, diagnose
 from jaxdark.sampling.flow import Learned, learned_transport
-from jaxdark.sampling.importance import batched, resampled_indices, sample_prior
+from jaxdark.sampling.importance import resampled_indices, sample_prior
 from jaxdark.sampling.nested import nested_sample
 from jaxdark.sampling.nuts import NutsRun, NutsSettings, dispersed_starts, run_nuts, run_nuts_on_cluster
 from jaxdark.sampling.resume import finished_chains, kept_chains, kept_fit, kept_map, kept_parts, run_settings

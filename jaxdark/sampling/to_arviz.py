@@ -14,16 +14,16 @@ import xarray as xr
 from jaxtyping import Array, Float
 
 from jaxdark._version import versions
+from jaxdark.compute.batch import batched
 from jaxdark.io.results import make_tree
 from jaxdark.likelihood import identity
 from jaxdark.likelihood.likelihood import ITSELF, Likelihood
 from jaxdark.likelihood.priors import Prior
-from jaxdark.models.couplings import g_tilde
-from jaxdark.models.split import SplitDarkSector
+from jaxdark.models.split import SplitDarkSector, g_tilde
 from jaxdark.models.wilson import SM_ONLY
 from jaxdark.optimise.multistart import RegionFit
 from jaxdark.sampling.diagnostics import Diagnosis
-from jaxdark.sampling.importance import ImportanceSample, batched
+from jaxdark.sampling.importance import ImportanceSample
 
 PER_DRAW = ("chain", "draw")
 SAMPLING = ("numpyro", "arviz", "blackjax")

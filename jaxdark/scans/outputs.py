@@ -12,13 +12,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
+from jaxdark.compute.batch import mapped
 from jaxdark.compute.cluster import threads
-from jaxdark.compute.sharded import mapped
 from jaxdark.constraints.limit import Constraint
 from jaxdark.constraints.registry import all_constraints, verdicts
 from jaxdark.errors import RequestError, nearest
 from jaxdark.likelihood.likelihood import Likelihood
-from jaxdark.models.split import Model
+from jaxdark.models.base import Model
 from jaxdark.optimise.conditional import Conditional
 from jaxdark.optimise.least_squares import Minima
 from jaxdark.scans.points import Points

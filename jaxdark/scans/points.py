@@ -19,8 +19,8 @@ from jaxdark.compute.bounds import count, readable
 from jaxdark.errors import RequestError
 from jaxdark.likelihood.identity import fractions
 from jaxdark.likelihood.priors import Prior, name_of
+from jaxdark.models.base import Model
 from jaxdark.models.registry import check_parameters, model_class
-from jaxdark.models.split import Model
 
 _MOST_SOBOL = 2**30
 _MOST = 2**40

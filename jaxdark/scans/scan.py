@@ -24,8 +24,8 @@ from jaxdark.errors import RequestError
 from jaxdark.likelihood import identity
 from jaxdark.likelihood.likelihood import Likelihood
 from jaxdark.likelihood.priors import Prior, name_of, prior_of
+from jaxdark.models.base import Model
 from jaxdark.models.registry import check_parameters
-from jaxdark.models.split import Model
 from jaxdark.models.wilson import SM_ONLY, NewPhysics
 from jaxdark.optimise.least_squares import TOLERANCE
 from jaxdark.optimise.multistart import at_best_fit

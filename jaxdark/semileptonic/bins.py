@@ -242,7 +242,7 @@ def integrated_rates(physics: NewPhysics, decay: Decay, panels: Panels, sm: Stan
 def rate_differences(physics: NewPhysics, decay: Decay, panels: Panels, sm: StandardModel) -> Float[Array, "bins n"]:
     """Half of what the b quark's integrals exceed the anti-b quark's by, arguments and order as `integrated_rates`.
 
-    With A + i A' as in `jaxdark.models.wilson` that is -2 Im F(A', A), with the same weights as there; 0 for real couplings.
+    With A + i A' as in `models.wilson` that is -2 Im F(A', A), with the same weights as there; 0 for real couplings.
     For B_s -> phi the differences J_5, J_6, J_8 and J_9 are those of the untagged, time-integrated decay.
     """
     real, imaginary = weak_parts(physics)

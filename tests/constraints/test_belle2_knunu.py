@@ -21,8 +21,7 @@ from jaxdark.constraints.b_to_k_invisible.histogram import br_k_invisible_histog
 from jaxdark.constraints.b_to_k_invisible.rates import br_k_invisible, width_kv
 from jaxdark.inputs import read_data
 from jaxdark.likelihood.priors import prior_of
-from jaxdark.models.couplings import g_tilde
-from jaxdark.models.split import SplitDarkSector
+from jaxdark.models.split import SplitDarkSector, g_tilde
 from jaxdark.semileptonic.neutrinos import br_k_nunu, br_k_nunu_bins, dbr_dq2_k_nunu
 
 N_THETA, N_GAMMA = 51, 180

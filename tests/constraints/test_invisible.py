@@ -27,8 +27,7 @@ from jaxdark.constraints.b_to_k_invisible.rates import (
 )
 from jaxdark.errors import RequestError
 from jaxdark.inputs import load_inputs, read_data
-from jaxdark.models.couplings import g_tilde
-from jaxdark.models.split import SplitDarkSector
+from jaxdark.models.split import SplitDarkSector, g_tilde
 from jaxdark.semileptonic.neutrinos import br_k_nunu
 
 CHECKPOINTS = yaml.safe_load((Path(__file__).parents[1] / "checkpoints" / "dark_sector.yaml").read_text("utf-8"))

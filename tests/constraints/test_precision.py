@@ -24,8 +24,9 @@ from jaxdark.constraints.electroweak import (
     z_mumu_shift,
 )
 from jaxdark.inputs import load_inputs
+from jaxdark.models.coefficients import c9
 from jaxdark.models.muon_g2 import delta_a_mu
-from jaxdark.models.split import DarkSector, c9
+from jaxdark.models.split import DarkSector
 
 M_MU, GF, S2W = 0.1056583755, 1.1663788e-5, 0.23121
 C_V = 0.5 + 2 * S2W

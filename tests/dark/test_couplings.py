@@ -6,18 +6,18 @@ import numpy as np
 from near import near
 
 from jaxdark.inputs import load_inputs
-from jaxdark.models.couplings import (
+from jaxdark.models.coefficients import normalisation
+from jaxdark.models.loops import mixing_C1_box
+from jaxdark.models.muon_g2 import muon_yukawa_limit
+from jaxdark.models.split import (
+    DarkSector,
     g_tilde,
     g_Vbs,
     kappa9,
     kappa10,
-    mixing_C1_box,
-    muon_yukawa_limit,
-    normalisation,
     perturbativity_gauge,
     perturbativity_yukawa,
 )
-from jaxdark.models.split import DarkSector
 
 SM = load_inputs()
 

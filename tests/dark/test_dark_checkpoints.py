@@ -4,11 +4,10 @@ import jax.numpy as jnp
 import pytest
 from near import near
 
-from jaxdark.models.couplings import g_tilde, mixing_C1_box
-from jaxdark.models.loops import F9, G9, box_F, box_F_mixing, penguin_loop
+from jaxdark.models.coefficients import c9, c10, c_p
+from jaxdark.models.loops import F9, G9, box_F, box_F_mixing, mixing_C1_box, penguin_loop
 from jaxdark.models.muon_g2 import delta_a_mu
-from jaxdark.models.split import DarkSector, c9, c10, c_p
-from jaxdark.models.widths import width_total
+from jaxdark.models.split import DarkSector, g_tilde, width_total
 
 PARAMETERS = ("m_V", "g_mu_V", "r_AV", "g_D", "r", "m_chi", "m_Phi")
 

@@ -11,16 +11,8 @@ from jax.test_util import check_grads
 from near import near
 
 from jaxdark.inputs import load_inputs
-from jaxdark.models.split import DarkSector
-from jaxdark.models.widths import (
-    br_chichi,
-    br_mumu,
-    width_chichi,
-    width_fermions,
-    width_mumu,
-    width_running,
-    width_total,
-)
+from jaxdark.models.split import DarkSector, br_chichi, br_mumu, width_chichi, width_mumu, width_running, width_total
+from jaxdark.models.widths import width_fermions
 
 SM = load_inputs()
 M_MU = float(SM.m_mu)

@@ -14,9 +14,10 @@ from near import near
 
 from jaxdark.errors import RequestError
 from jaxdark.inputs import load_inputs
+from jaxdark.models.coefficients import c9, c10, c_p
+from jaxdark.models.constant import ConstantWilson
 from jaxdark.models.muon_g2 import delta_a_mu
-from jaxdark.models.split import ConstantWilson, DarkSector, SplitDarkSector, c9, c10, c_p
-from jaxdark.models.widths import width_total
+from jaxdark.models.split import DarkSector, SplitDarkSector, width_total
 
 SM = load_inputs()
 GOOD = {"m_V": 5.5, "g_mu_V": 0.03, "r_AV": -0.4, "g_D": 1.0, "r": -3.0}

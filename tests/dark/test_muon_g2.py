@@ -8,8 +8,9 @@ import pytest
 from near import near
 
 from jaxdark.inputs import load_inputs
+from jaxdark.models.constant import ConstantWilson
 from jaxdark.models.muon_g2 import delta_a_mu, kernels
-from jaxdark.models.split import ConstantWilson, DarkSector
+from jaxdark.models.split import DarkSector
 
 SM = load_inputs({"m_mu": 0.1056583745})
 MASSES = [

@@ -14,13 +14,14 @@ from scipy.optimize import brentq
 
 from jaxdark.errors import RequestError
 from jaxdark.inputs import load_inputs
-from jaxdark.models.box_scan import box_scan
-from jaxdark.models.couplings import g_tilde
+from jaxdark.models.box import BoxModel, box_scan
+from jaxdark.models.coefficients import c9, c10, c_p
+from jaxdark.models.constant import ConstantWilson
 from jaxdark.models.muon_g2 import delta_a_mu
-from jaxdark.models.other_models import BoxModel, SimplifiedZPrime, SplitVectorLike
-from jaxdark.models.split import ConstantWilson, DarkSector, c9, c10, c_p
-from jaxdark.models.widths import width_mumu, width_total
+from jaxdark.models.split import DarkSector, g_tilde, width_mumu, width_total
+from jaxdark.models.vector_like import SplitVectorLike
 from jaxdark.models.wilson import Contact, NewPhysics, Resonance
+from jaxdark.models.zprime import SimplifiedZPrime
 from jaxdark.semileptonic.bins import rates
 from jaxdark.semileptonic.kinematics import CHANNELS
 from jaxdark.semileptonic.leptonic import br_bs_mumu

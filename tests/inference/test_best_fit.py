@@ -11,7 +11,7 @@ from scipy.optimize import minimize
 from jaxdark.likelihood.likelihood import Likelihood
 from jaxdark.likelihood.priors import Prior, Range
 from jaxdark.measurements.dataset import load_dataset
-from jaxdark.models.split import ConstantWilson
+from jaxdark.models.constant import ConstantWilson
 from jaxdark.optimise import multistart as module
 from jaxdark.optimise.fit import fit
 from jaxdark.optimise.multistart import BestFit, at_best_fit, restored_fit

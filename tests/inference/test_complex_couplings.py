@@ -9,7 +9,7 @@ from near import near
 import jaxdark as jd
 from jaxdark.errors import RequestError
 from jaxdark.inputs import load_inputs
-from jaxdark.models.split import Model, MuonVector
+from jaxdark.models.base import Model, MuonVector
 from jaxdark.semileptonic.leptonic import br_bs_mumu
 from jaxdark.semileptonic.observables import binned_angular, binned_asymmetries, binned_dBR, lepton_ratio
 

@@ -6,8 +6,8 @@ from near import near
 
 import jaxdark as jd
 from jaxdark.check.evidence import evidence
+from jaxdark.compute.batch import batched
 from jaxdark.likelihood.priors import prior_of
-from jaxdark.sampling.importance import batched
 
 
 @pytest.mark.slow

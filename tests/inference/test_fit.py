@@ -16,7 +16,7 @@ from jaxdark.errors import RequestError
 from jaxdark.likelihood.likelihood import Likelihood
 from jaxdark.likelihood.priors import Prior, Range, prior_of
 from jaxdark.measurements.dataset import load_dataset
-from jaxdark.models.split import ConstantWilson
+from jaxdark.models.constant import ConstantWilson
 from jaxdark.optimise.fit import fit, standard_errors
 from jaxdark.optimise.profile import profile
 from jaxdark.output.tables import fit_tables, to_json

@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 from near import near
 from scipy.stats import beta, norm
 
+from jaxdark.compute.batch import batched
 from jaxdark.errors import RequestError
+from jaxdark.likelihood.priors import prior_points
 from jaxdark.sampling.importance import (
     ImportanceSample,
-    batched,
     effective_size,
     mixture_sample,
-    prior_points,
     resampled_indices,
     sample_prior,
 )

@@ -20,8 +20,10 @@ from jaxdark.inputs import load_inputs
 from jaxdark.likelihood.likelihood import Likelihood
 from jaxdark.likelihood.priors import PRIORS, Prior, Range, prior_of
 from jaxdark.measurements.dataset import load_dataset
+from jaxdark.models.base import Model
+from jaxdark.models.constant import ConstantWilson
 from jaxdark.models.muon_g2 import delta_a_mu
-from jaxdark.models.split import ConstantWilson, DarkSector, Model
+from jaxdark.models.split import DarkSector
 from jaxdark.models.wilson import SM_ONLY, Contact, NewPhysics, Resonance
 from jaxdark.semileptonic.leptonic import br_bs_mumu
 

@@ -9,10 +9,11 @@ from scipy.special import expit, ndtr
 from scipy.stats import kstest, norm
 from toy import DIMENSION, NAMES, log_likelihood
 
+from jaxdark.compute.batch import batched
 from jaxdark.errors import RequestError
 from jaxdark.sampling.diagnostics import Weighted, diagnose, summarised
 from jaxdark.sampling.flow import learned_transport, prior_map
-from jaxdark.sampling.importance import ImportanceSample, batched
+from jaxdark.sampling.importance import ImportanceSample
 from jaxdark.sampling.nuts import FLOOR, NutsSettings, dispersed_starts, potential, run_nuts, saturated, transported
 
 MEAN, SD, CORRELATION = np.array([0.5, -0.3]), np.array([0.7, 1.3]), 0.6

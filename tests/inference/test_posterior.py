@@ -7,9 +7,10 @@ from scipy.stats import norm
 
 import jaxdark as jd
 from jaxdark.check.compare import marginal_distances
+from jaxdark.compute.batch import batched
 from jaxdark.io import results
 from jaxdark.likelihood.priors import prior_of
-from jaxdark.sampling.importance import batched, sample_prior
+from jaxdark.sampling.importance import sample_prior
 from jaxdark.sampling.sample import sample
 
 GROUPS = ("posterior", "derived", "sample_stats", "log_likelihood", "posterior_predictive", "observed_data", "prior")

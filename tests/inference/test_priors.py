@@ -10,7 +10,8 @@ from near import near
 
 from jaxdark.errors import RequestError
 from jaxdark.likelihood.priors import PRIORS, Prior, Range, prior_of
-from jaxdark.models.split import ConstantWilson, DarkSector
+from jaxdark.models.constant import ConstantWilson
+from jaxdark.models.split import DarkSector
 
 NAMES = ("m_V", "g_mu_V", "r_AV", "g_D", "r")
 quantiles = st.lists(st.floats(0.0, 1.0), min_size=5, max_size=5).map(np.array)

@@ -16,6 +16,7 @@ from scipy.special import ndtr, ndtri
 from scipy.stats import norm
 from toy import DIMENSION, log_likelihood
 
+from jaxdark.compute.batch import batched
 from jaxdark.sampling.flow import (
     RANGE,
     Round,
@@ -29,7 +30,7 @@ from jaxdark.sampling.flow import (
     tempered,
     trained,
 )
-from jaxdark.sampling.importance import batched, effective_size, sample_prior
+from jaxdark.sampling.importance import effective_size, sample_prior
 
 
 def rough_map(dimension, seed=0):

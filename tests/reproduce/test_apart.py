@@ -11,8 +11,8 @@ import jax
 import numpy as np
 import pytest
 
-from jaxdark.compute import workers
 from jaxdark.constraints.limit import Verdict
+from jaxdark.reproduce import workers
 from jaxdark.reproduce.study import Selection, Study, study
 
 SELECTIONS = (Selection("high"), Selection("low"), Selection("high", g_minus_2="upper"))
@@ -36,11 +36,11 @@ apart.study = made_up
 
 
 def made_up(monkeypatch, body="pass"):
-    head, tail = workers._START.split("from jaxdark.compute.workers import work\n")
+    head, tail = workers._START.split("from jaxdark.reproduce.workers import work\n")
     middle = (
         "from jaxdark.reproduce import apart\n"
         + MADE_UP.format(body=body)
-        + "from jaxdark.compute.workers import work\n"
+        + "from jaxdark.reproduce.workers import work\n"
     )
     monkeypatch.setattr(workers, "_START", head + middle + tail)
 

@@ -13,7 +13,7 @@ import jaxdark as jd
 from jaxdark.constraints.limit import Verdict
 from jaxdark.constraints.registry import all_constraints
 from jaxdark.likelihood.priors import prior_of
-from jaxdark.models.box_scan import BoxScan
+from jaxdark.models.box import BoxScan
 from jaxdark.reproduce import figures, fit_claims, model_claims, thresholds
 from jaxdark.reproduce.claim import Claim, Criterion, undecided, verdict
 from jaxdark.reproduce.estimates import LEVEL, Chains, Estimate, exact, mean, median, ratio, share

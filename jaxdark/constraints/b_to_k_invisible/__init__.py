@@ -1,1 +1,1 @@
-"""B -> K + invisible, Eqs. (21), (22) and App. A: rates, their integrals over q2, and the searches of CLEO, BaBar, Belle, Belle II."""
+"""B -> K + invisible, Eqs. (21), (22), App. A: rates and their integrals; CLEO, BaBar, Belle and Belle II."""

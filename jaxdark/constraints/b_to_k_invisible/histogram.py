@@ -14,9 +14,7 @@ from jaxtyping import Array, Float
 from jaxdark.constraints.b_to_k_invisible.quadrature import root
 from jaxdark.constraints.b_to_k_invisible.rates import kv_shape, m_gamma, width_kv
 from jaxdark.inputs import StandardModel
-from jaxdark.models.couplings import g_tilde
-from jaxdark.models.split import SplitDarkSector
-from jaxdark.models.widths import width_total
+from jaxdark.models.split import SplitDarkSector, g_tilde, width_total
 
 _NODES = np.array([[-1.0], [1.0]]) / np.sqrt(3)
 _WINDOW = 13  # bins about the pole that are corrected; two nodes get 1/(s - s0) right to 3e-6 in all others

@@ -17,9 +17,7 @@ from jaxdark.constraints.b_to_k_invisible.running import integrals_running
 from jaxdark.constraints.limit import Constraint, OfShared, Verdict, bare, upper_limit
 from jaxdark.errors import RequestError
 from jaxdark.inputs import StandardModel, read_data
-from jaxdark.models.couplings import g_tilde
-from jaxdark.models.split import SplitDarkSector
-from jaxdark.models.widths import width_running, width_total
+from jaxdark.models.split import SplitDarkSector, g_tilde, width_running, width_total
 from jaxdark.models.wilson import LEAST_WIDTH
 from jaxdark.semileptonic.form_factors import pseudoscalar_form_factors
 from jaxdark.semileptonic.neutrinos import br_k_nunu

@@ -5,7 +5,6 @@ of the caller's program runs again, so that it needs no guard.
 """
 
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -18,6 +17,7 @@ from typing import Any
 
 import jax
 
+from jaxdark.compute.batch import processors
 from jaxdark.reproduce.study import Selection, Study, study
 
 Report = Callable[[Selection, str, int, int], None]
@@ -32,7 +32,7 @@ _SETTINGS = (
 _START = """\
 import json, pathlib, sys
 sys.path[:] = json.loads(sys.argv[1])
-from jaxdark.compute.workers import work
+from jaxdark.reproduce.workers import work
 work(pathlib.Path(sys.argv[2]))
 """
 
@@ -52,7 +52,7 @@ def studies(selections: Sequence[Selection], draws: int, *, seed: int, folder: P
     """
     paths = {selection: folder / f"study-{'-'.join(selection)}.npz" for selection in selections}
     todo = [selection for selection in selections if not paths[selection].exists()]
-    workers = min(2, os.cpu_count() or 1, len(todo))
+    workers = min(2, processors(), len(todo))
     if workers < 2 or jax.default_backend() != "cpu" or not sys.executable:
         # On one core there is nothing to gain, and an accelerator's memory belongs to one process.
         for selection in todo:
