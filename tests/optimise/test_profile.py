@@ -108,7 +108,7 @@ def test_free_nuisances_are_refused(like):
 def test_iminuit_agrees_on_the_paper_at_random_points(size):
     """MIGRAD with our gradients from nine starts at each of 20 points, to 1e-3 in chi2; 200 is the grid of the figures.
 
-    pytest -m slow tests/inference/test_profile.py -k "random_points and 200"
+    pytest -m slow tests/optimise/test_profile.py -k "random_points and 200"
     """
     like, prior = Likelihood(load_dataset("paper2020")), prior_of("high")
     grid = profile(like, "high", axes={"m_V": np.linspace(2, 15, size), "g_mu_V": np.geomspace(1e-3, 0.2, size)})

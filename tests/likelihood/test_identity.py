@@ -80,7 +80,7 @@ import test_identity as t
 names = ("partial", "lambda", "method", "callable", "own class")
 print(json.dumps([t.identity.of_prior(t.HIGH._replace(build=t.BUILDERS[name])) for name in names]))
 """
-    path = os.pathsep.join(map(str, (HERE, HERE.parent, HERE.parents[1], *sys.path)))
+    path = os.pathsep.join(map(str, (HERE, HERE.parents[1], *sys.path)))
     run = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=True,
         env=os.environ | {"PYTHONPATH": path, "PYTHONHASHSEED": "7"},

@@ -30,7 +30,7 @@ from jaxdark.inputs import load_inputs, read_data
 from jaxdark.models.split import SplitDarkSector, g_tilde
 from jaxdark.semileptonic.neutrinos import br_k_nunu
 
-CHECKPOINTS = yaml.safe_load((Path(__file__).parents[1] / "checkpoints" / "dark_sector.yaml").read_text("utf-8"))
+CHECKPOINTS = yaml.safe_load((Path(__file__).parents[2] / "checkpoints" / "dark_sector.yaml").read_text("utf-8"))
 GIVEN = CHECKPOINTS["inputs"]
 NAMES = ("m_V", "g_mu_V", "r_AV", "g_D", "r", "m_chi")
 # The two ranges of the checkpoints; three that make up the whole; one without any phase space.

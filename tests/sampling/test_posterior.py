@@ -77,7 +77,7 @@ def test_importance_sampling_of_the_prior_gives_the_same_posterior(marginalised,
 def test_nested_sampling_gives_the_same_marginals(marginalised, region):
     """Kolmogorov-Smirnov distance of every parameter within the Monte Carlo error of both.
 
-    pytest -m slow tests/inference/test_posterior.py -k "nested and high"  (or low)
+    pytest -m slow tests/sampling/test_posterior.py -k "nested and high"  (or low)
     """
     pytest.importorskip("blackjax")
     nested = sample(jd.Likelihood(jd.load_dataset("paper2020")), region, method="nested")

@@ -59,7 +59,7 @@ def real(request):
 def test_the_posterior_is_calibrated(real, method, n, points):
     """Both regions of the paper; 300 data sets by weights, 40 by chains.
 
-    pytest -m slow tests/inference/test_calibration.py -k "calibrated and importance"  (or nuts; and high or low)
+    pytest -m slow tests/check/test_calibration.py -k "calibrated and importance"  (or nuts; and high or low)
     """
     found = calibrate(*real, n=n, method=method, points=points, seed=2)
     print(f"{n} of {found.tried} data sets were resolved, smallest effective size {found.ess.min():.0f}")

@@ -35,7 +35,7 @@ from jaxdark.scans.points import Axis, grid, of_prior, of_profile
 from jaxdark.scans.scan import Scan, best_point, converged
 from jaxdark.scans.store import open_scan
 
-TESTS = Path(__file__).parent
+HELPERS = Path(__file__).parents[1] / "helpers"
 FIXED = {"r_AV": -0.4, "g_D": 1.0, "r": -3.0}
 GRID = {"m_V": "2:15:12", "g_mu_V": "1e-3:0.2:20:log", **FIXED}
 N, CHUNK = 700, 128
@@ -101,7 +101,7 @@ def whole_profile(like, constant_fit, tmp_path_factory):
 def worker(path, *, chunk=CHUNK, n=N, **environment):
     environment |= {"JAX_PLATFORMS": "cpu", "PYTHONPATH": f"{TESTS.parent}:{TESTS}"}
     environment["XDG_CACHE_HOME"] = str(path.parents[1] / "compile-cache")
-    command = [sys.executable, str(TESTS / "scan_worker.py"), str(path), str(chunk), str(n)]
+    command = [sys.executable, str(HELPERS / "scan_worker.py"), str(path), str(chunk), str(n)]
     return subprocess.Popen(command, env=os.environ | environment, stdout=subprocess.PIPE, text=True)
 
 

@@ -28,7 +28,7 @@ from jaxdark.sampling.nested import nested_sample
 from jaxdark.sampling.resume import kept_parts
 from jaxdark.sampling.sample import sample
 
-HERE = Path(__file__).parent
+HELPERS = Path(__file__).parents[1] / "helpers"
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def toy_likelihood(tmp_path_factory):
 
 
 def in_a_process_of_its_own(*command, **options):
-    paths = [str(HERE), str(HERE.parent.parent), os.environ.get("PYTHONPATH", "")]
+    paths = [str(HELPERS), str(HELPERS.parents[1]), os.environ.get("PYTHONPATH", "")]
     return subprocess.Popen(
         [sys.executable, *map(str, command)], env=os.environ | {"PYTHONPATH": ":".join(paths)}, **options
     )
@@ -47,7 +47,7 @@ def in_a_process_of_its_own(*command, **options):
 
 def test_chains_killed_while_they_write_go_on_to_the_same_bits(tmp_path):
     whole = chains(None)
-    killed = in_a_process_of_its_own(HERE / "killed_chain.py", tmp_path, 4)
+    killed = in_a_process_of_its_own(HELPERS / "killed_chain.py", tmp_path, 4)
     assert killed.wait(120) == -signal.SIGKILL
     # three whole files, and a fourth that was never renamed
     assert len(list(tmp_path.glob("*.npz"))) == 3 and len(list(tmp_path.glob(".*.part"))) == 1
@@ -222,7 +222,7 @@ def test_a_full_disk(small_disk, tmp_path, capsys, monkeypatch):
 def test_kill_9_at_ten_random_moments(tmp_path):
     """Two of the ten fall into the preparation, the others into the chains, wherever they are.
 
-    pytest -m slow tests/inference/test_resume.py -k kill_9
+    pytest -m slow tests/sampling/test_resume.py -k kill_9
     """
     generator = random.Random(7)
     partial, prepared = tmp_path / ".whole.partial", tmp_path / "prepared"

@@ -62,7 +62,7 @@ def same(a: Study, b: Study):
 
 @pytest.fixture
 def two_cores(monkeypatch):
-    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    monkeypatch.setattr(workers, "processors", lambda: 2)
 
 
 def test_a_study_outlives_its_process(tmp_path):
@@ -128,7 +128,7 @@ def test_stopping_stops_the_processes(monkeypatch, tmp_path, two_cores):
 
 
 def test_one_core_makes_no_process(monkeypatch, tmp_path):
-    monkeypatch.setattr(os, "cpu_count", lambda: 1)
+    monkeypatch.setattr(workers, "processors", lambda: 1)
     monkeypatch.setattr(workers, "study", lambda selection, draws, *, seed, report: small(selection, draws + seed))
     monkeypatch.setattr(workers.subprocess, "Popen", None)
     found = workers.studies(SELECTIONS, 7, seed=3, folder=tmp_path, report=lambda *step: None)
@@ -137,7 +137,7 @@ def test_one_core_makes_no_process(monkeypatch, tmp_path):
 
 
 def test_finished_studies_are_kept(monkeypatch, tmp_path):
-    monkeypatch.setattr(os, "cpu_count", lambda: 1)
+    monkeypatch.setattr(workers, "processors", lambda: 1)
     done = []
 
     def stopped(selection, draws, *, seed, report):

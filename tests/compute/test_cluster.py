@@ -27,12 +27,13 @@ from jaxdark.likelihood.priors import prior_of, prior_points
 from jaxdark.sampling.flow import Round, learned_transport
 
 distributed = pytest.importorskip("distributed")
-TESTS = Path(__file__).parent
+ROOT = Path(__file__).parents[2]
+PATH = os.pathsep.join(map(str, (ROOT, ROOT / "tests" / "helpers")))
 
 
 @pytest.fixture(scope="module")
 def cluster():
-    os.environ["PYTHONPATH"] = os.pathsep.join([str(TESTS.parent), str(TESTS)])
+    os.environ["PYTHONPATH"] = PATH
     with distributed.LocalCluster(
         n_workers=1, threads_per_worker=1, processes=True, host="127.0.0.1", dashboard_address="127.0.0.1:0",
         silence_logs=logging.CRITICAL,
@@ -227,7 +228,7 @@ def test_one_program_on_two_processes(tmp_path):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    environment = os.environ | {"JAX_PLATFORMS": "cpu", "PYTHONPATH": f"{TESTS.parent}:{TESTS}"}
+    environment = os.environ | {"JAX_PLATFORMS": "cpu", "PYTHONPATH": PATH}
     folders = [tmp_path / str(index) for index in range(2)]
     processes = []
     for index, folder in enumerate(folders):

@@ -11,7 +11,7 @@ from scipy.integrate import quad
 from scipy.interpolate import BPoly
 from scipy.optimize import minimize
 from scipy.stats import chi2, norm, poisson
-from test_invisible import GIVEN, checkpoint_inputs, gamma_v, point
+from test_rates import GIVEN, checkpoint_inputs, gamma_v, point
 
 from jaxdark.compute.aot import Ahead
 from jaxdark.constraints.b_to_k_invisible import belle2_likelihood, histogram
