@@ -44,7 +44,8 @@ def c_p(q2: Scalar, model: Model, sm: StandardModel) -> Complex[Array, ""]:
     cancels the timelike part of C_10.
     """
     contact, resonance = _parts(model, sm)
-    longitudinal = _longitudinal_numerator(q2, resonance)
+    taken, _ = resonance.timelike_shares(q2)
+    longitudinal = taken * resonance.numerator(q2) / q2
     pseudoscalar = -2 * sm.m_mu * (sm.mb + sm.ms) * longitudinal * resonance.kappa10 * _propagator(q2, resonance)
     return contact.CP - contact.CPp + pseudoscalar
 
@@ -52,15 +53,6 @@ def c_p(q2: Scalar, model: Model, sm: StandardModel) -> Complex[Array, ""]:
 def _parts(model: Model, sm: StandardModel) -> tuple[Contact, Resonance]:
     new_physics = model.new_physics(sm)
     return new_physics.contact or Contact(), new_physics.resonance or _NO_RESONANCE
-
-
-def _longitudinal_numerator(q2: Scalar, resonance: Resonance) -> Scalar:
-    """The numerator of C_10 over q2 times its longitudinal share, which is q2/m_V^2, 0 or 1 (`BsCurrent`)."""
-    if resonance.bs_current == "paper":
-        return resonance.numerator(q2) / resonance.m_V**2
-    if resonance.bs_current == "without_C_P":
-        return 0.0
-    return 1.0 if resonance.power == 1 else 1 / q2
 
 
 def _propagator(q2: Scalar, resonance: Resonance) -> Complex[Array, ""]:

@@ -109,6 +109,14 @@ class Resonance(eqx.Module):
         """q2^power at q2 (GeV^2): what kappa9 and kappa10 multiply."""
         return q2 if self.power == 1 else jnp.ones_like(q2)
 
+    def timelike_shares(self, q2: Float[Array, "*q2"] | float) -> tuple[Any, Any]:
+        """What the longitudinal part of the propagator takes of the timelike C_10, Eq. (20), and what it leaves.
+
+        (q2/m_V^2, 1 - q2/m_V^2), (0, 1) or (1, 0) by `bs_current`; what is left vanishes on the pole, in every digit.
+        """
+        s0 = self.m_V**2
+        return {"paper": (q2 / s0, (s0 - q2) / s0), "without_C_P": (0.0, 1.0), "conserved": (1.0, 0.0)}[self.bs_current]
+
     @property
     def pole(self) -> tuple[Float[Array, ""], Float[Array, ""]]:
         """Position (m_V^2, m_V Gamma) of the pole in q2, GeV^2, with a width of at least `LEAST_WIDTH` times m_V."""

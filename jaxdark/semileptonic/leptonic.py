@@ -18,8 +18,8 @@ def resonant_pseudoscalar(resonance: Resonance, sm: StandardModel) -> Complex[Ar
     """
     q2 = sm.m_Bs**2
     s0, g = resonance.pole
-    factor = {"paper": (s0 - q2) / s0, "without_C_P": 1.0, "conserved": 0.0}[resonance.bs_current]
-    return resonance.kappa10 * resonance.numerator(q2) * factor / (q2 - s0 + 1j * g)
+    _, left = resonance.timelike_shares(q2)
+    return resonance.kappa10 * resonance.numerator(q2) * left / (q2 - s0 + 1j * g)
 
 
 def _amplitudes(physics: NewPhysics, sm: StandardModel) -> tuple[Complex[Array, ""], Complex[Array, ""]]:

@@ -211,9 +211,9 @@ index, port, folder = int(sys.argv[1]), sys.argv[2], sys.argv[3]
 jax.config.update("jax_cpu_collectives_implementation", "gloo")
 jax.distributed.initialize(f"127.0.0.1:{port}", num_processes=2, process_id=index, local_device_ids=[0])
 import jaxdark as jd
-from jaxdark.sampling.importance import prior_points
+from jaxdark.likelihood.priors import prior_points
 from jaxdark.likelihood.priors import prior_of
-from jaxdark.compute.sharded import sharded
+from jaxdark.compute.batch import sharded
 from scan_worker import toy_likelihood
 assert (jax.device_count(), jax.local_device_count()) == (2, 1)
 like, prior = toy_likelihood(folder), prior_of("high")

@@ -81,7 +81,7 @@ def test_refusals_of_the_constant_model():
 def test_single_precision_is_refused():
     """In a fresh process: the flag cannot be turned back here."""
     code = (
-        "from jaxdark.models.split import ConstantWilson, DarkSector\n"
+        "from jaxdark import ConstantWilson, DarkSector\n"
         "from jaxdark.errors import RequestError\n"
         f"for make in (lambda: DarkSector(**{GOOD}), lambda: ConstantWilson(C9=-1.0)):\n"
         "    try:\n        make()\n"

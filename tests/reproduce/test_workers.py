@@ -38,7 +38,7 @@ apart.study = made_up
 def made_up(monkeypatch, body="pass"):
     head, tail = workers._START.split("from jaxdark.reproduce.workers import work\n")
     middle = (
-        "from jaxdark.reproduce import apart\n"
+        "from jaxdark.reproduce import workers\n"
         + MADE_UP.format(body=body)
         + "from jaxdark.reproduce.workers import work\n"
     )
