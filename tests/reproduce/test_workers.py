@@ -31,7 +31,7 @@ def made_up(selection, draws, *, seed, report):
                  Verdict(three[:, None], np.full((3, 1), np.inf), three[:, None]),
                  f"{{os.getpid()}} {{jax.config.jax_enable_x64}} {{jax.config.jax_compilation_cache_dir}}")
 
-apart.study = made_up
+workers.study = made_up
 """
 
 
