@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from jaxdark.compute.aot import Ahead
+from jaxdark.compute.aot import AotFunction
 from jaxdark.constraints.kinetic_mixing import epsilon
 from jaxdark.constraints.limit import Constraint
 from jaxdark.constraints.registry import all_constraints, verdicts
@@ -46,7 +46,7 @@ def point_record(name: str, model: Model, like: Likelihood, q2s: Sequence[float]
 
     # Two programs compile side by side: most of a first call is that.
     with ThreadPoolExecutor(1) as pool:
-        program = Ahead(beside_the_fit, of=("point", like.g_minus_2, list(q2s)))
+        program = AotFunction(beside_the_fit, of=("point", like.g_minus_2, list(q2s)))
         beside = pool.submit(program, model, like.sm)
         either = like.at(None)
         here, standard_model = either.evaluate(model), either.evaluate(SM_ONLY)

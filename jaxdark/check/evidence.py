@@ -11,9 +11,9 @@ from jaxdark.errors import RequestError
 from jaxdark.likelihood.likelihood import Likelihood
 from jaxdark.likelihood.priors import PRIORS, prior_of
 from jaxdark.models.wilson import SM_ONLY
-from jaxdark.optimise.multistart import BestFit, at_best_fit
+from jaxdark.optimise.multistart import MultiStart, fit_with_covariance
 from jaxdark.precision import require_x64
-from jaxdark.sampling.flow import learned_transport
+from jaxdark.sampling.flow import train_flow
 
 MODELS = ("split", "zprime", "constant")
 
@@ -30,7 +30,7 @@ def evidence(
 
     The theory covariance is the same for all models: once that at the Standard Model, once that at the best fit of the
     first model in its region. The Standard Model has no parameters, so its evidence is its likelihood. Each evidence is
-    the mean weight of an importance sample of the model's prior, see `learned_transport`; it depends on the ranges of
+    the mean weight of an importance sample of the model's prior, see `train_flow`; it depends on the ranges of
     the prior.
 
     Args:
@@ -56,16 +56,16 @@ def evidence(
     priors = {name: prior_of(None if [*PRIORS.get(name, ())] == ["all"] else region, name) for name in models}
     first = priors[models[0]]
     report("best fit", 0, 1)
-    fit = at_best_fit(like, first, seed=seed)
+    fit = fit_with_covariance(like, first, seed=seed)
     report("best fit", 1, 1)
     at_fit = f"best fit of {first.model_name}, {first.region}"
     likes = {"Standard Model": like.marginalised().at(SM_ONLY), at_fit: fit.like}
     found = {"SM": {name: _entry(at.evaluate(SM_ONLY).log_likelihood, 0.0) for name, at in likes.items()}}
     for k, (model, prior) in enumerate(priors.items()):
-        values, found[model] = BestFit(likes["Standard Model"], prior, seed=seed).values, {}
+        values, found[model] = MultiStart(likes["Standard Model"], prior, seed=seed).values, {}
         for i, (name, at) in enumerate(likes.items()):
             whitening = at.whitening
-            sample = learned_transport(lambda u: values(whitening, u), len(prior.names), seed=seed).sample  # noqa: B023
+            sample = train_flow(lambda u: values(whitening, u), len(prior.names), seed=seed).sample  # noqa: B023
             found[model][name] = _entry(
                 sample.log_evidence,
                 sample.log_evidence_error,

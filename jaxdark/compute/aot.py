@@ -17,8 +17,8 @@ from jaxdark.compute import export_cache
 # XLA's newer CPU emitters take twice as long to compile these programs, which run no faster. Where a program runs a few
 # times only, LLVM's optimisations are left out too: it is ready in another third of the time, runs up to six times as
 # long and agrees to rounding.
-_SOON = {"xla_cpu_use_fusion_emitters": False}
-_SOONEST = _SOON | {"xla_backend_optimization_level": 0}
+OLD_EMITTERS = {"xla_cpu_use_fusion_emitters": False}
+FAST_COMPILE = OLD_EMITTERS | {"xla_backend_optimization_level": 0}
 
 
 def compiler_options(*, quick: bool = False) -> dict[str, Any]:
@@ -32,7 +32,7 @@ def compiler_options(*, quick: bool = False) -> dict[str, Any]:
 
 @cache
 def _options(quick: bool) -> dict[str, Any]:
-    wanted = _SOONEST if quick else _SOON
+    wanted = FAST_COMPILE if quick else OLD_EMITTERS
     return {name: value for name, value in wanted.items() if _is_known(name, value)}
 
 
@@ -46,7 +46,7 @@ def _is_known(name: str, value: Any) -> bool:
     return True
 
 
-class Ahead:
+class AotFunction:
     """A function of concrete arrays that returns NumPy arrays, compiled once per structure of its arguments.
 
     Args:

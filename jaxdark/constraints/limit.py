@@ -56,7 +56,7 @@ def bare(value: ArrayLike) -> Verdict:
     return Verdict(value, jnp.full_like(value, jnp.inf), jnp.zeros_like(value))
 
 
-class OfShared(NamedTuple):
+class SharedPrediction(NamedTuple):
     """Verdict of a constraint on a prediction that others take as well: `registry.verdicts` makes it once for all.
 
     Attributes:

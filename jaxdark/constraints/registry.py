@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from jaxdark.constraints import colliders, electroweak, kinetic_mixing, mixing, relic, resonance_search, without_limit
 from jaxdark.constraints.b_to_k_invisible import belle2, rates
-from jaxdark.constraints.limit import Constraint, OfShared, Verdict
+from jaxdark.constraints.limit import Constraint, SharedPrediction, Verdict
 from jaxdark.inputs import StandardModel
 from jaxdark.models.base import Model
 
@@ -31,11 +31,11 @@ def all_constraints(
 
 def verdicts(model: Model, sm: StandardModel, constraints: Sequence[Constraint]) -> Verdict:
     """Verdicts on a model, each field of shape (constraints,); pure, to be jitted and mapped over draws."""
-    shared = dict.fromkeys(c.verdict.prediction for c in constraints if isinstance(c.verdict, OfShared))
+    shared = dict.fromkeys(c.verdict.prediction for c in constraints if isinstance(c.verdict, SharedPrediction))
     made = {prediction: prediction(model, sm) for prediction in shared}
 
     def verdict(constraint: Constraint) -> Verdict:
-        if isinstance(constraint.verdict, OfShared):
+        if isinstance(constraint.verdict, SharedPrediction):
             return constraint.verdict.judge(made[constraint.verdict.prediction], model, sm)
         return constraint.verdict(model, sm)
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from unicodedata import category
 
 from jaxdark.errors import RequestError
-from jaxdark.io.checkpoints import is_worth_keeping, names_to_disk
+from jaxdark.io.checkpoints import has_checkpoints, fsync_dir
 
 try:
     import fcntl
@@ -116,7 +116,7 @@ def abandon() -> list[Path]:
 def put_away(place: Path, path: Path) -> None:
     """Remove a working folder but for what an unfinished run keeps there; a folder that was moved aside comes back."""
     clean(place, path)
-    if not is_worth_keeping(place):
+    if not has_checkpoints(place):
         shutil.rmtree(place, ignore_errors=True)
 
 
@@ -239,7 +239,7 @@ def publish(part: Path, path: Path) -> None:
             f"{path} was made by somebody else while the work was done, and is left as it is; name another one with "
             "--out"
         ) from None
-    names_to_disk(path.parent)
+    fsync_dir(path.parent)
 
 
 def ours(path: Path) -> bool:
@@ -260,7 +260,7 @@ def replace_folder(place: Path, path: Path, keep: Collection[str] = ()) -> None:
             if not (goes or (stage / part.name).exists()):
                 _link(part, stage / part.name)
         shutil.copymode(path, stage)
-        names_to_disk(stage)
+        fsync_dir(stage)
         try:
             _rename(stage, path, _EXCHANGE)
         except OSError as error:
@@ -272,7 +272,7 @@ def replace_folder(place: Path, path: Path, keep: Collection[str] = ()) -> None:
             except BaseException:
                 (place / _FORMER).rename(path)
                 raise
-    names_to_disk(path.parent)
+    fsync_dir(path.parent)
 
 
 _NOT_KNOWN = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)

@@ -47,20 +47,20 @@ class Checkpoints:
         self.folder.mkdir(parents=True, exist_ok=True)
         path, settings = self.folder / _SETTINGS, json.loads(json.dumps(settings))
         former = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
-        if former == settings and is_worth_keeping(self.folder):
+        if former == settings and has_checkpoints(self.folder):
             self._say(f"resuming the unfinished run kept in {self.folder}")
             return
-        if former is not None and is_worth_keeping(self.folder):
+        if former is not None and has_checkpoints(self.folder):
             if not self._restart:
                 raise RequestError(_difference(self.folder, former, settings))
             for part in self.folder.glob("*.npz"):
                 part.unlink()
-        written_whole(path, lambda file: file.write(json.dumps(settings, indent=2).encode()))
+        atomic_write(path, lambda file: file.write(json.dumps(settings, indent=2).encode()))
 
     def save(self, name: str, arrays: Arrays) -> None:
         """Keep arrays under a name; they survive whatever stops the process after this call."""
         if self.folder is not None:
-            written_whole(self.folder / f"{name}.npz", lambda file: np.savez(file, **arrays))
+            atomic_write(self.folder / f"{name}.npz", lambda file: np.savez(file, **arrays))
 
     def load(self, name: str) -> dict[str, np.ndarray] | None:
         """The arrays of a name, None where there are none; raises RequestError where the file was damaged."""
@@ -85,7 +85,7 @@ def numbered(name: str, k: int) -> str:
     return f"{name}-{k:05d}"
 
 
-def written_whole(path: Path, write: Callable[[Any], Any]) -> None:
+def atomic_write(path: Path, write: Callable[[Any], Any]) -> None:
     """Write a file under a temporary name, wait until the disk has it, and rename it."""
     part = path.with_name(f".{path.name}.part")
     try:
@@ -98,7 +98,7 @@ def written_whole(path: Path, write: Callable[[Any], Any]) -> None:
         part.unlink(missing_ok=True)
 
 
-def names_to_disk(folder: Path) -> None:
+def fsync_dir(folder: Path) -> None:
     """Wait until the disk has the names in a folder; where folders cannot be opened, not."""
     with suppress(OSError):
         opened = os.open(folder, os.O_RDONLY)
@@ -118,7 +118,7 @@ def _difference(folder: Path, former: Mapping[str, Any], settings: Mapping[str, 
 
 
 @contextmanager
-def only_one(lock: Path, work: Path) -> Iterator[None]:
+def file_lock(lock: Path, work: Path) -> Iterator[None]:
     """Hold a lock for this process, as long as it lives and no longer; where the system has no such locks, not.
 
     The holder may remove the file, alone or with its folder: who had opened it meanwhile sees that the name means
@@ -180,6 +180,6 @@ def _is_at(path: Path, opened: int) -> bool:
         return False
 
 
-def is_worth_keeping(folder: Path) -> bool:
+def has_checkpoints(folder: Path) -> bool:
     """Whether a run left anything there that saves time."""
     return any(folder.glob("*.npz"))

@@ -13,12 +13,12 @@ from typing import Any
 
 from jaxdark.errors import RequestError
 from jaxdark.io import atomic
-from jaxdark.io.checkpoints import Checkpoints, is_worth_keeping, only_one, written_whole
+from jaxdark.io.checkpoints import Checkpoints, has_checkpoints, file_lock, atomic_write
 
 
 def write_text(path: Path, text: str) -> None:
     """Write a file under a temporary name and rename it, so that it is never seen half-written."""
-    written_whole(path, lambda file: file.write(text.encode()))
+    atomic_write(path, lambda file: file.write(text.encode()))
 
 
 @contextmanager
@@ -73,14 +73,14 @@ def resumable_folder(
         raise atomic.not_writable(path, error) from None
     stage = partial / "result"
     try:
-        with only_one(partial / "lock", path), atomic.at_work(partial, path):
+        with file_lock(partial / "lock", path), atomic.at_work(partial, path):
             atomic.clean(partial, path)
             stage.mkdir()
             try:
                 yield stage, Checkpoints(partial, restart=force, say=say)
                 _publish(stage, path, force)
             except BaseException as error:
-                if is_worth_keeping(partial):
+                if has_checkpoints(partial):
                     error.add_note(f"what was done is kept in {partial}; give the same command to resume there")
                 raise
             done = atomic.new_name(path)  # whoever is killed from here on leaves nothing to resume

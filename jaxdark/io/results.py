@@ -16,7 +16,7 @@ import numpy as np
 
 from jaxdark.errors import RequestError
 from jaxdark.io import atomic
-from jaxdark.io.checkpoints import names_to_disk
+from jaxdark.io.checkpoints import fsync_dir
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -86,7 +86,7 @@ def save(result, path: str | Path) -> None:
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
         temporary.replace(path)
-    names_to_disk(path.parent)
+    fsync_dir(path.parent)
 
 
 def _reserve(path: Path, size: int) -> None:

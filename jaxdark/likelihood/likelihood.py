@@ -18,7 +18,7 @@ import numpy as np
 from jaxtyping import Array, Float
 from scipy.linalg import solve_triangular
 
-from jaxdark.compute.aot import Ahead
+from jaxdark.compute.aot import AotFunction
 from jaxdark.errors import RequestError
 from jaxdark.inputs import StandardModel, load_inputs, read_data
 from jaxdark.likelihood.priors import Prior, prior_of
@@ -132,7 +132,7 @@ class Likelihood:
             return *self.predictor.new_physics(model, xi), -0.5 * self._pull_g_minus_2(model) ** 2
 
         of = (self.g_minus_2, self.data.rows, self.sm)
-        return Ahead(of_model, of=("model", *of)), Ahead(linear, of=("linear", *of))
+        return AotFunction(of_model, of=("model", *of)), AotFunction(linear, of=("linear", *of))
 
     def _expansion(self, model: Model | NewPhysics) -> tuple["_Expansion", float]:
         """Linearised predictions of a model that is not traced, as a function of where in xi, and its (g-2) term.

@@ -13,7 +13,7 @@ from jaxtyping import Array, Float
 
 from jaxdark.compute.batch import batched
 from jaxdark.likelihood.priors import prior_points
-from jaxdark.optimise.least_squares import LeastSquares, Minima
+from jaxdark.optimise.least_squares import LeastSquares, Solutions
 
 Report = Callable[[str, int, int], None]
 
@@ -42,20 +42,20 @@ class Conditional:
         """Value at one u for each point."""
         return self._chi2(shared, (given, u))
 
-    def descended(self, shared, given, starts: Float[np.ndarray, "points d"]) -> Minima:
+    def minimise(self, shared, given, starts: Float[np.ndarray, "points d"]) -> Solutions:
         """Where one descent for each point ends."""
         return self._descend(shared, starts, given)
 
     def minimised(
         self, shared, given, starts: Sequence[Float[np.ndarray, "points d"]], report: Report | None = None
-    ) -> Minima:
+    ) -> Solutions:
         """The lowest ends of descents from several starts for each point; steps add up."""
         n = len(given)
-        best = Minima(np.zeros((n, self._free)), np.full(n, np.inf), np.full(n, np.inf), np.zeros(n, int))
+        best = Solutions(np.zeros((n, self._free)), np.full(n, np.inf), np.full(n, np.inf), np.zeros(n, int))
         report = report or (lambda stage, done, total: None)
         for count, start in enumerate(starts):
             report("descents", count, len(starts))
-            keep(best, np.arange(n), self.descended(shared, given, start))
+            keep(best, np.arange(n), self.minimise(shared, given, start))
         report("descents", len(starts), len(starts))
         return best
 
@@ -83,7 +83,7 @@ class Conditional:
         return list(start)
 
 
-def keep(best: Minima, where: np.ndarray, found: Minima) -> None:
+def keep(best: Solutions, where: np.ndarray, found: Solutions) -> None:
     """Put what was found at the points `where` into `best` wherever it is lower; steps add up."""
     lower = found.chi2 < best.chi2[where]
     for name in ("u", "chi2", "gradient_norm"):

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from jaxdark._version import versions
-from jaxdark.compute.aot import Ahead
+from jaxdark.compute.aot import AotFunction
 from jaxdark.compute.bounds import checked_seed, count, fits_memory
 from jaxdark.compute.cluster import connected
 from jaxdark.errors import RequestError
@@ -23,7 +23,7 @@ from jaxdark.likelihood.priors import Prior, prior_of, unit
 from jaxdark.models.base import Model
 from jaxdark.models.wilson import SM_ONLY
 from jaxdark.optimise.least_squares import TOLERANCE
-from jaxdark.optimise.multistart import MOST_STARTS, PSEUDO_TOLERANCE, RegionFit, at_best_fit
+from jaxdark.optimise.multistart import MOST_STARTS, PSEUDO_TOLERANCE, RegionFit, fit_with_covariance
 from jaxdark.precision import require_x64
 
 Report = Callable[[str, int, int], None]
@@ -102,7 +102,7 @@ def fit(
     report = report or (lambda stage, done, total: None)
     with connected(scheduler) as client:
         report("best fit", 0, 1)
-        found = at_best_fit(like, prior, seed=seed, starts=starts)
+        found = fit_with_covariance(like, prior, seed=seed, starts=starts)
         report("best fit", 1, 1)
         errors, directions = _errors(found, prior)
         minima = _distinct(found, prior)
@@ -163,7 +163,7 @@ def curvature(
         hessian, J = jax.lax.map(column, jnp.eye(len(u)))
         return slope(u), hessian, J @ J.T
 
-    return Ahead(both)(u)
+    return AotFunction(both)(u)
 
 
 def _errors(found: RegionFit, prior: Prior) -> tuple[dict[str, dict[str, Any]], list[dict[str, float]]]:

@@ -17,14 +17,14 @@ from jaxtyping import Array, Float
 from jaxdark.compute.batch import batched
 
 TOLERANCE = 1e-4
-"""Gradient norm, see `Minima`, up to which a descent has converged."""
+"""Gradient norm, see `Solutions`, up to which a descent has converged."""
 _BLOCK, _BATCH = 5, 64
 _LARGEST_STEP = 0.3
 _ROUNDING = 1e-10
 _TINY = 1e-300
 
 
-class Minima(NamedTuple):
+class Solutions(NamedTuple):
     """Where descents ended, one entry per start.
 
     Attributes:
@@ -61,7 +61,7 @@ class _State(NamedTuple):
     value: Float[Array, ""]
     gradient: Float[Array, " d"]
     curvature: Float[Array, "d d"]
-    bending: Float[Array, "d d"]
+    second_order: Float[Array, "d d"]
     damping: Float[Array, ""]
     expected: Float[Array, ""]
 
@@ -86,8 +86,8 @@ def levenberg_marquardt(initial_damping: float = 1e-2) -> optax.GradientTransfor
         better = (value < state.value + _ROUNDING) & finite
         gain = (state.value - value) / state.expected
         factor = jnp.where(better, jnp.where(gain > 0.75, 0.2, jnp.where(gain < 0.25, 3.0, 1.0)), 4.0)
-        bending = jnp.where(
-            finite & jnp.isfinite(state.value), _bending(state, params, gradient, curvature), state.bending
+        second_order = jnp.where(
+            finite & jnp.isfinite(state.value), _bending(state, params, gradient, curvature), state.second_order
         )
         here = jax.tree.map(
             lambda new, old: jnp.where(better, new, old), (params, value, gradient, curvature), state[:4]
@@ -97,13 +97,13 @@ def levenberg_marquardt(initial_damping: float = 1e-2) -> optax.GradientTransfor
         added = jnp.diag(damping * (jnp.diag(curved) + 1e-3) + 1e-9)
         # Of coordinates that an edge holds the steps tell nothing.
         free = jnp.where(slope > 0, best > 0, best < 1)
-        hessian = curved + jnp.where(free[:, None] & free, bending, 0.0)
+        hessian = curved + jnp.where(free[:, None] & free, second_order, 0.0)
         convex = jnp.isfinite(jnp.linalg.cholesky(hessian + added)).all()
         hessian = jnp.where(convex, hessian, curved)
         step = _step_in_cube(best, slope, hessian + added)
         step *= jnp.minimum(1.0, _LARGEST_STEP / (jnp.max(jnp.abs(step)) + _TINY))
         expected = jnp.maximum(-step @ (slope + 0.5 * hessian @ step), _TINY)
-        return best + step - params, _State(*here, bending, damping, expected)
+        return best + step - params, _State(*here, second_order, damping, expected)
 
     return optax.GradientTransformationExtraArgs(init, update)
 
@@ -113,10 +113,10 @@ def _bending(state: _State, params, gradient, curvature) -> Float[Array, "d d"]:
     point to the present one is that of the whole Hessian. The steps of a descent thus become those of Newton's method.
     """
     s = params - state.params
-    missing = gradient - state.gradient - 0.5 * (state.curvature + curvature) @ s - state.bending @ s
+    missing = gradient - state.gradient - 0.5 * (state.curvature + curvature) @ s - state.second_order @ s
     along = missing @ s
     safe = jnp.abs(along) > 1e-8 * jnp.linalg.norm(missing) * jnp.linalg.norm(s)
-    return state.bending + jnp.where(safe, jnp.outer(missing, missing) / jnp.where(safe, along, 1.0), 0.0)
+    return state.second_order + jnp.where(safe, jnp.outer(missing, missing) / jnp.where(safe, along, 1.0), 0.0)
 
 
 def _step_in_cube(u: Float[Array, " d"], slope: Float[Array, " d"], curved: Float[Array, "d d"]) -> Float[Array, " d"]:
@@ -181,7 +181,7 @@ class LeastSquares:
 
     def __call__(
         self, shared, starts: Float[np.ndarray, "n d"], own, *, steps: int = 200, tolerance: float = TOLERANCE
-    ) -> Minima:
+    ) -> Solutions:
         """Descend from starts on the unit cube.
 
         Args:
@@ -194,7 +194,7 @@ class LeastSquares:
         n = len(starts)
         u = np.clip(starts, 0.0, 1.0)
         carry = (u, jax.device_get(jax.vmap(self._optimiser.init)(u)))
-        found = Minima(np.array(starts, float), np.full(n, np.inf), np.full(n, np.inf), np.zeros(n, int))
+        found = Solutions(np.array(starts, float), np.full(n, np.inf), np.full(n, np.inf), np.zeros(n, int))
         left = np.arange(n)
         for _ in range(-(-steps // _BLOCK)):
             carry, reached = self._advance(shared, (*carry, own))
@@ -209,7 +209,7 @@ class LeastSquares:
 
 
 def _norm(u: Float[Array, " d"], gradient: Float[Array, " d"], gram: Float[Array, "d d"]) -> Float[Array, ""]:
-    """Gradient norm of `Minima`."""
+    """Gradient norm of `Solutions`."""
     room = jnp.where(gradient > 0, u, 1 - u)
     scaled, curvature = room * gradient, room[:, None] * gram * room
     return jnp.sqrt(scaled @ jax.scipy.linalg.solve(jnp.eye(len(u)) + curvature, scaled, assume_a="pos"))

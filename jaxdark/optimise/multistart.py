@@ -16,7 +16,7 @@ from jaxdark.compute.bounds import checked_seed
 from jaxdark.compute.cluster import map_chunks, threads
 from jaxdark.likelihood.likelihood import Likelihood
 from jaxdark.likelihood.priors import Prior, prior_points
-from jaxdark.optimise.least_squares import LeastSquares, Minima
+from jaxdark.optimise.least_squares import LeastSquares, Solutions
 
 STARTS = 64
 MOST_STARTS = _POINTS = 2**16
@@ -38,7 +38,7 @@ _SETTLED = 1e-4
 """Change of chi2, of prior quantiles and of predictions in standard deviations at which a fixed point is reached."""
 
 
-class BestFit:
+class MultiStart:
     """Best fits of one likelihood at varying theory covariances or pseudo-data: compiled once for all of them.
 
     Starts are the best of many quasi-random prior points in each slice of the first parameter (m_V): the local optima
@@ -54,7 +54,7 @@ class BestFit:
 
     def __init__(self, like: Likelihood, prior: Prior, *, seed: int = 0, points: int = _POINTS, starts: int = STARTS):
         self._like, self.prior, self._starts, seed = like, prior, starts, checked_seed(seed)
-        self._made_anew = partial(BestFit, like, prior, seed=seed, points=points, starts=starts)
+        self._made_anew = partial(MultiStart, like, prior, seed=seed, points=points, starts=starts)
         self._u = prior_points(len(prior.names), points, seed)
         self._deviations = batched(lambda whitening, u: self._deviations_at(whitening, None, u), workers=threads())
         self._descend = LeastSquares(self._deviations_at, threads())
@@ -75,16 +75,16 @@ class BestFit:
         """Log-likelihood at prior quantiles."""
         return -0.5 * (self._deviations(whitening, u) ** 2).sum(axis=1)
 
-    def __call__(self, whitening: Float[np.ndarray, "rows rows"]) -> Minima:
+    def __call__(self, whitening: Float[np.ndarray, "rows rows"]) -> Solutions:
         """Where the descents from all starts end."""
         chosen = self._best_of_slices(self.values(whitening, self._u), self._starts)
-        return self.descended(whitening, self._u[chosen])
+        return self.minimise(whitening, self._u[chosen])
 
-    def descended(self, whitening: Float[np.ndarray, "rows rows"], starts: Float[np.ndarray, "n d"]) -> Minima:
+    def minimise(self, whitening: Float[np.ndarray, "rows rows"], starts: Float[np.ndarray, "n d"]) -> Solutions:
         """Where the descents from given starts end."""
         return self._descend(whitening, starts, np.zeros((len(starts), len(self._like.data) + 1)))
 
-    def distinct(self, whitening: Float[np.ndarray, "rows rows"], minima: Minima) -> list[list[int]]:
+    def distinct(self, whitening: Float[np.ndarray, "rows rows"], minima: Solutions) -> list[list[int]]:
         """Indices of converged minima, those with the same chi2 and predictions together, best first."""
         deviations, members = self.deviations(whitening, minima.u), []
         for i in (i for i in np.argsort(minima.chi2) if minima.converged[i]):
@@ -138,9 +138,9 @@ class BestFit:
 
 
 class _PseudoFits:
-    """What `BestFit.pseudo` returns, of one chunk from its number; travels to the workers of a cluster."""
+    """What `MultiStart.pseudo` returns, of one chunk from its number; travels to the workers of a cluster."""
 
-    def __init__(self, search: BestFit, whitening, best, sets: int, seed: int):
+    def __init__(self, search: MultiStart, whitening, best, sets: int, seed: int):
         self._search, self._whitening, self._best, self._sets, self._seed = search, whitening, best, sets, seed
 
     def __getstate__(self) -> dict[str, Any]:
@@ -213,8 +213,8 @@ class RegionFit(NamedTuple):
     vector: Float[np.ndarray, " d"]
     log_likelihood: float
     values: HostFunction
-    minima: Minima
-    search: BestFit
+    minima: Solutions
+    search: MultiStart
     modes: Modes
     settled: bool
 
@@ -225,7 +225,7 @@ class RegionFit(NamedTuple):
         return {"reference": self.reference, "settled": np.array(self.settled), **modes, **self.minima._asdict()}
 
 
-def at_best_fit(like: Likelihood, prior: Prior, *, seed: int = 0, starts: int = STARTS) -> RegionFit:
+def fit_with_covariance(like: Likelihood, prior: Prior, *, seed: int = 0, starts: int = STARTS) -> RegionFit:
     """The marginalised likelihood with its theory covariance at the region's best fit: a fixed point.
 
     A first search takes the covariance at the Standard Model. The minima that contend for the best are then judged with
@@ -235,12 +235,12 @@ def at_best_fit(like: Likelihood, prior: Prior, *, seed: int = 0, starts: int = 
     that came to an end.
     """
     marginalised = like.marginalised()
-    search = BestFit(marginalised, prior, seed=seed, starts=starts)
+    search = MultiStart(marginalised, prior, seed=seed, starts=starts)
     at_u, minima, u, settled = marginalised, search(marginalised.whitening), None, False
     for _ in range(_MOST_ROUNDS):
         u, still = _best_mode(search, marginalised, at_u.whitening, minima, u)
         at_u = marginalised.at(prior.model(prior.vector(u)))
-        minima, here = search(at_u.whitening), search.descended(at_u.whitening, u[None])
+        minima, here = search(at_u.whitening), search.minimise(at_u.whitening, u[None])
         if settled := still and _same_place(search, at_u.whitening, here, minima):
             _take(minima, here)
             break
@@ -257,10 +257,10 @@ def _own_chi2(like: Likelihood, prior: Prior, u: Float[np.ndarray, " d"]) -> flo
 
 
 def _best_mode(
-    search: BestFit,
+    search: MultiStart,
     like: Likelihood,
     whitening: Float[np.ndarray, "rows rows"],
-    minima: Minima,
+    minima: Solutions,
     former: Float[np.ndarray, " d"] | None,
 ) -> tuple[Float[np.ndarray, " d"], bool]:
     """The fixed point of smallest chi2 among those that the contending minima lead to, and whether it was reached."""
@@ -274,12 +274,12 @@ def _best_mode(
     return u, still
 
 
-def _followed(search: BestFit, like: Likelihood, u: Float[np.ndarray, " d"]):
+def _followed(search: MultiStart, like: Likelihood, u: Float[np.ndarray, " d"]):
     """Where covariance and minimum agree, from a minimum; chi2 there, and whether they came to agree."""
     prior, chi2 = search.prior, np.inf
     for _ in range(_MOST_STEPS):
         whitening = like.at(prior.model(prior.vector(u))).whitening
-        found = search.descended(whitening, u[None])
+        found = search.minimise(whitening, u[None])
         moved = search.deviations(whitening, np.stack([u, found.best]))
         changes = abs(found.chi2[0] - chi2), np.abs(found.best - u).max(), np.linalg.norm(moved[1] - moved[0])
         u, chi2 = found.best, float(found.chi2[0])
@@ -288,7 +288,9 @@ def _followed(search: BestFit, like: Likelihood, u: Float[np.ndarray, " d"]):
     return u, chi2, False
 
 
-def _same_place(search: BestFit, whitening: Float[np.ndarray, "rows rows"], here: Minima, minima: Minima) -> bool:
+def _same_place(
+    search: MultiStart, whitening: Float[np.ndarray, "rows rows"], here: Solutions, minima: Solutions
+) -> bool:
     """Whether the lowest of the minima is the one minimum `here`, or another that is no lower."""
     if minima.chi2.min() > here.chi2[0] - _SETTLED:
         return True
@@ -296,7 +298,7 @@ def _same_place(search: BestFit, whitening: Float[np.ndarray, "rows rows"], here
     return minima.chi2.min() > here.chi2[0] - _SAME_CHI2 and float(np.linalg.norm(there - at)) < _SAME_PREDICTIONS
 
 
-def _take(minima: Minima, here: Minima) -> None:
+def _take(minima: Solutions, here: Solutions) -> None:
     """Put the one minimum `here`, which was followed further, in the place of the lowest of the minima: along a
     direction that nothing determines they may lie apart.
     """
@@ -306,16 +308,21 @@ def _take(minima: Minima, here: Minima) -> None:
 
 
 def restored_fit(like: Likelihood, prior: Prior, arrays: Mapping[str, np.ndarray], *, seed: int = 0) -> RegionFit:
-    """The fit that `at_best_fit` returned, from its `arrays`."""
+    """The fit that `fit_with_covariance` returned, from its `arrays`."""
     marginalised, reference = like.marginalised(), arrays["reference"]
-    minima = Minima(*(arrays[name] for name in Minima._fields))
+    minima = Solutions(*(arrays[name] for name in Solutions._fields))
     modes = Modes(*(arrays[f"mode_{name}"] for name in Modes._fields))
-    search, at_reference = BestFit(marginalised, prior, seed=seed), marginalised.at(prior.model(reference))
+    search, at_reference = MultiStart(marginalised, prior, seed=seed), marginalised.at(prior.model(reference))
     return _region_fit(search, at_reference, reference, minima, modes, bool(arrays["settled"]))
 
 
 def _region_fit(
-    search: BestFit, like: Likelihood, reference: Float[np.ndarray, " d"], minima: Minima, modes: Modes, settled: bool
+    search: MultiStart,
+    like: Likelihood,
+    reference: Float[np.ndarray, " d"],
+    minima: Solutions,
+    modes: Modes,
+    settled: bool,
 ) -> RegionFit:
     whitening = like.whitening
     vector, log_likelihood = np.asarray(search.prior.vector(minima.best)), -0.5 * float(minima.chi2.min())

@@ -22,8 +22,8 @@ from jaxdark.likelihood.likelihood import Likelihood
 from jaxdark.likelihood.priors import Prior, prior_of, unit
 from jaxdark.optimise.conditional import Conditional, Report, keep
 from jaxdark.optimise.fit import marginalised_only, provenance
-from jaxdark.optimise.least_squares import Minima
-from jaxdark.optimise.multistart import RegionFit, at_best_fit
+from jaxdark.optimise.least_squares import Solutions
+from jaxdark.optimise.multistart import RegionFit, fit_with_covariance
 from jaxdark.precision import require_x64
 
 _SCANNED = 2**20
@@ -73,7 +73,7 @@ def profile(
     fixed = np.stack([a.ravel() for a in np.meshgrid(*columns, indexing="ij")], axis=1)
     report = report or (lambda stage, done, total: None)
     report("best fit", 0, 1)
-    fit = at_best_fit(like, prior, seed=seed)
+    fit = fit_with_covariance(like, prior, seed=seed)
     report("best fit", 1, 1)
     grid = _Grid(fit, prior, tuple(axes), [len(values) for values in axes.values()])
     found = grid.minimised(fixed, seed=seed, report=report)
@@ -127,12 +127,12 @@ class _Grid:
         u = jnp.concatenate([fixed, free])[np.argsort(self._order)]
         return jnp.concatenate(list(self._like.deviations(self._prior.model(self._prior.vector(u))).values()))
 
-    def minimised(self, fixed: Float[np.ndarray, "points k"], *, seed: int, report: Report) -> Minima:
+    def minimised(self, fixed: Float[np.ndarray, "points k"], *, seed: int, report: Report) -> Solutions:
         """The smallest minimum found at each grid point."""
         n = len(fixed)
         if not self.free:
             none = np.zeros((n, 0))
-            return Minima(none, self._conditional.chi2(None, fixed, none), np.zeros(n), np.zeros(n, int))
+            return Solutions(none, self._conditional.chi2(None, fixed, none), np.zeros(n), np.zeros(n, int))
         scanned = 1 << max(5, min(10, (_SCANNED // n).bit_length() - 1))
         starts = self._conditional.starts(None, fixed, points=scanned, seed=seed, report=report)
         best = self._conditional.minimised(None, fixed, starts, report)
@@ -142,7 +142,7 @@ class _Grid:
             self._spread(best, fixed, report)
         return best
 
-    def _follow(self, best: Minima, fixed, report: Report) -> None:
+    def _follow(self, best: Solutions, fixed, report: Report) -> None:
         """On a line descend from both neighbours' solutions until none ends lower: there are few points, and minima far
         apart that differ by 1e-3 are not seen before the descent.
         """
@@ -154,14 +154,14 @@ class _Grid:
                 here, there = here[changed[there]], there[changed[there]]
                 if len(here):
                     before = best.chi2[here]
-                    keep(best, here, self._conditional.descended(None, fixed[here], best.u[there]))
+                    keep(best, here, self._conditional.minimise(None, fixed[here], best.u[there]))
                     moved[here] |= best.chi2[here] < before - _LOWER
             changed = moved
             if not changed.any():
                 break
         report("neighbours", _ROUNDS, _ROUNDS)
 
-    def _spread(self, best: Minima, fixed, report: Report) -> None:
+    def _spread(self, best: Solutions, fixed, report: Report) -> None:
         """Take over solutions of neighbours, diagonal ones too, wherever they lie lower, until nothing changes."""
         changed = np.ones(len(fixed), bool)
         index = np.arange(len(fixed)).reshape(self._shape)
@@ -178,7 +178,7 @@ class _Grid:
             changed[:] = False
             if len(taken) == 0:
                 break
-            keep(best, taken, self._conditional.descended(None, fixed[taken], start[taken]))
+            keep(best, taken, self._conditional.minimise(None, fixed[taken], start[taken]))
             changed[taken] = True
         report("neighbours", _ROUNDS, _ROUNDS)
 
@@ -192,7 +192,7 @@ def _neighbours(index: np.ndarray):
             yield index[here].ravel(), index[there].ravel()
 
 
-def _dataset(like, fit: RegionFit, prior: Prior, axes, grid: _Grid, fixed, found: Minima, seed: int) -> xr.Dataset:
+def _dataset(like, fit: RegionFit, prior: Prior, axes, grid: _Grid, fixed, found: Solutions, seed: int) -> xr.Dataset:
     shape, dims = tuple(len(values) for values in axes.values()), tuple(axes)
     u = np.concatenate([fixed, found.u], axis=1)[:, np.argsort(grid._order)]
     vectors = np.asarray(prior.vector(u))

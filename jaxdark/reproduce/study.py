@@ -16,7 +16,7 @@ from jaxdark.compute.batch import batched
 from jaxdark.constraints.b_to_k_invisible.rates import babar_bin_limits, proxy_uncertainty
 from jaxdark.constraints.limit import Verdict
 from jaxdark.io import results
-from jaxdark.io.checkpoints import written_whole
+from jaxdark.io.checkpoints import atomic_write
 from jaxdark.likelihood.likelihood import Likelihood
 from jaxdark.likelihood.priors import prior_of
 from jaxdark.measurements.dataset import load_dataset
@@ -77,7 +77,7 @@ class Study(NamedTuple):
         words = {name: getattr(self, name) for name in _WORDS}
         parts = {f"{group}.{name}": a for group in _GROUPS for name, a in _named(getattr(self, group)).items()}
         parts |= {"words": np.array(json.dumps(words)), "log_likelihood": self.log_likelihood, "pulls": self.pulls}
-        written_whole(path, lambda file: np.savez(file, **parts))
+        atomic_write(path, lambda file: np.savez(file, **parts))
 
     @classmethod
     def load(cls, path: Path) -> "Study":

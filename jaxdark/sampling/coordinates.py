@@ -13,7 +13,7 @@ from jaxdark.likelihood.likelihood import Likelihood
 from jaxdark.likelihood.priors import Prior
 from jaxdark.optimise.multistart import RegionFit
 from jaxdark.sampling.flow import TransportMap
-from jaxdark.sampling.nuts import saturated
+from jaxdark.sampling.nuts import floored
 
 
 class Coordinates(eqx.Module):
@@ -68,4 +68,4 @@ def log_density(z: Float[Array, " n"], coordinates: Coordinates, log_best: float
     # What a Gaussian eta would give is taken out before the floor is applied: it is not a wall.
     normal = -0.5 * jnp.sum(z[len(coordinates.prior.names) :] ** 2)
     value = coordinates.like.log_density(vector, coordinates.prior)
-    return saturated(value - normal, log_best) + log_slope + normal
+    return floored(value - normal, log_best) + log_slope + normal

@@ -214,7 +214,7 @@ def trained(
     return jax.tree.map(lambda a, b: a.astype(b.dtype), result, transport)
 
 
-class Learned(NamedTuple):
+class TrainedFlow(NamedTuple):
     """A trained map and what it was judged by.
 
     Attributes:
@@ -234,36 +234,36 @@ class Learned(NamedTuple):
         return {**weights, **self.sample._asdict(), "efficiencies": np.array(self.efficiencies)}
 
     @classmethod
-    def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> "Learned":
+    def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> "TrainedFlow":
         """The same from its arrays."""
         weights = {field.name: jnp.asarray(arrays[field.name]) for field in fields(TransportMap)}
         sample = ImportanceSample(*(arrays[name] for name in ImportanceSample._fields))
         return cls(TransportMap(**weights), sample, tuple(arrays["efficiencies"].tolist()))
 
 
-class Round(NamedTuple):
+class TrainingRound(NamedTuple):
     """One round of training: Adam steps, then the number of points drawn from the map's image."""
 
     steps: int
     n_image: int
 
 
-EXPLORATION = Round(500, 2**14)
-REFINEMENT = (Round(1000, 2**15), Round(1000, 2**16), Round(2000, 2**16))
+EXPLORATION = TrainingRound(500, 2**14)
+REFINEMENT = (TrainingRound(1000, 2**15), TrainingRound(1000, 2**16), TrainingRound(2000, 2**16))
 _TRAINING_SIZE = 4000.0
 _MAX_EXPLORATIONS = 8
 
 
-def learned_transport(
+def train_flow(
     log_likelihood: HostFunction,
     dimension: int,
     *,
     seed: int,
     n_prior: int = 2**17,
-    exploration: Round = EXPLORATION,
-    refinement: tuple[Round, ...] = REFINEMENT,
+    exploration: TrainingRound = EXPLORATION,
+    refinement: tuple[TrainingRound, ...] = REFINEMENT,
     progress: Progress | None = None,
-) -> Learned:
+) -> TrainedFlow:
     """Train a map on the weighted prior, then on importance samples of its own image; no gradient of the likelihood.
 
     Each round trains on the present sample, draws points of the new map's image and weighs them and the prior's points
@@ -302,7 +302,7 @@ def learned_transport(
             ahead.insert(0, exploration)
         done += current.n_image
         report(done)
-    return Learned(transport, pool, efficiencies)
+    return TrainedFlow(transport, pool, efficiencies)
 
 
 def _pool(prior: ImportanceSample, image: ImportanceSample, transport: TransportMap) -> ImportanceSample:

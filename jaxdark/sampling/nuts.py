@@ -35,7 +35,7 @@ FLOOR = -35.0
 1e-12 of a posterior 7 nats away, far below what any number of draws resolves."""
 
 
-def saturated(log_likelihood: Float[Array, ""], log_best: Float[Array, ""] | float) -> Float[Array, ""]:
+def floored(log_likelihood: Float[Array, ""], log_best: Float[Array, ""] | float) -> Float[Array, ""]:
     """Log-likelihood with a floor at e^-35 of the best, log(L + e^-35 L_best): smooth, and flat inside walls."""
     return jnp.logaddexp(log_likelihood - log_best, FLOOR) + log_best
 
@@ -45,22 +45,22 @@ def transported(log_likelihood: LogLikelihood) -> LogDensity:
 
     def log_density(z, transport: TransportMap, log_best):
         u, log_slope = transport.forward(z)
-        return saturated(log_likelihood(u), log_best) + log_slope
+        return floored(log_likelihood(u), log_best) + log_slope
 
     return log_density
 
 
 def potential(
-    log_density: Callable[[Float[Array, " n"]], Float[Array, ""]], force_limit: Float[np.ndarray, " n"] | float
+    log_density: Callable[[Float[Array, " n"]], Float[Array, ""]], gradient_clip: Float[np.ndarray, " n"] | float
 ) -> Callable[[Float[Array, " n"]], Float[Array, ""]]:
     """Potential energy -log_density whose gradient is the force the trajectories follow, not always its own.
 
-    The force is that of the standard normal, -z, plus what the density adds to it, clipped to +-force_limit coordinate
+    The force is that of the standard normal, -z, plus what the density adds to it, clipped to +-gradient_clip coordinate
     by coordinate. Leapfrog steps with any force that depends on the position alone are reversible and keep the volume,
     and states are weighed with the true energy, so the draws are exact whatever the limit. Zero everywhere never
     differentiates the density; infinity is ordinary NUTS.
     """
-    limit = np.asarray(force_limit, float)
+    limit = np.asarray(gradient_clip, float)
 
     def gradient(z):
         excess = jax.grad(lambda z: -log_density(z))(z) - z
@@ -85,7 +85,7 @@ class NutsSettings(NamedTuple):
             an acceptance below target, which comes from the map's errors, would only shrink the steps.
         target_accept: mean acceptance the step size is adapted to.
         max_tree_depth: of a trajectory; 2^depth - 1 leapfrog steps at most.
-        force_limit: see `potential`; for all coordinates or one each.
+        gradient_clip: see `potential`; for all coordinates or one each.
         segment: steps between two reports.
         chain_method: "parallel" (a thread per core), "sequential", "vectorized" (all chains in one program, each waits
             for the longest trajectory); None is vectorized on a GPU and parallel elsewhere.
@@ -97,7 +97,7 @@ class NutsSettings(NamedTuple):
     adapt: bool = False
     target_accept: float = 0.7
     max_tree_depth: int = 10
-    force_limit: float | Float[np.ndarray, " n"] = 0.0
+    gradient_clip: float | Float[np.ndarray, " n"] = 0.0
     segment: int = 100
     chain_method: ChainMethod | None = None
 
@@ -255,8 +255,8 @@ def _run(draws: Draws, settings: NutsSettings, seconds: dict[str, float]) -> Nut
 
 def _compiled_chains(log_density: LogDensity, starts, args, seed: int, settings: NutsSettings, first: int):
     """State of all chains at their starts, and the compiled function state -> (state, steps) of one segment."""
-    limit = tuple(np.atleast_1d(np.asarray(settings.force_limit, float)).tolist())
-    programs = _programs(log_density, settings._replace(force_limit=limit))
+    limit = tuple(np.atleast_1d(np.asarray(settings.gradient_clip, float)).tolist())
+    programs = _programs(log_density, settings._replace(gradient_clip=limit))
     # one chain at a time: a batched program of its own would take longer to compile than it saves
     values, gradients = (np.stack(a) for a in zip(*(programs.slopes(z, args) for z in starts), strict=True))
     if not np.isfinite(values).all():
@@ -293,7 +293,7 @@ def _programs(log_density: LogDensity, settings: NutsSettings) -> _Programs:
     """Kept for the next run of the same density, which then compiles nothing."""
 
     def energy(*args):
-        return potential(lambda z: log_density(z, *args), np.squeeze(settings.force_limit))
+        return potential(lambda z: log_density(z, *args), np.squeeze(settings.gradient_clip))
 
     initial, transition = hmc(potential_fn_gen=energy, algo="NUTS")
 

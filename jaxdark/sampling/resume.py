@@ -16,8 +16,8 @@ from jaxdark.io.checkpoints import Arrays, Checkpoints, numbered
 from jaxdark.likelihood import identity
 from jaxdark.likelihood.likelihood import Likelihood
 from jaxdark.likelihood.priors import Prior
-from jaxdark.optimise.multistart import RegionFit, at_best_fit, restored_fit
-from jaxdark.sampling.flow import Learned
+from jaxdark.optimise.multistart import RegionFit, fit_with_covariance, restored_fit
+from jaxdark.sampling.flow import TrainedFlow
 from jaxdark.sampling.nuts import Checkpoint, Draws
 from jaxdark.sampling.to_arviz import SAMPLING
 
@@ -50,16 +50,16 @@ def kept_fit(store: Checkpoints, like: Likelihood, prior: Prior, seed: int) -> R
     saved = store.load("fit")
     if saved is not None:
         return restored_fit(like, prior, saved, seed=seed)
-    fit = at_best_fit(like, prior, seed=seed)
+    fit = fit_with_covariance(like, prior, seed=seed)
     store.save("fit", fit.arrays)
     return fit
 
 
-def kept_map(store: Checkpoints, learn: Callable[[], Learned]) -> Learned:
+def load_or_train_flow(store: Checkpoints, learn: Callable[[], TrainedFlow]) -> TrainedFlow:
     """The learned map, made once."""
     saved = store.load("map")
     if saved is not None:
-        return Learned.from_arrays(saved)
+        return TrainedFlow.from_arrays(saved)
     learned = learn()
     store.save("map", learned.arrays)
     return learned

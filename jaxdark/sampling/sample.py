@@ -24,11 +24,11 @@ from jaxdark.optimise.multistart import RegionFit
 from jaxdark.precision import require_x64
 from jaxdark.sampling.coordinates import Coordinates, log_density
 from jaxdark.sampling.diagnostics import Weighted, diagnose
-from jaxdark.sampling.flow import Learned, learned_transport
+from jaxdark.sampling.flow import TrainedFlow, train_flow
 from jaxdark.sampling.importance import resampled_indices, sample_prior
 from jaxdark.sampling.nested import nested_sample
 from jaxdark.sampling.nuts import NutsRun, NutsSettings, dispersed_starts, run_nuts, run_nuts_on_cluster
-from jaxdark.sampling.resume import finished_chains, kept_chains, kept_fit, kept_map, kept_parts, run_settings
+from jaxdark.sampling.resume import finished_chains, kept_chains, kept_fit, load_or_train_flow, kept_parts, run_settings
 from jaxdark.sampling.to_arviz import Sampled, evidence_of, posterior_tree
 from jaxdark.sampling.weighted import diagnose_weighted
 
@@ -161,11 +161,11 @@ def _by_nuts(
 ) -> Sampled:
     """Chains in the coordinates of a learned map."""
 
-    def learn() -> Learned:
+    def learn() -> TrainedFlow:
         show = lambda done, total: report("transport map", done, total)  # noqa: E731
-        return learned_transport(fit.values, len(prior.names), seed=seed, progress=show)
+        return train_flow(fit.values, len(prior.names), seed=seed, progress=show)
 
-    learned = kept_map(store, learn)
+    learned = load_or_train_flow(store, learn)
     coordinates = Coordinates.build(like, fit, prior, learned.transport)
     starts = dispersed_starts(learned.sample, learned.transport, chains, seed=seed)
     eta = np.random.default_rng(seed).normal(size=(chains, len(coordinates.spread)))
@@ -273,7 +273,7 @@ def _sample_stats(run: NutsRun) -> dict[str, np.ndarray]:
     }
 
 
-def _importance(coordinates: Coordinates, learned: Learned, seed: int) -> Weighted:
+def _importance(coordinates: Coordinates, learned: TrainedFlow, seed: int) -> Weighted:
     """Weighted points of the density that was sampled: those the map was learned from, or new ones in mode "full"."""
     prior = coordinates.prior
     if len(coordinates.spread) == 0:

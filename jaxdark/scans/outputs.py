@@ -20,7 +20,7 @@ from jaxdark.errors import RequestError, nearest
 from jaxdark.likelihood.likelihood import Likelihood
 from jaxdark.models.base import Model
 from jaxdark.optimise.conditional import Conditional
-from jaxdark.optimise.least_squares import Minima
+from jaxdark.optimise.least_squares import Solutions
 from jaxdark.scans.points import Points
 
 GROUPS = ("log_likelihood", "constraints", "observables")
@@ -94,7 +94,7 @@ class Work:
         found = fit(self.like.whitening, points) | further
         return found | (constraints(self.like.sm, points) if constraints else {})
 
-    def _minima(self, points: Float[np.ndarray, "n axes"]) -> Minima:
+    def _minima(self, points: Float[np.ndarray, "n axes"]) -> Solutions:
         """Where chi2 is smallest over what is profiled, each point by itself, so that no chunk asks for another."""
         starts = self._conditional.starts(
             self.like.whitening, points, points=_STARTS_FROM, seed=self.points.settings["seed"]

@@ -28,7 +28,7 @@ from jaxdark.models.base import Model
 from jaxdark.models.registry import check_parameters
 from jaxdark.models.wilson import SM_ONLY, NewPhysics
 from jaxdark.optimise.least_squares import TOLERANCE
-from jaxdark.optimise.multistart import at_best_fit
+from jaxdark.optimise.multistart import fit_with_covariance
 from jaxdark.precision import require_x64
 from jaxdark.scans import store
 from jaxdark.scans.outputs import Work, selected
@@ -121,7 +121,7 @@ class Scan:
         if prior is None:
             return here
         self._report("best fit", 0, 1)
-        fit = at_best_fit(like, prior, seed=seed)
+        fit = fit_with_covariance(like, prior, seed=seed)
         self._report("best fit", 1, 1)
         at, best = (dict(zip(prior.names, v.tolist(), strict=True)) for v in (fit.reference, fit.vector))
         return ({"covariance_at": at} if reference == "fit" else here) | {"best_fit": best}

@@ -21,7 +21,7 @@ import xarray as xr
 from jaxdark.compute.bounds import fits_disk, fits_memory
 from jaxdark.constraints.limit import Constraint
 from jaxdark.errors import RequestError
-from jaxdark.io.checkpoints import names_to_disk, only_one
+from jaxdark.io.checkpoints import fsync_dir, file_lock
 from jaxdark.measurements.dataset import Row
 from jaxdark.optimise.least_squares import TOLERANCE
 from jaxdark.scans.outputs import Outputs
@@ -65,7 +65,7 @@ def held(path: Path) -> Iterator[None]:
         RequestError: another process holds it, or the place cannot be written.
     """
     lock = path.absolute().with_name(f".{path.name}.lock")
-    with only_one(lock, path):
+    with file_lock(lock, path):
         try:
             yield
         finally:
@@ -285,7 +285,7 @@ class Store:
         if path.exists():  # Zarr writes no file for a chunk that is all NaN
             with path.open("rb") as file:
                 os.fsync(file.fileno())
-            names_to_disk(path.parent)
+            fsync_dir(path.parent)
 
     def _check_there(self) -> None:
         """Zarr would make the folders of a store anew that somebody has removed meanwhile."""

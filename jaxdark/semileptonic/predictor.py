@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from jaxdark.compute.aot import Ahead
+from jaxdark.compute.aot import AotFunction
 from jaxdark.errors import RequestError
 from jaxdark.inputs import StandardModel
 from jaxdark.models.wilson import NewPhysics
@@ -78,7 +78,7 @@ class _Spin(NamedTuple):
         def at_nodes(q2s, sm):
             return tuple(nonlocal_at(q2, channel, sm) for q2, channel in zip(q2s, channels, strict=True))
 
-        nonlocal_ = Ahead(at_nodes, of=("nonlocal", channels))(nodes, sm)
+        nonlocal_ = AotFunction(at_nodes, of=("nonlocal", channels))(nodes, sm)
         keys = tuple((name, q2) for name in bins for q2 in bins[name])
         return cls(channels, nodes, nonlocal_, join_panels(parts), keys)
 

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Complex, Float
 
-from jaxdark.compute.aot import Ahead
+from jaxdark.compute.aot import AotFunction
 from jaxdark.inputs import StandardModel
 from jaxdark.models.wilson import CONTACT_NAMES, BsCurrent, Contact, NewPhysics, Resonance, weak_parts
 from jaxdark.semileptonic.amplitudes import (
@@ -169,7 +169,7 @@ class _Tables(eqx.Module):
             tables = pairs(constant, constant).real, pairs(resonant, constant), pairs(resonant, resonant).real
             return *tables, decay.muon[:, 0]
 
-        plain, linear, quadratic, muon = Ahead(forms)(sm)
+        plain, linear, quadratic, muon = AotFunction(forms)(sm)
         # Electrons feel no new physics: their panels carry no resonant rows.
         muon = muon > 0
         linear, quadratic = (

@@ -9,7 +9,7 @@ import jaxdark as jd
 from jaxdark.check import calibration
 from jaxdark.check.calibration import calibrate, residuals_of
 from jaxdark.likelihood.priors import prior_of
-from jaxdark.optimise.multistart import at_best_fit
+from jaxdark.optimise.multistart import fit_with_covariance
 
 NAMES = ("a", "b")
 
@@ -50,7 +50,7 @@ def test_chains_and_weights_give_a_data_set_the_same_ranks():
 @pytest.fixture(scope="module", params=["high", "low"])
 def real(request):
     prior = prior_of(request.param)
-    like = at_best_fit(jd.Likelihood(jd.load_dataset("paper2020")), prior).like
+    like = fit_with_covariance(jd.Likelihood(jd.load_dataset("paper2020")), prior).like
     return residuals_of(like, prior), prior.names
 
 

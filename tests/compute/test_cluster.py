@@ -24,7 +24,7 @@ from jaxdark.compute.batch import batched
 from jaxdark.compute.cluster import ClusterError, map_chunks, threads
 from jaxdark.io.checkpoints import Checkpoints
 from jaxdark.likelihood.priors import prior_of, prior_points
-from jaxdark.sampling.flow import Round, learned_transport
+from jaxdark.sampling.flow import TrainingRound, train_flow
 
 distributed = pytest.importorskip("distributed")
 ROOT = Path(__file__).parents[2]
@@ -169,10 +169,8 @@ def test_fits_to_pseudo_data_are_those_of_one_process(cluster, tmp_path):
 @pytest.fixture
 def small_map(monkeypatch):
     """A map that is learned in a second, and serves badly."""
-    rounds = {"exploration": Round(20, 2**9), "refinement": (Round(20, 2**9),)}
-    monkeypatch.setattr(
-        jaxdark.sampling.sample, "learned_transport", partial(learned_transport, n_prior=2**10, **rounds)
-    )
+    rounds = {"exploration": TrainingRound(20, 2**9), "refinement": (TrainingRound(20, 2**9),)}
+    monkeypatch.setattr(jaxdark.sampling.sample, "train_flow", partial(train_flow, n_prior=2**10, **rounds))
 
 
 def test_chains_are_those_of_one_process_and_finished_ones_are_kept(cluster, small_map, tmp_path):

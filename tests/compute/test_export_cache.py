@@ -15,7 +15,7 @@ from near import near
 
 import jaxdark as jd
 from jaxdark.compute import export_cache, xla_cache
-from jaxdark.compute.aot import Ahead
+from jaxdark.compute.aot import AotFunction
 from jaxdark.models.base import Model
 from jaxdark.models.wilson import NewPhysics
 
@@ -46,7 +46,7 @@ class Counted:
 def call(of, factor=2.0, model=None, x=X):
     """Result and number of traces of a program as a new process would make it."""
     function = Counted(factor)
-    return Ahead(function, of=of)(model or jd.ConstantWilson(C9=-0.5, C10=0.1), x), function.traces
+    return AotFunction(function, of=of)(model or jd.ConstantWilson(C9=-0.5, C10=0.1), x), function.traces
 
 
 def test_a_kept_program_is_not_traced_and_gives_the_same_bits(folder):
@@ -117,7 +117,7 @@ def test_what_the_package_does_not_know_is_not_kept(folder, of, model):
 
 
 def test_a_result_without_a_form_is_not_kept(folder):
-    program = Ahead(lambda x: Record(x), of=("a",))
+    program = AotFunction(lambda x: Record(x), of=("a",))
     np.testing.assert_array_equal(program(X).a, X)
     assert not folder.exists()
 
@@ -288,7 +288,7 @@ def test_what_was_not_used_for_longest_goes(folder, monkeypatch):
 
 def test_a_program_may_run_while_another_is_traced(folder):
     def outer(y):
-        return y + Ahead(lambda x: jnp.sin(x), of=("sin",))(X)
+        return y + AotFunction(lambda x: jnp.sin(x), of=("sin",))(X)
 
     for _ in range(2):
         np.testing.assert_allclose(jax.jit(outer)(1.0), 1.0 + np.sin(X), rtol=1e-14)

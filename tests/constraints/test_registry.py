@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxdark.constraints.limit import Constraint, OfShared, Verdict, bare
+from jaxdark.constraints.limit import Constraint, SharedPrediction, Verdict, bare
 from jaxdark.constraints.registry import all_constraints, verdicts
 from jaxdark.inputs import load_inputs
 from jaxdark.models.split import SplitDarkSector
@@ -22,7 +22,7 @@ def test_predictions_are_made_once():
     def judge(prediction, model, sm):
         return bare(prediction + model.g_D)
 
-    shared = OfShared(prediction, judge)
+    shared = SharedPrediction(prediction, judge)
     entries = [Constraint(str(i), shared, "") for i in range(3)]
     entries.append(Constraint("3", lambda model, sm: bare(model.r), ""))
     model, sm = SplitDarkSector(**MODEL), load_inputs()

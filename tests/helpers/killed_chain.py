@@ -14,14 +14,14 @@ from toy import DIMENSION, log_likelihood
 
 from jaxdark.io.checkpoints import Checkpoints
 from jaxdark.precision import enable_x64
-from jaxdark.sampling.nuts import NutsSettings, run_nuts, saturated
+from jaxdark.sampling.nuts import NutsSettings, run_nuts, floored
 from jaxdark.sampling.resume import kept_chains
 
 SETTINGS = NutsSettings(warmup=20, draws=80, segment=10, step_size=0.3)
 
 
 def log_density(z):
-    return saturated(log_likelihood(ndtr(z)), 0.0) - 0.5 * jnp.sum(z**2)
+    return floored(log_likelihood(ndtr(z)), 0.0) - 0.5 * jnp.sum(z**2)
 
 
 def chains(folder):

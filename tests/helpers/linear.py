@@ -16,7 +16,7 @@ from jaxdark.likelihood.likelihood import Likelihood, _Linear
 from jaxdark.likelihood.priors import Prior, Range
 from jaxdark.likelihood.residuals import Residuals
 from jaxdark.measurements.dataset import DataSet
-from jaxdark.optimise.least_squares import Minima
+from jaxdark.optimise.least_squares import Solutions
 from jaxdark.optimise.multistart import Modes, RegionFit
 
 _ROW = np.arange(10)
@@ -66,7 +66,7 @@ def fitted():
     like = LinearLikelihood()
     mean, _ = posterior()
     best = np.asarray(PRIOR.cube(mean))
-    minima = Minima(best[None], np.array([-2 * float(like(PRIOR.model(mean)))]), np.zeros(1), np.zeros(1, int))
+    minima = Solutions(best[None], np.array([-2 * float(like(PRIOR.model(mean)))]), np.zeros(1), np.zeros(1, int))
     log_likelihood = -0.5 * float(minima.chi2[0])
     return RegionFit(
         like,

@@ -9,7 +9,7 @@ import pytest
 
 from jaxdark.errors import RequestError
 from jaxdark.io import result_dir
-from jaxdark.io.checkpoints import Checkpoints, numbered, only_one
+from jaxdark.io.checkpoints import Checkpoints, numbered, file_lock
 
 SETTINGS = {"seed": 1, "prior": {"m_V": (2.0, 15.0)}}
 
@@ -80,10 +80,10 @@ def test_a_disk_that_is_full_costs_nothing_that_was_there(tmp_path):
 
 def test_one_process_at_a_time(tmp_path):
     lock = tmp_path / "lock"
-    with only_one(lock, tmp_path):
-        with pytest.raises(RequestError, match=f"another process works on {tmp_path}"), only_one(lock, tmp_path):
+    with file_lock(lock, tmp_path):
+        with pytest.raises(RequestError, match=f"another process works on {tmp_path}"), file_lock(lock, tmp_path):
             pass
-    with only_one(lock, tmp_path):
+    with file_lock(lock, tmp_path):
         pass
 
 
@@ -99,12 +99,12 @@ def test_a_lock_removed_between_opening_and_locking_is_taken_anew(tmp_path, monk
         flock(file, how)
 
     monkeypatch.setattr(fcntl, "flock", late)
-    with pytest.raises(RequestError, match="another process works on"), only_one(lock, tmp_path):
+    with pytest.raises(RequestError, match="another process works on"), file_lock(lock, tmp_path):
         pass
     others[0].close()
-    with only_one(lock, tmp_path):
+    with file_lock(lock, tmp_path):
         lock.unlink()
-    with only_one(lock, tmp_path):
+    with file_lock(lock, tmp_path):
         pass
 
 
@@ -113,16 +113,16 @@ def test_a_lock_is_no_way_to_another_file(tmp_path):
     (tmp_path / "lock").symlink_to(tmp_path / "mine")
     with (
         pytest.raises(RequestError, match="expected a place that can be written"),
-        only_one(tmp_path / "lock", tmp_path),
+        file_lock(tmp_path / "lock", tmp_path),
     ):
         pass
     assert (tmp_path / "mine").read_text() == "mine"
 
 
 def test_a_lock_in_a_folder_that_is_gone_makes_it_again(tmp_path):
-    with only_one(tmp_path / "folder" / "lock", tmp_path / "folder"):
+    with file_lock(tmp_path / "folder" / "lock", tmp_path / "folder"):
         shutil.rmtree(tmp_path / "folder")
-    with only_one(tmp_path / "folder" / "lock", tmp_path / "folder"):
+    with file_lock(tmp_path / "folder" / "lock", tmp_path / "folder"):
         assert (tmp_path / "folder" / "lock").exists()
 
 

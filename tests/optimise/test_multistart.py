@@ -14,7 +14,7 @@ from jaxdark.measurements.dataset import load_dataset
 from jaxdark.models.constant import ConstantWilson
 from jaxdark.optimise import multistart as module
 from jaxdark.optimise.fit import fit
-from jaxdark.optimise.multistart import BestFit, at_best_fit, restored_fit
+from jaxdark.optimise.multistart import MultiStart, fit_with_covariance, restored_fit
 
 CONTACT = Prior("contact", {"C9": Range(-3.0, 3.0), "C10": Range(-2.0, 3.0)}, ConstantWilson)
 
@@ -32,7 +32,7 @@ def best_of_scipy(like):
 
 
 def test_best_fit_is_the_maximum(like):
-    minima = BestFit(like, CONTACT, points=2**8, starts=10)(like.whitening)
+    minima = MultiStart(like, CONTACT, points=2**8, starts=10)(like.whitening)
     expected, maximum = best_of_scipy(like)
     assert minima.chi2.min() == near(-2 * maximum, abs=1e-8)
     vector = np.asarray(CONTACT.vector(minima.best))
@@ -41,7 +41,7 @@ def test_best_fit_is_the_maximum(like):
 
 
 def test_there_is_a_start_in_each_slice_the_best_of_it(like):
-    search = BestFit(like, CONTACT, points=2**8, starts=10)
+    search = MultiStart(like, CONTACT, points=2**8, starts=10)
     values = search.values(like.whitening, search._u)
     chosen = search._best_of_slices(values, 10)
     for k, index in enumerate(chosen):
@@ -53,7 +53,7 @@ def test_there_is_a_start_in_each_slice_the_best_of_it(like):
 @pytest.mark.parametrize("theory", ["marginalised", "full"])
 def test_covariance_is_taken_at_the_best_fit_until_both_agree(like, theory):
     like = Likelihood(like.data, theory=theory)
-    fit = at_best_fit(like, CONTACT)
+    fit = fit_with_covariance(like, CONTACT)
     by_hand = like.marginalised()
     for _ in range(8):
         vector, _ = best_of_scipy(by_hand)
@@ -87,8 +87,8 @@ def test_each_minimum_is_judged_with_the_covariance_at_itself():
     rows = (leptonic, dataclasses.replace(angular, error_plus=0.3, error_minus=0.3))
     part = dataclasses.replace(data, rows=rows, correlation=np.eye(2))
     like, prior = Likelihood(part), Prior("two", {"C10": Range(-3.0, 12.0)}, ConstantWilson)
-    fit = at_best_fit(like, prior, starts=16)
-    again = at_best_fit(like, prior, starts=16)
+    fit = fit_with_covariance(like, prior, starts=16)
+    again = fit_with_covariance(like, prior, starts=16)
     np.testing.assert_array_equal(again.vector, fit.vector)
     restored_equals(fit, restored_fit(like, prior, fit.arrays))
     assert len(fit.modes.u) == 2 and fit.settled

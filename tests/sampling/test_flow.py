@@ -19,11 +19,11 @@ from toy import DIMENSION, log_likelihood
 from jaxdark.compute.batch import batched
 from jaxdark.sampling.flow import (
     RANGE,
-    Round,
+    TrainingRound,
     TransportMap,
     inverse_spline,
     knots,
-    learned_transport,
+    train_flow,
     prior_map,
     sample_image,
     spline,
@@ -157,13 +157,13 @@ def small():
         return -0.5 * (u - 0.5) @ precision @ (u - 0.5)
 
     def run():
-        return learned_transport(
+        return train_flow(
             batched(likelihood),
             2,
             seed=2,
             n_prior=2**13,
-            exploration=Round(300, 2**12),
-            refinement=(Round(700, 2**13),),
+            exploration=TrainingRound(300, 2**12),
+            refinement=(TrainingRound(700, 2**13),),
         )
 
     return run, np.log(2 * np.pi * np.sqrt(np.linalg.det(covariance)))
@@ -185,13 +185,13 @@ def test_the_seed_fixes_the_map_bit_for_bit(small):
 
 def test_progress_ends_at_the_total():
     seen = []
-    learned_transport(
+    train_flow(
         batched(lambda u: -jnp.sum(u)),
         2,
         seed=0,
         n_prior=2**12,
-        exploration=Round(10, 2**10),
-        refinement=(Round(10, 2**10),),
+        exploration=TrainingRound(10, 2**10),
+        refinement=(TrainingRound(10, 2**10),),
         progress=lambda done, total: seen.append((done, total)),
     )
     assert seen[-1][0] == seen[-1][1] and all(a[0] < b[0] for a, b in zip(seen, seen[1:], strict=False))
@@ -207,7 +207,7 @@ def test_tempering_reaches_the_size_asked_for(minimum):
 def test_toy_evidence_agrees_with_brute_force():
     """Half a million points of the map against two million of the prior."""
     values = batched(log_likelihood)
-    learned = learned_transport(values, DIMENSION, seed=1)
+    learned = train_flow(values, DIMENSION, seed=1)
     brute = sample_prior(values, DIMENSION, n=2**21, seed=9)
     error = np.hypot(learned.sample.log_evidence_error, brute.log_evidence_error)
     assert learned.sample.log_evidence == near(brute.log_evidence, abs=4 * error)

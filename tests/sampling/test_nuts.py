@@ -12,9 +12,9 @@ from toy import DIMENSION, NAMES, log_likelihood
 from jaxdark.compute.batch import batched
 from jaxdark.errors import RequestError
 from jaxdark.sampling.diagnostics import Weighted, diagnose, summarised
-from jaxdark.sampling.flow import learned_transport, prior_map
+from jaxdark.sampling.flow import train_flow, prior_map
 from jaxdark.sampling.importance import ImportanceSample
-from jaxdark.sampling.nuts import FLOOR, NutsSettings, dispersed_starts, potential, run_nuts, saturated, transported
+from jaxdark.sampling.nuts import FLOOR, NutsSettings, dispersed_starts, potential, run_nuts, floored, transported
 
 MEAN, SD, CORRELATION = np.array([0.5, -0.3]), np.array([0.7, 1.3]), 0.6
 COVARIANCE = np.outer(SD, SD) * np.array([[1, CORRELATION], [CORRELATION, 1]])
@@ -39,7 +39,7 @@ def thinned(draws, column):
 @pytest.mark.parametrize("limit", [0.0, 0.3, np.inf])
 def test_any_force_gives_the_same_distribution(limit):
     """The draws of a correlated Gaussian, whether or not the trajectories feel its force."""
-    settings = NutsSettings(warmup=100, draws=2500, force_limit=limit, step_size=0.6)
+    settings = NutsSettings(warmup=100, draws=2500, gradient_clip=limit, step_size=0.6)
     draws = run_nuts(gaussian, starts(), seed=1, settings=settings).draws
     for k in range(2):
         assert kstest(thinned(draws.z, k), norm(MEAN[k], SD[k]).cdf).pvalue > 1e-3
@@ -54,7 +54,7 @@ def test_walls_and_a_cliff_keep_their_weights():
 
     def density(z):
         wall = jnp.where(jnp.abs(z[0] - 0.5) < 0.1, -1e5, 0.0)
-        return -0.5 * jnp.sum(z**2) + saturated(wall, 0.0) + jnp.where(z[1] > 0, jnp.log(3.0), 0.0)
+        return -0.5 * jnp.sum(z**2) + floored(wall, 0.0) + jnp.where(z[1] > 0, jnp.log(3.0), 0.0)
 
     draws = run_nuts(density, starts() - 1, seed=2, settings=NutsSettings(draws=2500)).draws
     left, right = norm.cdf(0.4), norm.sf(0.6)
@@ -84,7 +84,7 @@ def test_force_is_finite_where_the_density_has_no_derivative():
 
 @pytest.mark.parametrize("depth", [0.0, -10.0, -34.0, -40.0, -1e5])
 def test_saturation_adds_the_floor_and_nothing_else(depth):
-    value, slope = jax.value_and_grad(saturated)(depth - 50.0, -50.0)
+    value, slope = jax.value_and_grad(floored)(depth - 50.0, -50.0)
     assert float(value) == near(max(depth, FLOOR) - 50 + np.log1p(np.exp(-abs(depth - FLOOR))), rel=1e-14)
     assert float(slope) == near(expit(depth - FLOOR), rel=1e-10)
 
@@ -165,7 +165,7 @@ def test_starts_are_posterior_points_in_different_modes():
 @pytest.mark.slow
 def test_toy_posterior():
     """The goals for the real posterior, on the toy: mixing, cost, and marginals equal to importance sampling."""
-    learned = learned_transport(batched(log_likelihood), DIMENSION, seed=1)
+    learned = train_flow(batched(log_likelihood), DIMENSION, seed=1)
     sample = learned.sample
     run = run_nuts(
         transported(log_likelihood),

@@ -22,7 +22,7 @@ from jaxdark.io.checkpoints import Checkpoints
 from jaxdark.likelihood.likelihood import Likelihood
 from jaxdark.likelihood.priors import prior_of
 from jaxdark.measurements.dataset import load_dataset
-from jaxdark.sampling.flow import Learned, prior_map
+from jaxdark.sampling.flow import TrainedFlow, prior_map
 from jaxdark.sampling.importance import ImportanceSample, sample_prior
 from jaxdark.sampling.nested import nested_sample
 from jaxdark.sampling.resume import kept_parts
@@ -60,8 +60,8 @@ def test_chains_killed_while_they_write_go_on_to_the_same_bits(tmp_path):
 
 def test_a_learned_map_survives_its_arrays():
     sample = ImportanceSample(np.random.default_rng(0).random((5, 3)), np.arange(5.0), -np.arange(5.0))
-    learned = Learned(prior_map(3, seed=4), sample, (0.25, 0.5))
-    again = Learned.from_arrays({name: np.asarray(value) for name, value in learned.arrays.items()})
+    learned = TrainedFlow(prior_map(3, seed=4), sample, (0.25, 0.5))
+    again = TrainedFlow.from_arrays({name: np.asarray(value) for name, value in learned.arrays.items()})
     assert jax.tree.structure(again) == jax.tree.structure(learned) and again.efficiencies == learned.efficiencies
     for a, b in zip(jax.tree.leaves(again), jax.tree.leaves(learned), strict=True):
         np.testing.assert_array_equal(a, b)

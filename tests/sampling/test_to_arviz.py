@@ -12,7 +12,7 @@ import jaxdark as jd
 from jaxdark.check.sensitivity import goodness_of_fit, leave_one_out
 from jaxdark.io import results
 from jaxdark.likelihood.priors import prior_of
-from jaxdark.optimise.multistart import at_best_fit
+from jaxdark.optimise.multistart import fit_with_covariance
 from jaxdark.sampling.diagnostics import Diagnosis, diagnose
 from jaxdark.sampling.to_arviz import Sampled, posterior_tree
 
@@ -33,7 +33,7 @@ def made_up(draws, judge=lambda *_: Diagnosis({}, "good", ())):
 @pytest.fixture(scope="module")
 def fitted(tmp_path_factory):
     like = toy_likelihood(tmp_path_factory.mktemp("toy"))
-    return like, at_best_fit(like, CONSTANT, starts=4)
+    return like, fit_with_covariance(like, CONSTANT, starts=4)
 
 
 @pytest.mark.parametrize("theory", ["marginalised", "full"])

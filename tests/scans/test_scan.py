@@ -28,7 +28,7 @@ from jaxdark.compute.batch import sharded
 from jaxdark.constraints.registry import all_constraints, verdicts
 from jaxdark.likelihood.priors import prior_of, prior_points
 from jaxdark.optimise import profile as profile_module
-from jaxdark.optimise.multistart import at_best_fit
+from jaxdark.optimise.multistart import fit_with_covariance
 from jaxdark.scans import scan as scan_module
 from jaxdark.scans import store
 from jaxdark.scans.points import Axis, grid, of_prior, of_profile
@@ -78,14 +78,14 @@ def whole(like, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def constant_fit(like):
-    return at_best_fit(like, prior_of("all", "constant"))
+    return fit_with_covariance(like, prior_of("all", "constant"))
 
 
 @pytest.fixture
 def fitted_before(constant_fit, monkeypatch):
     """The region's best fit is at hand."""
     for module in (scan_module, profile_module):
-        monkeypatch.setattr(module, "at_best_fit", lambda *_, **__: constant_fit)
+        monkeypatch.setattr(module, "fit_with_covariance", lambda *_, **__: constant_fit)
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +93,7 @@ def whole_profile(like, constant_fit, tmp_path_factory):
     """An uninterrupted profile."""
     path = tmp_path_factory.mktemp("profile") / "scan.zarr"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(scan_module, "at_best_fit", lambda *_, **__: constant_fit)
+        patch.setattr(scan_module, "fit_with_covariance", lambda *_, **__: constant_fit)
         jd.scan(like, LINE, out=path, **PROFILE)
     return path
 
@@ -246,7 +246,7 @@ def test_the_theory_covariance_at_the_best_fit_is_stored_and_taken_again(like, t
         reference = np.array([5.0, 0.02, -0.3, 1.0, -2.0])
         return SimpleNamespace(reference=reference, vector=reference)
 
-    monkeypatch.setattr(scan_module, "at_best_fit", fitted)
+    monkeypatch.setattr(scan_module, "fit_with_covariance", fitted)
     request = {"out": tmp_path / "s", "sobol": 64, "outputs": ["log_likelihood"]}
     result = jd.scan(like, **request)
     at = json.loads(result.attrs["covariance_at"])
@@ -254,7 +254,7 @@ def test_the_theory_covariance_at_the_best_fit_is_stored_and_taken_again(like, t
     here = {name: float(result[name][3]) for name in at}
     expected = like.at(jd.DarkSector(**at)).evaluate(jd.DarkSector(**here)).log_likelihood
     np.testing.assert_allclose(result["log_likelihood"][3], expected, rtol=1e-9)
-    monkeypatch.delattr(scan_module, "at_best_fit")
+    monkeypatch.delattr(scan_module, "fit_with_covariance")
     assert Scan(like, **request)._store.missing() == []
     assert Scan(like, reference="fit", **request)._store.missing() == []
     for other in ("sm", at, jd.DarkSector(**at)):
@@ -371,7 +371,7 @@ def test_a_stopped_profile_goes_on(whole_profile, like, fitted_before, tmp_path,
     with pytest.raises(KeyboardInterrupt):
         jd.scan(like, LINE, out=path, report=stop, **PROFILE)
     assert store.done(path).tolist() == [True, False, False]
-    monkeypatch.delattr(scan_module, "at_best_fit")
+    monkeypatch.delattr(scan_module, "fit_with_covariance")
     task = Scan(like, LINE, out=path, **PROFILE)
     task._store.write(2, cloudpickle.loads(cloudpickle.dumps(task.work))(2))
     task.run()

@@ -15,7 +15,7 @@ from jaxtyping import Array, Float
 from jaxdark.constraints.b_to_k_invisible.belle2_likelihood import Expansions
 from jaxdark.constraints.b_to_k_invisible.histogram import br_k_invisible_histogram
 from jaxdark.constraints.b_to_k_invisible.rates import InvisibleBR, rates_of_the_searches
-from jaxdark.constraints.limit import Constraint, OfShared, Verdict, interval
+from jaxdark.constraints.limit import Constraint, SharedPrediction, Verdict, interval
 from jaxdark.inputs import StandardModel
 from jaxdark.models.split import SplitDarkSector
 from jaxdark.semileptonic.neutrinos import br_k_nunu, br_k_nunu_bins
@@ -89,5 +89,5 @@ def _measured(rates: InvisibleBR, model: SplitDarkSector, sm: StandardModel) -> 
 def constraints() -> tuple[Constraint, ...]:
     """The verdict, which does not count: the SM itself is outside of it."""
     reference = "Belle II, arXiv:2311.14647, likelihood of arXiv:2507.12393"
-    verdict = OfShared(rates_of_the_searches, _measured)
+    verdict = SharedPrediction(rates_of_the_searches, _measured)
     return (Constraint("belle2_2023", verdict, reference, 0.9545, of=SplitDarkSector, counts=False),)

@@ -13,7 +13,7 @@ import numpy as np
 from jax.scipy.special import gammaln
 from jaxtyping import Array, Float
 
-from jaxdark.compute.aot import Ahead
+from jaxdark.compute.aot import AotFunction
 from jaxdark.inputs import read_data
 
 N_Q2_BINS = 100
@@ -210,7 +210,7 @@ def _newton_steps(z, signal, spread, used):
     return cost, slope, spread * (jacobian.T @ jnp.linalg.solve(covariance, jacobian @ flattest)) - flattest
 
 
-_newton_step = Ahead(_newton_steps)
+_newton_step = AotFunction(_newton_steps)
 
 
 class Expansions(NamedTuple):
@@ -263,4 +263,4 @@ def _hessians(x):
     return jax.grad(cost)(x), jax.hessian(cost)(x)
 
 
-_hessian = Ahead(_hessians)
+_hessian = AotFunction(_hessians)

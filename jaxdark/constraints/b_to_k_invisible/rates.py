@@ -14,7 +14,7 @@ from jaxtyping import Array, Float
 
 from jaxdark.constraints.b_to_k_invisible.quadrature import Place, Ranges, integrals, root
 from jaxdark.constraints.b_to_k_invisible.running import integrals_running
-from jaxdark.constraints.limit import Constraint, OfShared, Verdict, bare, upper_limit
+from jaxdark.constraints.limit import Constraint, SharedPrediction, Verdict, bare, upper_limit
 from jaxdark.errors import RequestError
 from jaxdark.inputs import StandardModel, read_data
 from jaxdark.models.split import SplitDarkSector, g_tilde, width_running, width_total
@@ -277,7 +277,7 @@ def constraints(babar_scale: float = 1.0) -> tuple[Constraint, ...]:
 
 
 def _of_rates(id: str, judge: Callable[..., Verdict], *words, **options) -> Constraint:
-    return Constraint(id, OfShared(rates_of_the_searches, judge), *words, of=SplitDarkSector, **options)
+    return Constraint(id, SharedPrediction(rates_of_the_searches, judge), *words, of=SplitDarkSector, **options)
 
 
 def _limited(id: str, value: Callable[..., Array], limit: float, *words, **options) -> Constraint:

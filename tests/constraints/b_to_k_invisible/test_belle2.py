@@ -13,7 +13,7 @@ from scipy.optimize import minimize
 from scipy.stats import chi2, norm, poisson
 from test_rates import GIVEN, checkpoint_inputs, gamma_v, point
 
-from jaxdark.compute.aot import Ahead
+from jaxdark.compute.aot import AotFunction
 from jaxdark.constraints.b_to_k_invisible import belle2_likelihood, histogram
 from jaxdark.constraints.b_to_k_invisible.belle2 import belle2, constraints, expansions, expected_signal, strength
 from jaxdark.constraints.b_to_k_invisible.belle2_likelihood import best_fit, histograms, log_likelihood
@@ -43,10 +43,10 @@ def predictions(values):
     }
 
 
-_predictions = Ahead(jax.vmap(predictions))
+_predictions = AotFunction(jax.vmap(predictions))
 
 
-@Ahead
+@AotFunction
 @jax.vmap
 @jax.value_and_grad
 def ratio_and_slope(values):
@@ -64,7 +64,7 @@ def predict(rows, function=_predictions):
 
 # ---- The likelihood ----
 
-_log_likelihood = Ahead(log_likelihood)
+_log_likelihood = AotFunction(log_likelihood)
 
 
 @pytest.mark.parametrize(
@@ -135,7 +135,7 @@ def negative_log_likelihood():
         pulls = x[1:]
         return -log_likelihood(fixed + x[0] * line, pulls[:N_THETA], 1 + data.stat * pulls[N_THETA:])
 
-    return Ahead(jax.value_and_grad(cost))
+    return AotFunction(jax.value_and_grad(cost))
 
 
 def maximum(fixed, line, start):
@@ -275,7 +275,7 @@ MODELS = [
 def test_signal_of_five_models():
     """Against SciPy for V and for the SM; what two nodes per bin lose is far below the 1e-3 of the yields wanted."""
     found, sm, data = predict(MODELS), checkpoint_inputs(), histograms()
-    slope = Ahead(jax.vmap(lambda q2: dbr_dq2_k_nunu(q2, sm)))
+    slope = AotFunction(jax.vmap(lambda q2: dbr_dq2_k_nunu(q2, sm)))
     fine = np.linspace(0, 22.885, 100 * 40 + 1)
     nunu = np.diff(fine)[0] * slope((fine[1:] + fine[:-1]) / 2).reshape(100, 40).sum(1)
     for row, bins, signal in zip(MODELS, found["bins"], found["signal"], strict=True):
@@ -291,14 +291,14 @@ def test_bins_far_from_the_pole_need_no_correction(monkeypatch):
     rows[1::4, 0] = np.sqrt(np.linspace(0.01, 22.885, 64))
     found = predict(rows)
     monkeypatch.setattr(histogram, "_WINDOW", 100)
-    everywhere = Ahead(jax.vmap(lambda values: predictions(values)["bins"]))
+    everywhere = AotFunction(jax.vmap(lambda values: predictions(values)["bins"]))
     corrected = predict(rows, everywhere)
     assert (np.abs(found["bins"] - corrected) <= 1e-5 * found["total"][:, None]).all()
 
 
 def test_no_couplings_leave_the_sm():
     found, sm = predict([NOTHING]), checkpoint_inputs()
-    bins = Ahead(lambda: br_k_nunu_bins(sm, expansions().q2))()
+    bins = AotFunction(lambda: br_k_nunu_bins(sm, expansions().q2))()
     assert bins.sum() == near(float(br_k_nunu(sm)), rel=1e-6) and not found["bins"].any()
     mu, error = (float(x) for x in strength(histograms().signal(bins)))
     verdict = jax.tree.map(float, jax.tree.map(lambda x: x[0], found["verdict"]))

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from near import near
 
-from jaxdark.compute.aot import Ahead
+from jaxdark.compute.aot import AotFunction
 from jaxdark.constraints.b_to_k_invisible.quadrature import _NODES, Place, Ranges, integrals, root
 from jaxdark.constraints.b_to_k_invisible.running import integrals_running
 
@@ -24,7 +24,7 @@ def fixed_nodes(m, m_V, g):
     return integrals(numerator, Place(m, jnp.asarray(RELEASED), m_V), g, RANGES)
 
 
-@Ahead
+@AotFunction
 @jax.vmap
 def both(m, m_V, g):
     place = Place(m, jnp.asarray(RELEASED), m_V)
@@ -65,7 +65,7 @@ def test_pole_on_a_node_and_narrow():
     y = low + (high - low) * (1 + _NODES) / 2
     m_V = np.sqrt(4 * m**2 + y**2)
     s, g = m_V**2, width * m_V**2
-    found = Ahead(jax.vmap(fixed_nodes, (None, 0, 0)))(m, m_V, g)
+    found = AotFunction(jax.vmap(fixed_nodes, (None, 0, 0)))(m, m_V, g)
     exact = np.sqrt((s - 4 * m**2) * (RELEASED**2 - s)) * numerator(s, None, RELEASED**2 - s) * np.pi / g
     np.testing.assert_allclose(found[:, 4], exact, rtol=1e-9)
 

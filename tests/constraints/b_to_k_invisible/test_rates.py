@@ -12,7 +12,7 @@ import pytest
 import yaml
 from near import near
 
-from jaxdark.compute.aot import Ahead
+from jaxdark.compute.aot import AotFunction
 from jaxdark.constraints.b_to_k_invisible import rates
 from jaxdark.constraints.b_to_k_invisible.rates import (
     S_B_BINS,
@@ -78,8 +78,8 @@ def ranges(values):
     return jnp.concatenate([rates.total[None], rates.s_B, rates.q2])
 
 
-_predictions = Ahead(jax.vmap(predictions))
-_derivatives = Ahead(jax.vmap(jax.jacfwd(ranges)))
+_predictions = AotFunction(jax.vmap(predictions))
+_derivatives = AotFunction(jax.vmap(jax.jacfwd(ranges)))
 
 
 def in_batches(function, rows):
@@ -242,7 +242,7 @@ def test_v_that_cannot_decay_leaves_unseen():
 def test_several_chi_and_the_running_width(sm):
     """Sum over chi in the rate and in the width; the second of them opens inside the range, or stays closed."""
 
-    @Ahead
+    @AotFunction
     @jax.vmap
     def rates(values, masses, r):
         m_V, g_mu_V, r_AV, g_D, _, _ = values
@@ -270,7 +270,7 @@ def test_width_kv_ends_at_its_end(sm):
     model = point([1.0, 0.01, 0.0, 1.0, 1.0, 1e-3])
     end = float(sm.m_Bp - sm.m_Kp) ** 2
     s = jnp.array([0.0, 1.0, 12.0, end - 1e-9, end, end + 1e-9, 30.0, 1e4])
-    widths, slopes = Ahead(jax.vmap(jax.value_and_grad(lambda s: width_kv(s, model, sm))))(s)
+    widths, slopes = AotFunction(jax.vmap(jax.value_and_grad(lambda s: width_kv(s, model, sm))))(s)
     exact = [float(gamma_kv(float(x), float(g_tilde(model)))) for x in s[:3]]
     np.testing.assert_allclose(widths[:3], exact, rtol=1e-12)
     assert not widths[4:].any() and not slopes[4:].any() and np.isfinite(slopes).all()
@@ -372,7 +372,9 @@ def test_published_bins_replace_the_proxy(monkeypatch, sm):
     babar_bin_limits.cache_clear()
     try:
         entry = {constraint.id: constraint for constraint in constraints()}["babar_hadronic_sB_bins"]
-        verdict = Ahead(lambda values: entry.verdict(point(values), sm))(np.array([15.0, 0.01, 0.0, 3.0, 1.0, 1e-3]))
+        verdict = AotFunction(lambda values: entry.verdict(point(values), sm))(
+            np.array([15.0, 0.01, 0.0, 3.0, 1.0, 1e-3])
+        )
     finally:
         babar_bin_limits.cache_clear()
     in_bin = predict([15.0, 0.01, 0.0, 3.0, 1.0, 1e-3])["bins"].s_B[0, 5]
