@@ -14,7 +14,7 @@ from jaxtyping import Float
 
 from jaxdark import __version__
 from jaxdark.compute.batch import batched
-from jaxdark.constraints.limit import Constraint, Verdict
+from jaxdark.constraints.limit import Constraint, LimitResult
 from jaxdark.constraints.registry import all_constraints, verdicts
 from jaxdark.errors import RequestError
 from jaxdark.inputs import StandardModel, load_inputs
@@ -81,7 +81,7 @@ def _check_origin(attributes: dict[str, Any]) -> None:
 
 def on_vectors(
     vectors: Float[np.ndarray, "n d"], prior: Prior, sm: StandardModel, g_minus_2: GMinus2
-) -> tuple[tuple[Constraint, ...], Verdict]:
+) -> tuple[tuple[Constraint, ...], LimitResult]:
     """All constraints on the model of a prior, and their verdicts on parameter vectors, fields (n, constraints).
 
     Args:

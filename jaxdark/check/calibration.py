@@ -61,7 +61,7 @@ class Calibration(NamedTuple):
 
 
 def residuals_of(like: Likelihood, prior: Prior) -> Residuals:
-    """Standard-normal deviations as a function of prior quantiles, see `Likelihood.deviations`.
+    """Whitened residuals as a function of prior quantiles, see `Likelihood.whitened_residuals`.
 
     Pseudo-data are shifts of this vector; asymmetric errors keep the shape they have around the measurement.
 
@@ -74,7 +74,7 @@ def residuals_of(like: Likelihood, prior: Prior) -> Residuals:
             "pseudo-data need the theory marginalised and (g-2) as limit or measurement, got "
             f"{like.theory} and {like.g_minus_2}"
         )
-    return lambda u: jnp.concatenate(list(like.deviations(prior.model(prior.vector(u))).values()))
+    return lambda u: jnp.concatenate(list(like.whitened_residuals(prior.model(prior.vector(u))).values()))
 
 
 def calibrate(

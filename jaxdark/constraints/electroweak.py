@@ -14,7 +14,15 @@ from jax.scipy.special import spence
 from jaxtyping import Array, Float
 from scipy.special import exp1
 
-from jaxdark.constraints.limit import WITH_A_VECTOR, Constraint, Verdict, WithAVector, bare, interval, upper_limit
+from jaxdark.constraints.limit import (
+    WITH_A_VECTOR,
+    Constraint,
+    LimitResult,
+    WithAVector,
+    interval,
+    upper_limit,
+    without_limit,
+)
 from jaxdark.inputs import StandardModel, read_data
 from jaxdark.models.loops import Scalar
 from jaxdark.models.split import SplitDarkSector, perturbativity_gauge, perturbativity_yukawa
@@ -26,7 +34,7 @@ def trident_limit(m_V: Scalar) -> Float[Array, ""]:
     return jnp.where(m_V < bound["floor_below_GeV"], bound["floor"], bound["slope"] * m_V)
 
 
-def trident(model: WithAVector, sm: StandardModel, g_nu: Scalar = 0.0) -> Verdict:
+def trident(model: WithAVector, sm: StandardModel, g_nu: Scalar = 0.0) -> LimitResult:
     """Coupling to muon neutrinos against neutrino trident production, Eq. (27).
 
     Args:
@@ -38,7 +46,7 @@ def trident(model: WithAVector, sm: StandardModel, g_nu: Scalar = 0.0) -> Verdic
     return upper_limit(g_nu, trident_limit(model.muon_couplings().m_V))
 
 
-def trident_ccfr(model: WithAVector, sm: StandardModel, g_nu: Scalar = 0.0) -> Verdict:
+def trident_ccfr(model: WithAVector, sm: StandardModel, g_nu: Scalar = 0.0) -> LimitResult:
     """Trident cross section over the Standard Model's against the two-sigma interval of CCFR; g_nu as in `trident`."""
     value, error = _ccfr()["value"], _ccfr()["error"]
     return interval(trident_ratio(model, sm, g_nu), value - 2 * error, value + 2 * error)
@@ -143,13 +151,13 @@ def vertex_loop(w: Scalar) -> Float[Array, ""]:
     return -7 / 2 - 2 * w - (2 * w + 3) * jnp.log(w) + 2 * (1 + w) ** 2 * (dilogarithm - jnp.pi**2 / 6)
 
 
-def perturbative_g_D(model: SplitDarkSector, sm: StandardModel) -> Verdict:
+def perturbative_g_D(model: SplitDarkSector, sm: StandardModel) -> LimitResult:
     """g_D against sqrt(4 pi)."""
     bound = perturbativity_gauge(model)
     return upper_limit(bound.value, bound.limit)
 
 
-def perturbative_yukawas(model: SplitDarkSector, sm: StandardModel) -> Verdict:
+def perturbative_yukawas(model: SplitDarkSector, sm: StandardModel) -> LimitResult:
     """The largest y_s^i* y_b^i = r_i/(g_D Q_Phi) against 4 pi; out of any proportion, but finite, at g_D Q_Phi = 0."""
     none = model.g_D * model.Q_Phi == 0
     charge = (jnp.where(none, 1e-30, model.g_D), jnp.where(none, 1.0, model.Q_Phi))
@@ -181,14 +189,14 @@ def constraints(g_nu_over_g_mu_V: float | None = None) -> tuple[Constraint, ...]
     perturbativity = "arXiv:2002.11150, Sec. 2.2"
     ratio, asked = (1.0, False) if g_nu_over_g_mu_V is None else (g_nu_over_g_mu_V, True)
 
-    def trident_here(model: WithAVector, sm: StandardModel) -> Verdict:
+    def trident_here(model: WithAVector, sm: StandardModel) -> LimitResult:
         return trident(model, sm, ratio * model.muon_couplings().g_V)
 
-    def ccfr_here(model: WithAVector, sm: StandardModel) -> Verdict:
+    def ccfr_here(model: WithAVector, sm: StandardModel) -> LimitResult:
         return trident_ccfr(model, sm, ratio * model.muon_couplings().g_V)
 
-    def z_mumu(model: WithAVector, sm: StandardModel) -> Verdict:
-        return bare(z_mumu_shift(model, sm))
+    def z_mumu(model: WithAVector, sm: StandardModel) -> LimitResult:
+        return without_limit(z_mumu_shift(model, sm))
 
     entry, dark = (partial(Constraint, of=models) for models in (WITH_A_VECTOR, SplitDarkSector))
     return (

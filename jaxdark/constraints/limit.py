@@ -22,7 +22,7 @@ WithAVector = SplitDarkSector | SplitVectorLike | SimplifiedZPrime
 WITH_A_VECTOR = get_args(WithAVector)
 
 
-class Verdict(NamedTuple):
+class LimitResult(NamedTuple):
     """A prediction against its limit; excluded where the ratio exceeds 1.
 
     Attributes:
@@ -36,24 +36,24 @@ class Verdict(NamedTuple):
     ratio: Float[Array, ""]
 
 
-def upper_limit(value: ArrayLike, limit: ArrayLike, *, one_sided: bool = False) -> Verdict:
+def upper_limit(value: ArrayLike, limit: ArrayLike, *, one_sided: bool = False) -> LimitResult:
     """Verdict of a limit on the magnitude of a value, or on its positive part alone."""
     value, limit = jnp.asarray(value, float), jnp.asarray(limit, float)
     size = jnp.maximum(value, 0.0) if one_sided else jnp.abs(value)
-    return Verdict(value, limit, size / limit)
+    return LimitResult(value, limit, size / limit)
 
 
-def interval(value: ArrayLike, lower: ArrayLike, upper: ArrayLike) -> Verdict:
+def interval(value: ArrayLike, lower: ArrayLike, upper: ArrayLike) -> LimitResult:
     """Verdict of a two-sided interval: the limit shown is the end on the value's side of the centre."""
     centre, half = (jnp.asarray(upper, float) + lower) / 2, (jnp.asarray(upper, float) - lower) / 2
     off = jnp.asarray(value, float) - centre
-    return Verdict(value=centre + off, limit=jnp.where(off < 0, lower, upper), ratio=jnp.abs(off) / half)
+    return LimitResult(value=centre + off, limit=jnp.where(off < 0, lower, upper), ratio=jnp.abs(off) / half)
 
 
-def bare(value: ArrayLike) -> Verdict:
+def without_limit(value: ArrayLike) -> LimitResult:
     """A prediction without a limit."""
     value = jnp.asarray(value, float)
-    return Verdict(value, jnp.full_like(value, jnp.inf), jnp.zeros_like(value))
+    return LimitResult(value, jnp.full_like(value, jnp.inf), jnp.zeros_like(value))
 
 
 class SharedPrediction(NamedTuple):
@@ -65,11 +65,11 @@ class SharedPrediction(NamedTuple):
     """
 
     prediction: Callable[[Model, StandardModel], Any]
-    judge: Callable[[Any, Model, StandardModel], Verdict]
+    evaluate: Callable[[Any, Model, StandardModel], LimitResult]
 
-    def __call__(self, model: Model, sm: StandardModel) -> Verdict:
+    def __call__(self, model: Model, sm: StandardModel) -> LimitResult:
         """The verdict by itself."""
-        return self.judge(self.prediction(model, sm), model, sm)
+        return self.evaluate(self.prediction(model, sm), model, sm)
 
 
 class Constraint(NamedTuple):
@@ -87,7 +87,7 @@ class Constraint(NamedTuple):
     """
 
     id: str
-    verdict: Callable[[Model, StandardModel], Verdict]
+    verdict: Callable[[Model, StandardModel], LimitResult]
     reference: str
     cl: float | None = None
     quality: str = "published"

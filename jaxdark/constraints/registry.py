@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from jaxdark.constraints import colliders, electroweak, kinetic_mixing, mixing, relic, resonance_search, without_limit
 from jaxdark.constraints.b_to_k_invisible import belle2, rates
-from jaxdark.constraints.limit import Constraint, SharedPrediction, Verdict
+from jaxdark.constraints.limit import Constraint, LimitResult, SharedPrediction
 from jaxdark.inputs import StandardModel
 from jaxdark.models.base import Model
 
@@ -29,14 +29,14 @@ def all_constraints(
     return tuple(entry for entry in found if model is None or issubclass(model, entry.of))
 
 
-def verdicts(model: Model, sm: StandardModel, constraints: Sequence[Constraint]) -> Verdict:
+def verdicts(model: Model, sm: StandardModel, constraints: Sequence[Constraint]) -> LimitResult:
     """Verdicts on a model, each field of shape (constraints,); pure, to be jitted and mapped over draws."""
     shared = dict.fromkeys(c.verdict.prediction for c in constraints if isinstance(c.verdict, SharedPrediction))
     made = {prediction: prediction(model, sm) for prediction in shared}
 
-    def verdict(constraint: Constraint) -> Verdict:
+    def verdict(constraint: Constraint) -> LimitResult:
         if isinstance(constraint.verdict, SharedPrediction):
-            return constraint.verdict.judge(made[constraint.verdict.prediction], model, sm)
+            return constraint.verdict.evaluate(made[constraint.verdict.prediction], model, sm)
         return constraint.verdict(model, sm)
 
-    return Verdict(*(jnp.stack(field) for field in zip(*map(verdict, constraints), strict=True)))
+    return LimitResult(*(jnp.stack(field) for field in zip(*map(verdict, constraints), strict=True)))

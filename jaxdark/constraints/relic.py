@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float
 from scipy.special import kve, roots_genlaguerre
 
-from jaxdark.constraints.limit import Constraint, Verdict, bare
+from jaxdark.constraints.limit import Constraint, LimitResult, without_limit
 from jaxdark.errors import RequestError
 from jaxdark.inputs import StandardModel
 from jaxdark.models.loops import Scalar
@@ -244,8 +244,8 @@ def bessel_K(order: int, z: Float[Array, "*axes"] | float) -> Float[Array, "*axe
 def constraints() -> tuple[Constraint, ...]:
     """The density by freeze-out as a bare prediction; Eq. (31) as printed is judged by `jaxdark reproduce` alone."""
 
-    def density(model: SplitDarkSector, sm: StandardModel) -> Verdict:
-        return bare(omega_h2_fast(model, sm))
+    def density(model: SplitDarkSector, sm: StandardModel) -> LimitResult:
+        return without_limit(omega_h2_fast(model, sm))
 
     reference = "freeze-out of chi chibar -> V* -> mu mu, which arXiv:2002.11150, Eq. (31), estimates"
     return (Constraint("omega_h2", density, reference, of=SplitDarkSector),)

@@ -18,7 +18,7 @@ from pathlib import Path
 from unicodedata import category
 
 from jaxdark.errors import RequestError
-from jaxdark.io.checkpoints import has_checkpoints, fsync_dir
+from jaxdark.io.checkpoints import fsync_dir, has_checkpoints
 
 try:
     import fcntl

@@ -13,7 +13,7 @@ from typing import Any
 
 from jaxdark.errors import RequestError
 from jaxdark.io import atomic
-from jaxdark.io.checkpoints import Checkpoints, has_checkpoints, file_lock, atomic_write
+from jaxdark.io.checkpoints import Checkpoints, atomic_write, file_lock, has_checkpoints
 
 
 def write_text(path: Path, text: str) -> None:

@@ -227,7 +227,7 @@ class Likelihood:
             return self._terms(*arguments)
 
     def _terms(self, model, xi, whitening) -> dict[str, Float[Array, ""]]:
-        parts = self.deviations(model, xi, whitening)
+        parts = self.whitened_residuals(model, xi, whitening)
         return {name: -0.5 * jnp.sum(part**2) for name, part in parts.items()}
 
     @cached_property
@@ -245,14 +245,14 @@ class Likelihood:
                 f"{jnp.shape(xi)}; give one number for each"
             )
 
-    def deviations(
+    def whitened_residuals(
         self,
         model: Model | NewPhysics,
         xi: Float[Array, " nuisances"] | None = None,
         whitening: Float[Array, "rows rows"] | None = None,
         offset: Float[Array, " rows+1"] | None = None,
     ) -> dict[str, Float[Array, " n"]]:
-        """Standard-normal deviations by term: minus half the sum of their squares is the log-likelihood.
+        """Whitened residuals by term: minus half the sum of their squares is the log-likelihood.
 
         Arguments as for `terms`; the offset is added to the whitened residuals and to the pull of (g-2), which makes
         pseudo-data.

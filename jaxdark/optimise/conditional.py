@@ -1,6 +1,6 @@
 """Conditional minima: the smallest chi2 over some parameters at given values of the others, at many points at once.
 
-Enters: deviations as a function of what is given and of the prior quantiles of the rest. Leaves: for every point the
+Enters: whitened residuals as a function of what is given and of the prior quantiles of the rest. Leaves: for every point the
 lowest end of its own descents. Profiles in memory and profile scans stand on it. Section 4.
 """
 
@@ -22,7 +22,7 @@ class Conditional:
     """The small problems of all points, compiled once.
 
     Args:
-        deviations: (shared, given, u) -> vector; `shared` is the same for all points, `given` belongs to each, u are
+        whitened_residuals: (shared, given, u) -> vector; `shared` is the same for all points, `given` belongs to each, u are
             the prior quantiles of the free parameters.
         free: number of free parameters.
         workers: threads, by default one per core.
@@ -30,13 +30,13 @@ class Conditional:
 
     def __init__(
         self,
-        deviations: Callable[[Any, Any, Float[Array, " d"]], Float[Array, " n"]],
+        whitened_residuals: Callable[[Any, Any, Float[Array, " d"]], Float[Array, " n"]],
         free: int,
         workers: int | None = None,
     ):
         self._free = free
-        self._chi2 = batched(lambda shared, point: jnp.sum(deviations(shared, *point) ** 2), workers=workers)
-        self._descend = LeastSquares(deviations, workers)
+        self._chi2 = batched(lambda shared, point: jnp.sum(whitened_residuals(shared, *point) ** 2), workers=workers)
+        self._descend = LeastSquares(whitened_residuals, workers)
 
     def chi2(self, shared, given, u: Float[np.ndarray, "points d"]) -> Float[np.ndarray, " points"]:
         """Value at one u for each point."""
@@ -65,7 +65,7 @@ class Conditional:
         """Starts for each point: the best of each group of quasi-random points of the prior, evaluated there.
 
         Args:
-            shared, given: as for the deviations.
+            shared, given: as for the residuals.
             points: number of quasi-random points, the same for all, a power of two; there are 2 to 8 groups.
             seed: of these.
             report: called with (stage, done, all) as work proceeds.

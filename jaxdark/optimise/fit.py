@@ -149,16 +149,16 @@ def provenance(like: Likelihood, prior: Prior, found: RegionFit, seed: int) -> d
 def curvature(
     like: Likelihood, prior: Prior, u: Float[np.ndarray, " d"]
 ) -> tuple[Float[np.ndarray, " d"], Float[np.ndarray, "d d"], Float[np.ndarray, "d d"]]:
-    """Derivatives of chi2/2 in the prior quantiles: first, second, and J^T J of the deviations (Fisher)."""
+    """Derivatives of chi2/2 in the prior quantiles: first, second, and J^T J of the whitened residuals (Fisher)."""
 
-    def deviations(u: Float[Array, " d"]) -> Float[Array, " n"]:
-        return jnp.concatenate(list(like.deviations(prior.model(prior.vector(u))).values()))
+    def whitened_residuals(u: Float[Array, " d"]) -> Float[Array, " n"]:
+        return jnp.concatenate(list(like.whitened_residuals(prior.model(prior.vector(u))).values()))
 
     def both(u: Float[Array, " d"]):
-        slope = jax.grad(lambda v: 0.5 * jnp.sum(deviations(v) ** 2))
+        slope = jax.grad(lambda v: 0.5 * jnp.sum(whitened_residuals(v) ** 2))
 
         def column(direction: Float[Array, " d"]):
-            return jax.jvp(slope, (u,), (direction,))[1], jax.jvp(deviations, (u,), (direction,))[1]
+            return jax.jvp(slope, (u,), (direction,))[1], jax.jvp(whitened_residuals, (u,), (direction,))[1]
 
         hessian, J = jax.lax.map(column, jnp.eye(len(u)))
         return slope(u), hessian, J @ J.T

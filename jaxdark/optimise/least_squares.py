@@ -1,6 +1,6 @@
 """Many small least-squares problems at once: damped Gauss-Newton steps on the unit cube of prior quantiles.
 
-Enters: standard-normal deviations as a function of u, and starts. Leaves: minima with the gradient norm that judges
+Enters: whitened residuals as a function of u, and starts. Leaves: minima with the gradient norm that judges
 them. Steps are straight in u and end at the edges of the cube: the long valleys of this problem, along which a product
 of couplings stays the same, are straight lines in the logarithms, and any map of u to the whole line would bend them.
 """
@@ -29,11 +29,11 @@ class Solutions(NamedTuple):
 
     Attributes:
         u: prior quantiles, (n, d).
-        chi2: sum of squared deviations there, (n,).
+        chi2: sum of squared residuals there, (n,).
         gradient_norm: |g| in the metric 1/(1 + H), with g_i = d(chi2/2)/du_i times the room left in the direction of
             descent and H the curvature J^T J in the same units, (n,). It is at most the distance to the minimum in
             standard deviations, and at most what chi2/2 could gain to first order within the prior.
-        steps: evaluations of deviations and Jacobian until it converged or was given up, (n,).
+        steps: evaluations of residuals and Jacobian until it converged or was given up, (n,).
     """
 
     u: Float[np.ndarray, "n d"]
@@ -143,14 +143,16 @@ class LeastSquares:
     """Descents of one family of problems, compiled once for all starts and all problems.
 
     Args:
-        deviations: (shared, own, u) -> vector; `shared` is the same for all descents, `own` belongs to each.
+        whitened_residuals: (shared, own, u) -> vector; `shared` is the same for all descents, `own` belongs to each.
         workers: threads, by default one per core.
     """
 
     def __init__(
-        self, deviations: Callable[[Any, Any, Float[Array, " d"]], Float[Array, " n"]], workers: int | None = None
+        self,
+        whitened_residuals: Callable[[Any, Any, Float[Array, " d"]], Float[Array, " n"]],
+        workers: int | None = None,
     ):
-        self._deviations = deviations
+        self._residuals = whitened_residuals
         self._optimiser = levenberg_marquardt()
         self._advance = batched(self._block, _BATCH, workers)
 
@@ -158,7 +160,7 @@ class LeastSquares:
         """Half of chi2 with its gradient and J^T J."""
 
         def twice(u):
-            value = self._deviations(shared, own, u)
+            value = self._residuals(shared, own, u)
             return value, value
 
         J, values = jax.jacfwd(twice, has_aux=True)(u)

@@ -56,24 +56,24 @@ class MultiStart:
         self._like, self.prior, self._starts, seed = like, prior, starts, checked_seed(seed)
         self._made_anew = partial(MultiStart, like, prior, seed=seed, points=points, starts=starts)
         self._u = prior_points(len(prior.names), points, seed)
-        self._deviations = batched(lambda whitening, u: self._deviations_at(whitening, None, u), workers=threads())
-        self._descend = LeastSquares(self._deviations_at, threads())
+        self._residuals = batched(lambda whitening, u: self._residuals_at(whitening, None, u), workers=threads())
+        self._descend = LeastSquares(self._residuals_at, threads())
 
     def __reduce__(self):
         """Another process makes points and programs anew."""
         return self._made_anew, ()
 
-    def _deviations_at(self, whitening, offset, u: Float[Array, " d"]) -> Float[Array, " rows+1"]:
+    def _residuals_at(self, whitening, offset, u: Float[Array, " d"]) -> Float[Array, " rows+1"]:
         model = self.prior.model(self.prior.vector(u))
-        return jnp.concatenate(list(self._like.deviations(model, None, whitening, offset).values()))
+        return jnp.concatenate(list(self._like.whitened_residuals(model, None, whitening, offset).values()))
 
-    def deviations(self, whitening: Float[np.ndarray, "rows rows"], u: Float[np.ndarray, "n d"]):
+    def whitened_residuals(self, whitening: Float[np.ndarray, "rows rows"], u: Float[np.ndarray, "n d"]):
         """Whitened residuals and the (g-2) pull at prior quantiles, (n, rows + 1)."""
-        return self._deviations(whitening, u)
+        return self._residuals(whitening, u)
 
     def values(self, whitening: Float[np.ndarray, "rows rows"], u: Float[np.ndarray, "n d"]) -> Float[np.ndarray, " n"]:
         """Log-likelihood at prior quantiles."""
-        return -0.5 * (self._deviations(whitening, u) ** 2).sum(axis=1)
+        return -0.5 * (self._residuals(whitening, u) ** 2).sum(axis=1)
 
     def __call__(self, whitening: Float[np.ndarray, "rows rows"]) -> Solutions:
         """Where the descents from all starts end."""
@@ -86,11 +86,11 @@ class MultiStart:
 
     def distinct(self, whitening: Float[np.ndarray, "rows rows"], minima: Solutions) -> list[list[int]]:
         """Indices of converged minima, those with the same chi2 and predictions together, best first."""
-        deviations, members = self.deviations(whitening, minima.u), []
+        whitened_residuals, members = self.whitened_residuals(whitening, minima.u), []
         for i in (i for i in np.argsort(minima.chi2) if minima.converged[i]):
             for group in members:
                 first = group[0]
-                distance = np.linalg.norm(deviations[i] - deviations[first])
+                distance = np.linalg.norm(whitened_residuals[i] - whitened_residuals[first])
                 if minima.chi2[i] - minima.chi2[first] < _SAME_CHI2 and distance < _SAME_PREDICTIONS:
                     group.append(i)
                     break
@@ -148,7 +148,7 @@ class _PseudoFits:
 
     def __call__(self, k: int) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
         search, best, scan = self._search, self._best, self._scan
-        offset = self._noise(k, scan.shape[1]) - search.deviations(self._whitening, best[None])
+        offset = self._noise(k, scan.shape[1]) - search.whitened_residuals(self._whitening, best[None])
         own = (scan**2).sum(axis=1)
         starts = np.empty((len(offset), _PSEUDO_STARTS + 1, len(best)))
         starts[:, 0] = best
@@ -176,7 +176,7 @@ class _PseudoFits:
     @cached_property
     def _scan(self) -> Float[np.ndarray, "points rows+1"]:
         """Deviations at all prior points, which serve every chunk of this process."""
-        return self._search.deviations(self._whitening, self._search._u)
+        return self._search.whitened_residuals(self._whitening, self._search._u)
 
 
 class Modes(NamedTuple):
@@ -280,7 +280,7 @@ def _followed(search: MultiStart, like: Likelihood, u: Float[np.ndarray, " d"]):
     for _ in range(_MOST_STEPS):
         whitening = like.at(prior.model(prior.vector(u))).whitening
         found = search.minimise(whitening, u[None])
-        moved = search.deviations(whitening, np.stack([u, found.best]))
+        moved = search.whitened_residuals(whitening, np.stack([u, found.best]))
         changes = abs(found.chi2[0] - chi2), np.abs(found.best - u).max(), np.linalg.norm(moved[1] - moved[0])
         u, chi2 = found.best, float(found.chi2[0])
         if max(changes) < _SETTLED:
@@ -294,7 +294,7 @@ def _same_place(
     """Whether the lowest of the minima is the one minimum `here`, or another that is no lower."""
     if minima.chi2.min() > here.chi2[0] - _SETTLED:
         return True
-    there, at = search.deviations(whitening, np.stack([minima.best, here.best]))
+    there, at = search.whitened_residuals(whitening, np.stack([minima.best, here.best]))
     return minima.chi2.min() > here.chi2[0] - _SAME_CHI2 and float(np.linalg.norm(there - at)) < _SAME_PREDICTIONS
 
 

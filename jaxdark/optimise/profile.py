@@ -121,11 +121,11 @@ class _Grid:
         self._like, self._prior, self._shape = fit.like, prior, shape
         self._order = [prior.names.index(n) for n in (*names, *(m for m in prior.names if m not in names))]
         self.free = [prior.names[i] for i in self._order[len(names) :]]
-        self._conditional = Conditional(self._deviations, len(self.free))
+        self._conditional = Conditional(self._residuals, len(self.free))
 
-    def _deviations(self, _, fixed: Float[Array, " k"], free: Float[Array, " d-k"]) -> Float[Array, " n"]:
+    def _residuals(self, _, fixed: Float[Array, " k"], free: Float[Array, " d-k"]) -> Float[Array, " n"]:
         u = jnp.concatenate([fixed, free])[np.argsort(self._order)]
-        return jnp.concatenate(list(self._like.deviations(self._prior.model(self._prior.vector(u))).values()))
+        return jnp.concatenate(list(self._like.whitened_residuals(self._prior.model(self._prior.vector(u))).values()))
 
     def minimised(self, fixed: Float[np.ndarray, "points k"], *, seed: int, report: Report) -> Solutions:
         """The smallest minimum found at each grid point."""

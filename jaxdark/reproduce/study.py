@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float
 from jaxdark.analysis.constrain import on_vectors
 from jaxdark.compute.batch import batched
 from jaxdark.constraints.b_to_k_invisible.rates import babar_bin_limits, proxy_uncertainty
-from jaxdark.constraints.limit import Verdict
+from jaxdark.constraints.limit import LimitResult
 from jaxdark.io import results
 from jaxdark.io.checkpoints import atomic_write
 from jaxdark.likelihood.likelihood import Likelihood
@@ -68,7 +68,7 @@ class Study(NamedTuple):
     pulls: Float[np.ndarray, "n rows"]
     rows: tuple[str, ...]
     ids: tuple[str, ...]
-    verdicts: Verdict
+    verdicts: LimitResult
     chains: str
     correlation: Chains = INDEPENDENT
 
@@ -91,7 +91,7 @@ class Study(NamedTuple):
             {key.removeprefix(f"{group}."): arrays.pop(key) for key in list(arrays) if key.startswith(f"{group}.")}
             for group in _GROUPS
         )
-        return cls(**words, **arrays, parameters=parameters, verdicts=Verdict(**verdicts))
+        return cls(**words, **arrays, parameters=parameters, verdicts=LimitResult(**verdicts))
 
     def value(self, name: str) -> Float[np.ndarray, " n"]:
         """What a constraint predicts at each draw."""
@@ -182,8 +182,8 @@ def proxy_scales() -> tuple[float, ...]:
     return (1.0, 1 / factor, factor)
 
 
-def _named(group: dict[str, np.ndarray] | Verdict) -> dict[str, np.ndarray]:
-    return group._asdict() if isinstance(group, Verdict) else group
+def _named(group: dict[str, np.ndarray] | LimitResult) -> dict[str, np.ndarray]:
+    return group._asdict() if isinstance(group, LimitResult) else group
 
 
 def study(

@@ -55,7 +55,7 @@ def potential(
 ) -> Callable[[Float[Array, " n"]], Float[Array, ""]]:
     """Potential energy -log_density whose gradient is the force the trajectories follow, not always its own.
 
-    The force is that of the standard normal, -z, plus what the density adds to it, clipped to +-gradient_clip coordinate
+    The force is that of the standard normal, -z, plus what the density adds, clipped to +-gradient_clip coordinate
     by coordinate. Leapfrog steps with any force that depends on the position alone are reversible and keep the volume,
     and states are weighed with the true energy, so the draws are exact whatever the limit. Zero everywhere never
     differentiates the density; infinity is ordinary NUTS.

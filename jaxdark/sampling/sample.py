@@ -28,7 +28,7 @@ from jaxdark.sampling.flow import TrainedFlow, train_flow
 from jaxdark.sampling.importance import resampled_indices, sample_prior
 from jaxdark.sampling.nested import nested_sample
 from jaxdark.sampling.nuts import NutsRun, NutsSettings, dispersed_starts, run_nuts, run_nuts_on_cluster
-from jaxdark.sampling.resume import finished_chains, kept_chains, kept_fit, load_or_train_flow, kept_parts, run_settings
+from jaxdark.sampling.resume import finished_chains, kept_chains, kept_fit, kept_parts, load_or_train_flow, run_settings
 from jaxdark.sampling.to_arviz import Sampled, evidence_of, posterior_tree
 from jaxdark.sampling.weighted import diagnose_weighted
 

@@ -105,11 +105,11 @@ class Work:
 
     @cached_property
     def _conditional(self) -> Conditional:
-        def deviations(whitening, axes, u):
+        def whitened_residuals(whitening, axes, u):
             model = self.points.model(self.points.vector(jnp.concatenate([axes, u])))
-            return jnp.concatenate(list(self.like.deviations(model, whitening=whitening).values()))
+            return jnp.concatenate(list(self.like.whitened_residuals(model, whitening=whitening).values()))
 
-        return Conditional(deviations, len(self.points.profiled), threads())
+        return Conditional(whitened_residuals, len(self.points.profiled), threads())
 
     @property
     def constraints(self) -> list[Constraint]:

@@ -21,7 +21,7 @@ import xarray as xr
 from jaxdark.compute.bounds import fits_disk, fits_memory
 from jaxdark.constraints.limit import Constraint
 from jaxdark.errors import RequestError
-from jaxdark.io.checkpoints import fsync_dir, file_lock
+from jaxdark.io.checkpoints import file_lock, fsync_dir
 from jaxdark.measurements.dataset import Row
 from jaxdark.optimise.least_squares import TOLERANCE
 from jaxdark.scans.outputs import Outputs

@@ -9,7 +9,7 @@ import pytest
 
 from jaxdark.errors import RequestError
 from jaxdark.io import result_dir
-from jaxdark.io.checkpoints import Checkpoints, numbered, file_lock
+from jaxdark.io.checkpoints import Checkpoints, file_lock, numbered
 
 SETTINGS = {"seed": 1, "prior": {"m_V": (2.0, 15.0)}}
 

@@ -273,10 +273,10 @@ def profile_by_scipy(like, model):
     """-2 ln L of mode "full", minimised over the nuisances by MINPACK's Levenberg-Marquardt."""
     full = Likelihood(like.data, theory="full", g_minus_2=like.g_minus_2)
 
-    def deviations(xi):
-        return jnp.concatenate(list(full.deviations(model, xi).values()))
+    def whitened_residuals(xi):
+        return jnp.concatenate(list(full.whitened_residuals(model, xi).values()))
 
-    value, jacobian = jax.jit(deviations), jax.jit(jax.jacfwd(deviations))
+    value, jacobian = jax.jit(whitened_residuals), jax.jit(jax.jacfwd(whitened_residuals))
     tight = {"method": "lm", "ftol": 1e-13, "xtol": 1e-13, "gtol": 1e-13}
     start = np.zeros(len(full.nuisance_names))
     return 2 * least_squares(lambda xi: np.asarray(value(xi)), start, lambda xi: np.asarray(jacobian(xi)), **tight).cost
@@ -424,11 +424,11 @@ def test_an_offset_is_a_measurement_that_came_out_lower(one_row):
     (row,), whitening = one_row.data.rows, one_row.whitening
     shifted = dataclasses.replace(row, value=row.value - 0.7 * row.error_plus / whitening[0, 0])
     other = Likelihood(dataclasses.replace(one_row.data, rows=(shifted,)))
-    lower = other.deviations(POINT, whitening=whitening)["flavour"]
+    lower = other.whitened_residuals(POINT, whitening=whitening)["flavour"]
     for offset in ([0.7, 0.0], [0.7, 0.3]):
-        found = one_row.deviations(POINT, offset=np.array(offset))
+        found = one_row.whitened_residuals(POINT, offset=np.array(offset))
         assert found["flavour"] == near(np.asarray(lower), rel=1e-9)
-        expected = one_row.deviations(POINT)["g_minus_2"] + offset[1]
+        expected = one_row.whitened_residuals(POINT)["g_minus_2"] + offset[1]
         assert found["g_minus_2"] == near(np.asarray(expected), rel=1e-12)
 
 

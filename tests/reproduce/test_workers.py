@@ -11,7 +11,7 @@ import jax
 import numpy as np
 import pytest
 
-from jaxdark.constraints.limit import Verdict
+from jaxdark.constraints.limit import LimitResult
 from jaxdark.reproduce import workers
 from jaxdark.reproduce.study import Selection, Study, study
 
@@ -47,7 +47,7 @@ def made_up(monkeypatch, body="pass"):
 
 def small(selection, value):
     x = np.full(2, float(value))
-    verdicts = Verdict(x[:, None], x[:, None], x[:, None])
+    verdicts = LimitResult(x[:, None], x[:, None], x[:, None])
     return Study(selection, {"m_V": x}, x, -1.0, x[:, None], ("a",), ("c",), verdicts, "good")
 
 
@@ -76,7 +76,7 @@ def test_a_study_outlives_its_process(tmp_path):
         x,
         ("α", "b"),
         ("c.d", "words"),
-        Verdict(x, x + 1, np.where(x > 0, x, np.inf)),
+        LimitResult(x, x + 1, np.where(x > 0, x, np.inf)),
         'R-hat of m_V is 1.2; "bad"',
     )
     made.save(tmp_path / "study.npz")

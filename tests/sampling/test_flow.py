@@ -23,11 +23,11 @@ from jaxdark.sampling.flow import (
     TransportMap,
     inverse_spline,
     knots,
-    train_flow,
     prior_map,
     sample_image,
     spline,
     tempered,
+    train_flow,
     trained,
 )
 from jaxdark.sampling.importance import effective_size, sample_prior

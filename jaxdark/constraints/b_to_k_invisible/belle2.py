@@ -15,7 +15,7 @@ from jaxtyping import Array, Float
 from jaxdark.constraints.b_to_k_invisible.belle2_likelihood import Expansions
 from jaxdark.constraints.b_to_k_invisible.histogram import br_k_invisible_histogram
 from jaxdark.constraints.b_to_k_invisible.rates import InvisibleBR, rates_of_the_searches
-from jaxdark.constraints.limit import Constraint, SharedPrediction, Verdict, interval
+from jaxdark.constraints.limit import Constraint, LimitResult, SharedPrediction, interval
 from jaxdark.inputs import StandardModel
 from jaxdark.models.split import SplitDarkSector
 from jaxdark.semileptonic.neutrinos import br_k_nunu, br_k_nunu_bins
@@ -70,7 +70,7 @@ def strength(signal: Float[Array, " signal"]) -> Strength:
     return Strength(weights @ slopes / curvature, jnp.sqrt(weights.sum() / curvature))
 
 
-def belle2(model: SplitDarkSector, sm: StandardModel) -> Verdict:
+def belle2(model: SplitDarkSector, sm: StandardModel) -> LimitResult:
     """BR(B+ -> K+ invisible) of SM + V against what Belle II measures for its spectrum, two standard deviations wide.
 
     Args:
@@ -80,7 +80,7 @@ def belle2(model: SplitDarkSector, sm: StandardModel) -> Verdict:
     return _measured(rates_of_the_searches(model, sm), model, sm)
 
 
-def _measured(rates: InvisibleBR, model: SplitDarkSector, sm: StandardModel) -> Verdict:
+def _measured(rates: InvisibleBR, model: SplitDarkSector, sm: StandardModel) -> LimitResult:
     br = br_k_nunu(sm) + rates.total
     found = strength(expected_signal(model, sm))
     return interval(br, (found.value - 2 * found.error) * br, (found.value + 2 * found.error) * br)

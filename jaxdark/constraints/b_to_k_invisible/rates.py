@@ -14,7 +14,7 @@ from jaxtyping import Array, Float
 
 from jaxdark.constraints.b_to_k_invisible.quadrature import Place, Ranges, integrals, root
 from jaxdark.constraints.b_to_k_invisible.running import integrals_running
-from jaxdark.constraints.limit import Constraint, SharedPrediction, Verdict, bare, upper_limit
+from jaxdark.constraints.limit import Constraint, LimitResult, SharedPrediction, upper_limit, without_limit
 from jaxdark.errors import RequestError
 from jaxdark.inputs import StandardModel, read_data
 from jaxdark.models.split import SplitDarkSector, g_tilde, width_running, width_total
@@ -204,7 +204,7 @@ def rates_of_the_searches(model: SplitDarkSector, sm: StandardModel) -> Invisibl
     return _traced_once(model, sm, s_B=shown_bins(), q2=q2)
 
 
-def babar_hadronic(model: SplitDarkSector, sm: StandardModel, scale: float = 1.0) -> Verdict:
+def babar_hadronic(model: SplitDarkSector, sm: StandardModel, scale: float = 1.0) -> LimitResult:
     """The strongest s_B bin of BaBar's hadronic-tag analysis, Appendix A.
 
     Args:
@@ -215,7 +215,7 @@ def babar_hadronic(model: SplitDarkSector, sm: StandardModel, scale: float = 1.0
     return _strongest_s_B(rates_of_the_searches(model, sm), scale)
 
 
-def _strongest_s_B(rates: InvisibleBR, scale: float) -> Verdict:
+def _strongest_s_B(rates: InvisibleBR, scale: float) -> LimitResult:
     place = np.array([shown_bins().index(edges) for edges in babar_bin_limits().s_B])
     values, limits = rates.s_B[place], scale * babar_bin_limits().limit
     strongest = jnp.argmax(values / limits)
@@ -261,7 +261,7 @@ def constraints(babar_scale: float = 1.0) -> tuple[Constraint, ...]:
         return _strongest_s_B(rates, babar_scale)
 
     def shown(rates, model, sm):
-        return bare(rates.total)
+        return without_limit(rates.total)
 
     babar_words = bins.reference, bins.cl, bins.quality
     return (
@@ -276,15 +276,15 @@ def constraints(babar_scale: float = 1.0) -> tuple[Constraint, ...]:
     )
 
 
-def _of_rates(id: str, judge: Callable[..., Verdict], *words, **options) -> Constraint:
-    return Constraint(id, SharedPrediction(rates_of_the_searches, judge), *words, of=SplitDarkSector, **options)
+def _of_rates(id: str, evaluate: Callable[..., LimitResult], *words, **options) -> Constraint:
+    return Constraint(id, SharedPrediction(rates_of_the_searches, evaluate), *words, of=SplitDarkSector, **options)
 
 
 def _limited(id: str, value: Callable[..., Array], limit: float, *words, **options) -> Constraint:
-    def judge(rates, model, sm):
+    def evaluate(rates, model, sm):
         return upper_limit(value(rates, sm), limit)
 
-    return _of_rates(id, judge, *words, **options)
+    return _of_rates(id, evaluate, *words, **options)
 
 
 def _data(name: str) -> dict:
