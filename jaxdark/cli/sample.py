@@ -19,6 +19,7 @@ class SampleSettings(options.Settings):
 
     region: str | None = None
     method: str = "nuts"
+    kernel: str = "flow"
     chains: Annotated[int, Field(gt=0, le=1000)] = 4
     draws: Count | None = None
     warmup: Count | None = None
@@ -40,7 +41,21 @@ def sample(
     warmup: Annotated[int | None, typer.Option(help="Steps of adaptation per chain, not kept.")] = None,
     method: Annotated[
         str | None,
-        typer.Option(metavar="nuts|nested|importance", help="Chains, or a route without.", show_default="nuts"),
+        typer.Option(
+            metavar="nuts|nested|importance",
+            help="nuts: Markov chains; nested, importance: weighted samples.",
+            show_default="nuts",
+        ),
+    ] = None,
+    kernel: Annotated[
+        str | None,
+        typer.Option(
+            metavar="flow|gradient|plain",
+            help="Of the chains. flow: in a trained flow's coordinates, with the force of a standard normal, the "
+            "likelihood is weighed and never differentiated; gradient: there, with the likelihood's gradient; plain: "
+            "with its gradient in prior quantiles.",
+            show_default="flow",
+        ),
     ] = None,
     points: Annotated[
         int | None,
@@ -83,6 +98,7 @@ def sample(
                 like,
                 prior,
                 method=settings.method,
+                kernel=settings.kernel,
                 chains=settings.chains,
                 draws=settings.draws,
                 warmup=settings.warmup,
@@ -105,7 +121,7 @@ def sample(
         print(tables.to_json(summary))
     options.console(quiet=quiet or as_json).print(*tables.summary_tables(summary), f"written to {out_folder}", sep="\n")
     if summary["verdict"] != "good":
-        options.tell(f"{report.verdict_sentence(summary)}; do not use the result in {out_folder}")
+        options.tell(f"{tables.verdict_sentence(summary)}; do not use the result in {out_folder}")
         return 1
     return 0
 

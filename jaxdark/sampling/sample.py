@@ -1,4 +1,4 @@
-"""Posterior of a model's parameters, Section 4 of the paper: by NUTS in learned coordinates, or by two other routes.
+"""Posterior of a model's parameters, Section 4 of the paper: by NUTS with one of three kernels, or by two other routes.
 
 Enters: a likelihood and a region. Leaves: an ArviZ object with draws, diagnostics and everything needed to read them.
 """
@@ -24,7 +24,7 @@ from jaxdark.optimise.multistart import RegionFit
 from jaxdark.precision import require_x64
 from jaxdark.sampling.coordinates import Coordinates, log_density
 from jaxdark.sampling.diagnostics import Weighted, diagnose
-from jaxdark.sampling.flow import TrainedFlow, train_flow
+from jaxdark.sampling.flow import TrainedFlow, prior_map, train_flow
 from jaxdark.sampling.importance import resampled_indices, sample_prior
 from jaxdark.sampling.nested import nested_sample
 from jaxdark.sampling.nuts import NutsRun, NutsSettings, dispersed_starts, run_nuts, run_nuts_on_cluster
@@ -35,8 +35,22 @@ from jaxdark.sampling.weighted import diagnose_weighted
 Report = Callable[[str, int, int], None]
 """Progress: called with the stage's name, steps done and all steps."""
 Method = Literal["nuts", "nested", "importance"]
+Kernel = Literal["flow", "gradient", "plain"]
+"""What moves the chains of the method "nuts"; all three draw from the same posterior and pass the same diagnostics.
 
-_SETTINGS = NutsSettings(warmup=100, draws=2000)
+flow: NUTS in the coordinates of a flow trained on importance samples, with the force of the standard normal that the
+flow makes of the posterior; the likelihood is never differentiated, only weighed. gradient: in the same coordinates with
+the likelihood's own gradient, step size and dense mass matrix adapted. plain: the same in prior quantiles, no flow.
+"""
+
+_ADAPTED = NutsSettings(warmup=500, draws=2000, step_size=0.2, adapt=True, target_accept=0.8, gradient_clip=np.inf)
+_SETTINGS: dict[Kernel, NutsSettings] = {
+    "flow": NutsSettings(warmup=100, draws=2000),
+    "gradient": _ADAPTED,
+    "plain": _ADAPTED._replace(warmup=1000),
+}
+_PLAIN_POINTS = 2**18
+"""Of the prior: starts for chains without a flow, and the importance sample that they are judged against."""
 _FULL_POINTS = 2**14
 _POINTS = {"nuts": None, "nested": 2000, "importance": 2**21}
 _MOST_POINTS = 2**30
@@ -50,6 +64,7 @@ def sample(
     region: str | Prior = "high",
     *,
     method: Method = "nuts",
+    kernel: Kernel = "flow",
     chains: int = 4,
     draws: int | None = None,
     warmup: int | None = None,
@@ -67,9 +82,11 @@ def sample(
     Args:
         like: the likelihood, in either mode.
         region: prior of Table 1, "high" or "low"; or any other `Prior`, see `prior_of`.
-        method: "nuts"; "importance", points of the prior weighted by the likelihood; or "nested", nested sampling,
+        method: "nuts", Markov chains; "importance", points of the prior weighted by the likelihood; or "nested", nested sampling,
             which needs the extra crosscheck. The last two take marginalised likelihoods, and their equally weighted
             draws come as one chain without R-hat, with the effective sizes of the weights.
+        kernel: of the method nuts, see `Kernel`: "flow", "gradient" or "plain". The last two evaluate the likelihood's
+            gradient at each leapfrog step.
         chains: number of chains, at least 2, started apart.
         draws, warmup: per chain, rounded up to hundreds; by default enough for the effective sizes asked for.
         points: of the prior ("importance", rounded up to a power of two) or live ones ("nested").
@@ -91,7 +108,10 @@ def sample(
     """
     require_x64()
     one_of("method", method, get_args(Method))
-    prior, settings, seed = prior_of(region), _settings(chains, draws, warmup), checked_seed(seed)
+    one_of("kernel", kernel, get_args(Kernel))
+    if method != "nuts" and kernel != "flow":
+        raise RequestError(f"a kernel belongs to the method nuts, got the method {method}; leave it out")
+    prior, settings, seed = prior_of(region), _settings(kernel, chains, draws, warmup), checked_seed(seed)
     points = _points(method, points, like)
     _fits_memory(like, prior, settings, chains, points)
     report, store = report or (lambda stage, done, total: None), checkpoints or Checkpoints(None)
@@ -99,13 +119,13 @@ def sample(
     if scheduler is not None and method != "nuts":
         raise RequestError(f"a scheduler runs the chains of the method nuts, got the method {method}; leave it out")
     with connected(scheduler) as client:
-        store.begin(run_settings(like, prior, method=method, seed=seed, **counts))
+        store.begin(run_settings(like, prior, method=method, kernel=kernel, seed=seed, **counts))
         clock = time.perf_counter()
         report("best fit", 0, 1)
         fit = kept_fit(store, like, prior, seed)
         report("best fit", 1, 1)
         if method == "nuts":
-            sampled = _by_nuts(like, prior, fit, settings, chains, seed, report, store, clock, client)
+            sampled = _by_nuts(like, prior, fit, kernel, settings, chains, seed, report, store, clock, client)
         else:
             sampled = _by_weights(method, prior, fit, chains * settings.draws, points, seed, report, store, clock)
     report("result", 0, 1)
@@ -114,15 +134,16 @@ def sample(
     return tree
 
 
-def _settings(chains: int, draws: int | None, warmup: int | None) -> NutsSettings:
+def _settings(kernel: Kernel, chains: int, draws: int | None, warmup: int | None) -> NutsSettings:
     if chains < 2:
         raise RequestError(f"at least 2 chains are needed to tell whether they agree, got {chains}")
     given = {name: value for name, value in {"draws": draws, "warmup": warmup}.items() if value is not None}
     for name, value in given.items():
         if value < 1:
             raise RequestError(f"{name} must be a positive number per chain, got {value}")
-    segment = _SETTINGS.segment
-    return _SETTINGS._replace(**{name: -(-value // segment) * segment for name, value in given.items()})
+    settings = _SETTINGS[kernel]
+    segment = settings.segment
+    return settings._replace(**{name: -(-value // segment) * segment for name, value in given.items()})
 
 
 def _fits_memory(like: Likelihood, prior: Prior, settings: NutsSettings, chains: int, points: int | None) -> None:
@@ -151,6 +172,7 @@ def _by_nuts(
     like: Likelihood,
     prior: Prior,
     fit: RegionFit,
+    kernel: Kernel,
     settings: NutsSettings,
     chains: int,
     seed: int,
@@ -159,11 +181,15 @@ def _by_nuts(
     clock: float,
     client: Any,
 ) -> Sampled:
-    """Chains in the coordinates of a learned map."""
+    """Markov chains, in the coordinates of a flow or in prior quantiles."""
 
     def learn() -> TrainedFlow:
-        show = lambda done, total: report("transport map", done, total)  # noqa: E731
-        return train_flow(fit.values, len(prior.names), seed=seed, progress=show)
+        dimension = len(prior.names)
+        show = lambda done, total: report("prior points" if kernel == "plain" else "flow", done, total)  # noqa: E731
+        if kernel == "plain":
+            sample = sample_prior(fit.values, dimension, n=_PLAIN_POINTS, seed=seed, progress=show)
+            return TrainedFlow(prior_map(dimension, seed=seed), sample, ())
+        return train_flow(fit.values, dimension, seed=seed, progress=show)
 
     learned = load_or_train_flow(store, learn)
     coordinates = Coordinates.build(like, fit, prior, learned.transport)
@@ -196,6 +222,7 @@ def _by_nuts(
         evidence=evidence_of(learned.sample),
         summary={
             "method": "nuts",
+            "kernel": kernel,
             "seconds": {**run.seconds, "compile": run.seconds["compile"] + prepared},
             "divergences": int(run.draws.diverging.sum()),
         },
