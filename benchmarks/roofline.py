@@ -126,7 +126,7 @@ def _functions():
 
     jd.enable_x64()
     like, prior = jd.Likelihood(jd.load_dataset("paper2020")), prior_of("high")
-    value = lambda vector: like.log_density(vector, prior)  # noqa: E731
+    value = lambda vector: like.log_likelihood(vector, prior)  # noqa: E731
     return like, prior, {"value": value, "value and gradient": jax.value_and_grad(value)}
 
 

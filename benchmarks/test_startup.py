@@ -18,7 +18,7 @@ from jaxdark.likelihood.priors import prior_of
 jd.enable_x64()
 prior = prior_of("high")
 u = np.random.default_rng(0).random((int(sys.argv[1]), len(prior.names)))
-batched(jd.Likelihood(jd.load_dataset("paper2020")).log_density)(np.asarray(prior.vector(u)))
+batched(jd.Likelihood(jd.load_dataset("paper2020")).log_likelihood)(np.asarray(prior.vector(u)))
 """
 
 

@@ -42,7 +42,7 @@ ITSELF = "each model itself, nuisances at their best values"
 
 
 class Likelihood:
-    """Log-likelihood of a data set; call it with a model, or differentiate `log_density` of a parameter vector.
+    """Log-likelihood of a data set; call it with a model, or differentiate `log_likelihood` of a parameter vector.
 
     In mode "marginalised" the theory parameters of `nuisances` are propagated linearly, at the reference model, into a
     covariance that is added to the experimental one and kept fixed. In mode "full" they are parameters xi with a
@@ -215,11 +215,16 @@ class Likelihood:
         several references.
 
         Raises:
-            RequestError: single precision, what is no model, or a wrong number of nuisances.
+            RequestError: single precision, what is no model, a wrong number of nuisances, or none in mode "full".
         """
         require_x64()
         _checked_model(model, "model")
         self._check_nuisances(xi)
+        if self.theory == "full" and xi is None:
+            raise RequestError(
+                f"expected {len(self.nuisance_names)} nuisances xi with the theory full, got none: the theory errors "
+                "would be left out; give them (zeros are the central values), or take the theory marginalised"
+            )
         arguments = model, xi, self.whitening if whitening is None else whitening
         try:
             return self._compiled(*arguments)
@@ -267,7 +272,7 @@ class Likelihood:
         """Sum of the terms: the log-likelihood, in mode "full" times the nuisances' prior."""
         return sum(self.terms(model, xi).values(), jnp.zeros(()))
 
-    def log_density(self, vector: Float[Array, " d"], prior: Prior | None = None) -> Float[Array, ""]:
+    def log_likelihood(self, vector: Float[Array, " d"], prior: Prior | None = None) -> Float[Array, ""]:
         """Log-likelihood of a vector: the parameters in the order of the prior's names, then xi in mode "full".
 
         The prior fixes names and model alone (those of Table 1 unless given); its density is not part of the value.
@@ -285,6 +290,20 @@ class Likelihood:
                 f"{jnp.shape(vector)}; map over several with jax.vmap"
             )
         return self(prior.model(vector[:d]), vector[d:] if self.theory == "full" else None)
+
+    def log_posterior(self, vector: Float[Array, " d"], prior: Prior | None = None) -> Float[Array, ""]:
+        """Log-likelihood and log-prior of a vector, arguments as for `log_likelihood`; minus infinity outside the prior.
+
+        Normalised but for the evidence and, in mode "full", a factor (2 pi)^(1/2) for each nuisance. Values and
+        gradients are finite inside the prior, whatever the model does outside of it.
+        """
+        prior = prior_of("high") if prior is None else prior
+        d = len(prior.names)
+        log_prob = prior.log_prob(vector[:d])
+        inside = jnp.isfinite(log_prob)
+        somewhere = prior.vector(jnp.full(d, 0.5))
+        safe = jnp.concatenate([jnp.where(inside, vector[:d], somewhere), vector[d:]])
+        return jnp.where(inside, self.log_likelihood(safe, prior) + log_prob, -jnp.inf)
 
     def measures_g_minus_2(self, model: Model) -> bool:
         """Whether (g-2) is a datum of the model, for degrees of freedom and pseudo-data.
@@ -374,7 +393,7 @@ def _checked_model(model: Any, name: str) -> None:
     if isinstance(model, Model | NewPhysics):
         return
     advice = (
-        "log_density takes vectors of parameters"
+        "log_likelihood takes vectors of parameters"
         if hasattr(model, "shape") or isinstance(model, list | tuple)
         else "build one, for instance jaxdark.DarkSector(**parameters)"
         if isinstance(model, dict)

@@ -130,6 +130,15 @@ class Prior(_Fields):
         off = jnp.abs(scaled - lower) > 1e-9 * np.maximum(1.0, np.abs(lower))
         return jnp.where(self.fixed, jnp.where(off, jnp.sign(u) * jnp.inf, 0.5), u)
 
+    def log_prob(self, vector: Float[Array, " d"]) -> Float[Array, ""]:
+        """Log of the prior's density at parameters, per unit of each; minus infinity outside, 0 for fixed ones."""
+        u, (lower, upper) = self.cube(vector), self._edges()
+        inside = jnp.all((u >= 0) & (u <= 1))
+        free = ~self.fixed
+        widths = np.log(np.where(free, upper - lower, 1.0))
+        per_logarithm = jnp.where(self._logs() & free & inside, jnp.log(jnp.where(inside, jnp.abs(vector), 1.0)), 0.0)
+        return jnp.where(inside, -jnp.sum(widths + per_logarithm), -jnp.inf)
+
     def model(self, vector: Float[Array, " d"]) -> Model:
         """The model at a parameter vector."""
         return self.build(**dict(zip(self.names, vector, strict=True)))

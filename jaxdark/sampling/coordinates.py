@@ -17,7 +17,7 @@ from jaxdark.sampling.nuts import floored
 
 
 class Coordinates(eqx.Module):
-    """Map from normal coordinates z to the vector that `Likelihood.log_density` takes.
+    """Map from normal coordinates z to the vector that `Likelihood.log_likelihood` takes.
 
     The first d coordinates pass through the learned map to the model's parameters. In mode "full" the others, eta, are
     the nuisances' departure from their mean given those parameters, in units of their spread, both from the linearised
@@ -67,5 +67,5 @@ def log_density(z: Float[Array, " n"], coordinates: Coordinates, log_best: float
     vector, log_slope = coordinates.vector(z)
     # What a Gaussian eta would give is taken out before the floor is applied: it is not a wall.
     normal = -0.5 * jnp.sum(z[len(coordinates.prior.names) :] ** 2)
-    value = coordinates.like.log_density(vector, coordinates.prior)
+    value = coordinates.like.log_likelihood(vector, coordinates.prior)
     return floored(value - normal, log_best) + log_slope + normal

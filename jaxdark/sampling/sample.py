@@ -315,5 +315,5 @@ def _importance(coordinates: Coordinates, learned: TrainedFlow, seed: int) -> We
 def _weighted_point(coordinates: Coordinates, z: Float[Array, " n"]):
     """Parameters at z and the log-density over that of the standard normal z was drawn from."""
     vector, log_slope = coordinates.vector(z)
-    log_weight = coordinates.like.log_density(vector, coordinates.prior) + log_slope + 0.5 * jnp.sum(z**2)
+    log_weight = coordinates.like.log_likelihood(vector, coordinates.prior) + log_slope + 0.5 * jnp.sum(z**2)
     return vector[: len(coordinates.prior.names)], log_weight

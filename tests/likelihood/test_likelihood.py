@@ -108,7 +108,7 @@ def test_full_mode():
     terms = like.terms(SM_ONLY, xi)
     assert terms == {"flavour": near(-0.5 * z**2), "g_minus_2": 0, "nuisances": near(-0.5 * xi @ xi)}
     assert like(SM_ONLY, xi) == near(float(sum(terms.values())), rel=1e-14)
-    assert like.log_density(np.concatenate([VECTOR, xi])) == near(float(like(POINT, xi)), rel=1e-13)
+    assert like.log_likelihood(np.concatenate([VECTOR, xi])) == near(float(like(POINT, xi)), rel=1e-13)
 
 
 G_MINUS_2 = {
@@ -248,7 +248,7 @@ def test_terms_add_up(paper2020):
     terms = paper2020.terms(POINT)
     assert set(terms) == {"flavour", "g_minus_2"}
     assert paper2020(POINT) == near(float(terms["flavour"] + terms["g_minus_2"]), rel=1e-15)
-    assert paper2020.log_density(VECTOR) == near(float(paper2020(POINT)), rel=1e-13)
+    assert paper2020.log_likelihood(VECTOR) == near(float(paper2020(POINT)), rel=1e-13)
 
 
 @pytest.mark.parametrize("vector", [VECTOR, NO_COUPLING, np.array([2.0, 0.2, -1.0, 0.1, -0.1])], ids=str)
@@ -340,8 +340,8 @@ def test_a_data_set_by_its_name():
 
 NO_MODELS = [
     ({"m_V": 5.5}, r"got dict; build one, for instance jaxdark.DarkSector\(\*\*parameters\)"),
-    (VECTOR, "got ndarray; log_density takes vectors of parameters"),
-    ([5.5, 0.03], "got list; log_density takes vectors"),
+    (VECTOR, "got ndarray; log_likelihood takes vectors of parameters"),
+    ([5.5, 0.03], "got list; log_likelihood takes vectors"),
     ("split", "got str; a model of your own is a subclass"),
     (DarkSector, "a model of your own is a subclass"),
 ]
@@ -365,7 +365,7 @@ def test_a_vector_of_the_wrong_length_is_refused(theory):
     n = 5 + 2 * (theory == "full")
     for shape in ((n - 1,), (n + 1,), (), (3, n)):
         with pytest.raises(RequestError, match=f"expected a vector of {n} numbers, m_V, g_mu_V, r_AV, g_D, r"):
-            like.log_density(np.ones(shape))
+            like.log_likelihood(np.ones(shape))
     for xi in (np.zeros(3), np.zeros(()), np.zeros((2, 2))):
         with pytest.raises(RequestError, match="expected 2 nuisances"):
             like(POINT, xi)
@@ -500,7 +500,7 @@ def value_and_gradient(paper2020):
 
     def log_density(vector, m_chi):
         prior = Prior("any", HIGH.ranges, partial(DarkSector, m_chi=m_chi))
-        return paper2020.log_density(vector, prior)
+        return paper2020.log_likelihood(vector, prior)
 
     compiled = jax.jit(jax.vmap(jax.value_and_grad(log_density, argnums=(0, 1))))
 
@@ -582,7 +582,7 @@ def test_finite_at_thresholds_and_coincidences(value_and_gradient):
     assert_finite(value_and_gradient(np.array([p for p, _ in points]), np.array([m for _, m in points])))
 
 
-def test_gradient_of_the_log_density(value_and_gradient):
+def test_gradient_of_the_log_likelihood(value_and_gradient):
     """Against finite differences of sixth order along each parameter."""
     centre = random_points("high", 8, 3)
     steps = 1e-3 * np.abs(centre) * np.array([0.05, 1, 1, 1, 1])
@@ -601,7 +601,7 @@ def test_gradient_of_the_log_density(value_and_gradient):
     assert np.all(np.abs(np.asarray(gradient)[:8] - expected) <= 1e-6 * scale)
 
 
-def test_log_density_of_another_prior(paper2020):
+def test_log_likelihood_of_another_prior(paper2020):
     prior = Prior("contact", {"C9": Range(-2.0, 2.0), "C10": Range(-2.0, 2.0)}, ConstantWilson)
-    value = paper2020.log_density(np.array([-1.0, 0.3]), prior)
+    value = paper2020.log_likelihood(np.array([-1.0, 0.3]), prior)
     assert value == near(float(paper2020(ConstantWilson(C9=-1.0, C10=0.3))), rel=1e-13)

@@ -36,7 +36,7 @@ def constant(like):
 
 def minuit(like, prior, start):
     """MIGRAD with our gradients in the model's own parameters, from a start a little off."""
-    value = jax.jit(jax.value_and_grad(lambda x: -2 * like.log_density(x, prior)))
+    value = jax.jit(jax.value_and_grad(lambda x: -2 * like.log_likelihood(x, prior)))
     search = Minuit(lambda x: float(value(np.asarray(x))[0]), start, grad=lambda x: np.asarray(value(np.asarray(x))[1]))
     ends = [sorted((r.sign * r.lower, r.sign * r.upper)) for r in prior.ranges.values()]
     search.limits = ends

@@ -26,7 +26,7 @@ def like():
 
 def best_of_scipy(like):
     """Vector and log-likelihood of the maximum from BFGS at the centre of the prior."""
-    loss = jax.jit(jax.value_and_grad(lambda x: -like.log_density(x, CONTACT)))
+    loss = jax.jit(jax.value_and_grad(lambda x: -like.log_likelihood(x, CONTACT)))
     found = minimize(lambda x: jax.device_get(loss(x)), np.array([0.0, 0.5]), jac=True, method="BFGS")
     return found.x, -found.fun
 
@@ -61,7 +61,7 @@ def test_covariance_is_taken_at_the_best_fit_until_both_agree(like, theory):
     np.testing.assert_allclose(fit.reference, vector, atol=1e-4)
     np.testing.assert_allclose(fit.like.covariance, by_hand.covariance, rtol=1e-3, atol=1e-6)
     assert fit.like.theory == "marginalised"
-    assert fit.log_likelihood == near(float(fit.like.log_density(fit.vector, CONTACT)), rel=1e-9)
+    assert fit.log_likelihood == near(float(fit.like.log_likelihood(fit.vector, CONTACT)), rel=1e-9)
     assert fit.log_likelihood == near(best_of_scipy(by_hand)[1], abs=1e-6)
     u = (fit.vector - [-3.0, -2.0]) / [6.0, 5.0]
     assert fit.values(u[None])[0] == near(fit.log_likelihood, rel=1e-9)

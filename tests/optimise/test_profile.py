@@ -46,7 +46,7 @@ def test_one_sigma_is_that_of_minos(like, line):
 
 def test_each_point_is_a_minimum_over_the_other_parameter(like, line):
     at_reference = with_covariance_of(line, like, CONSTANT)
-    value = jax.jit(jax.value_and_grad(lambda x: -2 * at_reference.log_density(x, CONSTANT)))
+    value = jax.jit(jax.value_and_grad(lambda x: -2 * at_reference.log_likelihood(x, CONSTANT)))
 
     def chi2(c9, x):
         return float(value(np.array([c9, x[0]]))[0])
@@ -71,7 +71,7 @@ def test_with_no_parameter_left_it_is_the_likelihood(like):
     at_reference = with_covariance_of(grid, like, CONSTANT)
     for c9, c10 in ((-2.0, 2.0), (-0.5, 0.5)):
         value = float(grid["chi2"].sel(C9=c9, C10=c10))
-        assert value == near(-2 * float(at_reference.log_density(np.array([c9, c10]), CONSTANT)), rel=1e-10)
+        assert value == near(-2 * float(at_reference.log_likelihood(np.array([c9, c10]), CONSTANT)), rel=1e-10)
     assert float(grid["delta_chi2"].min()) >= 0
 
 
@@ -114,7 +114,7 @@ def test_iminuit_agrees_on_the_paper_at_random_points(size):
     grid = profile(like, "high", axes={"m_V": np.linspace(2, 15, size), "g_mu_V": np.geomspace(1e-3, 0.2, size)})
     assert record_of(grid)["converged"] > 0.999
     random, at_reference = np.random.default_rng(0), with_covariance_of(grid, like, prior)
-    value = jax.jit(jax.value_and_grad(lambda x: -2 * at_reference.log_density(x, prior)))
+    value = jax.jit(jax.value_and_grad(lambda x: -2 * at_reference.log_likelihood(x, prior)))
     for i, j in random.integers(0, size, (20, 2)):
         outer = [float(grid["m_V"][i]), float(grid["g_mu_V"][j])]
         best = np.inf
