@@ -11,8 +11,8 @@ PACKAGE = Path(jaxdark.__file__).parent
 # From top to bottom; a name stands for what lies under it too, and modules of one layer may import each other.
 # `results` knows nothing of inference, which hands it named arrays to store.
 LAYERS = (
-    ("errors", "versions", "compile_cache", "ahead", "repeats", "kept", "fingerprint", "bounds"),
-    ("precision", "text_files", "yaml_fields", "checks"),
+    ("errors", "precision", "versions", "compile_cache", "ahead", "repeats", "kept", "fingerprint", "bounds"),
+    ("text_files", "yaml_fields", "checks"),
     ("inputs",),
     ("wilson",),
     ("dark", "semileptonic"),

@@ -24,6 +24,7 @@ from jaxdark.likelihood.priors import Prior
 from jaxdark.measurements.dataset import dataset_names, load_dataset
 from jaxdark.models.registry import MODELS
 from jaxdark.models.split import Model
+from jaxdark.precision import usual_rules
 from jaxdark.sampling.importance import batched
 
 NEEDS = ("inputs", "data_sha256")
@@ -32,6 +33,7 @@ _MANY = 50_000
 """Draws from which a program that takes seconds longer to compile and runs in a fifth of the time pays."""
 
 
+@usual_rules()
 def constrain(tree, prior: Prior | None = None):
     """The result with the group `constraints` and with what each constraint cuts in its summary.
 

@@ -21,6 +21,7 @@ from jaxdark.measurements.schema import SCHEMA
 from jaxdark.models.checks import one_of
 from jaxdark.models.split import Model
 from jaxdark.models.wilson import NewPhysics
+from jaxdark.precision import usual_rules
 from jaxdark.sampling.importance import batched
 
 CONFIDENCE = 0.95
@@ -77,6 +78,7 @@ def _mean(errors: tuple[float, float]) -> float:
     return 0.5 * sum(errors)
 
 
+@usual_rules()
 def pseudo_data(
     like: Likelihood, truth: Model | NewPhysics, scenario: str = "lhcb50_belle50", seed: int | None = None
 ) -> dict[str, Any]:
@@ -125,6 +127,7 @@ def file_text(content: dict[str, Any]) -> str:
     return yaml.safe_dump(content, sort_keys=False, default_flow_style=None, width=200)
 
 
+@usual_rules()
 def excluded(
     future: Likelihood, prior: Prior, vectors: Float[np.ndarray, "n d"], truth: Model | NewPhysics
 ) -> Float[np.ndarray, " n"]:

@@ -19,6 +19,7 @@ from jaxdark.compute.bounds import checked_seed
 from jaxdark.errors import RequestError
 from jaxdark.likelihood.likelihood import Likelihood
 from jaxdark.likelihood.priors import Prior
+from jaxdark.precision import usual_rules
 from jaxdark.sampling.diagnostics import summarised
 from jaxdark.sampling.flow import prior_map, trained
 from jaxdark.sampling.importance import ImportanceSample, batched, effective_size, prior_points
@@ -76,6 +77,7 @@ def residuals_of(like: Likelihood, prior: Prior) -> Residuals:
     return lambda u: jnp.concatenate(list(like.deviations(prior.model(prior.vector(u))).values()))
 
 
+@usual_rules()
 def calibrate(
     residuals: Residuals,
     names: tuple[str, ...],

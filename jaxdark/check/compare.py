@@ -12,6 +12,9 @@ from scipy.stats import ks_2samp, kstwobign
 from jaxdark.errors import RequestError
 from jaxdark.io import results
 
+NEEDS = ("inputs", "data_sha256")
+"""What `made_of` reads of a result beside its summary and prior."""
+
 
 def made_of(tree) -> dict[str, Any]:
     """What fixes the posterior of a result: model, region, data with their hash, theory, (g-2), inputs and prior."""

@@ -12,12 +12,13 @@ from jaxdark.likelihood.likelihood import Likelihood
 from jaxdark.likelihood.priors import PRIORS, prior_of
 from jaxdark.models.wilson import SM_ONLY
 from jaxdark.optimise.multistart import BestFit, at_best_fit
-from jaxdark.precision import require_x64
+from jaxdark.precision import usual_rules
 from jaxdark.sampling.flow import learned_transport
 
 MODELS = ("split", "zprime", "constant")
 
 
+@usual_rules()
 def evidence(
     like: Likelihood,
     region: str = "high",
@@ -48,7 +49,6 @@ def evidence(
     Raises:
         RequestError: an unknown model or region.
     """
-    require_x64()
     seed = checked_seed(seed)
     if not models:
         raise RequestError(f"expected at least one model, got none; take some of {', '.join(PRIORS)}")

@@ -9,6 +9,7 @@ from jaxtyping import Array, Float
 
 from jaxdark.inputs import StandardModel
 from jaxdark.models.loops import Scalar, box_mixing_sum, penguin_loop
+from jaxdark.precision import usual_rules
 
 if TYPE_CHECKING:
     from jaxdark.models.split import SplitDarkSector
@@ -36,6 +37,7 @@ def tree_level(sm: StandardModel) -> Scalar:
     return 4 * jnp.pi / sm.alpha_em * normalisation(sm)
 
 
+@usual_rules()
 def g_tilde(model: "SplitDarkSector") -> Float[Array, ""]:
     """Coupling of V to sbar gamma_mu P_L b per q2, Eq. (11), GeV^-2; the sign is that of r."""
     loops = jax.vmap(penguin_loop)((model.m_chi / model.m_Phi) ** 2)

@@ -22,7 +22,7 @@ from jaxdark.models.couplings import kappa9, kappa10
 from jaxdark.models.loops import Scalar
 from jaxdark.models.widths import width_total
 from jaxdark.models.wilson import BsCurrent, Contact, NewPhysics, Resonance
-from jaxdark.precision import require_x64
+from jaxdark.precision import require_x64, usual_rules
 
 _NO_RESONANCE = Resonance(kappa9=0.0, kappa10=0.0, m_V=1.0, width=1.0)
 
@@ -171,18 +171,21 @@ class ConstantWilson(Model):
         return None
 
 
+@usual_rules()
 def c9(q2: Scalar, model: Model, sm: StandardModel) -> Complex[Array, ""]:
     """New-physics part of C_9 of the muon at q2 (GeV^2), Eq. (7), dimensionless; that of the b quark, see `wilson`."""
     contact, resonance = _parts(model, sm)
     return contact.C9 + resonance.kappa9 * resonance.numerator(q2) * _propagator(q2, resonance)
 
 
+@usual_rules()
 def c10(q2: Scalar, model: Model, sm: StandardModel) -> Complex[Array, ""]:
     """New-physics part of C_10 of the muon at q2 (GeV^2), Eq. (7) and (19), dimensionless."""
     contact, resonance = _parts(model, sm)
     return contact.C10 + resonance.kappa10 * resonance.numerator(q2) * _propagator(q2, resonance)
 
 
+@usual_rules()
 def c_p(q2: Scalar, model: Model, sm: StandardModel) -> Complex[Array, ""]:
     """New-physics C_P - C_P' of the muon at q2 (GeV^2), Eq. (20), dimensionless.
 

@@ -11,6 +11,7 @@ from jaxtyping import Array, Float
 
 from jaxdark.inputs import StandardModel
 from jaxdark.models.loops import Scalar
+from jaxdark.precision import usual_rules
 
 if TYPE_CHECKING:
     from jaxdark.models.split import SplitDarkSector
@@ -55,6 +56,7 @@ def width_mumu(model: "SplitDarkSector", sm: StandardModel, s: Scalar | None = N
     return width_fermions(s, jnp.asarray(sm.m_mu), g_V, model.r_AV * g_V, mass)
 
 
+@usual_rules()
 def width_total(model: "SplitDarkSector", sm: StandardModel) -> Float[Array, ""]:
     """Total width of V, Eq. (9), GeV; 0 when every channel is closed."""
     return jnp.sum(width_chichi(model, sm)) + width_mumu(model, sm)

@@ -20,6 +20,7 @@ from scipy.stats import qmc
 
 from jaxdark.compute.aot import compiler_options
 from jaxdark.errors import RequestError
+from jaxdark.precision import usual_rules
 from jaxdark.repeats import without_repeats
 
 LogLikelihood = Callable[[Float[Array, " d"]], Float[Array, ""]]
@@ -121,6 +122,7 @@ def batched(
         # Few batches are shared among the threads, not all left to one.
         count = min(_BLOCKS, -(-n // (size * threads)))
 
+        @usual_rules(in_thread=True)
         def call(start: int):
             here = min(count, -(-(n - start) // size))
 

@@ -22,6 +22,7 @@ from numpyro.infer.util import ParamInfo
 from jaxdark.compute.aot import compiler_options
 from jaxdark.compute.cluster import map_chunks
 from jaxdark.errors import RequestError
+from jaxdark.precision import usual_rules
 from jaxdark.sampling.flow import TransportMap
 from jaxdark.sampling.importance import ImportanceSample, LogLikelihood, Progress, resampled_indices
 
@@ -271,10 +272,13 @@ def _compiled_chains(log_density: LogDensity, starts, args, seed: int, settings:
     compiled = programs.segment(lambda function, axes: function, _chain(state, 0), args)
     workers = 1 if method == "sequential" else min(len(starts), os.cpu_count() or 1)
 
+    @usual_rules(in_thread=True)
+    def one(chain):
+        return jax.block_until_ready(compiled(chain, args))
+
     def advance(state):
         with ThreadPoolExecutor(workers) as pool:
-            chains = [_chain(state, c) for c in range(len(starts))]
-            results = list(pool.map(lambda chain: jax.block_until_ready(compiled(chain, args)), chains))
+            results = list(pool.map(one, [_chain(state, c) for c in range(len(starts))]))
         return _on_host(jax.tree.map(lambda *a: jnp.stack(a), *results))
 
     return state, advance

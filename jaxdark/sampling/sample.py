@@ -16,11 +16,11 @@ from jaxdark.compute.bounds import checked_seed, count, fits_memory
 from jaxdark.compute.cluster import connected
 from jaxdark.errors import RequestError
 from jaxdark.io.checkpoints import Checkpoints
-from jaxdark.likelihood.likelihood import Likelihood
+from jaxdark.likelihood.likelihood import Likelihood, check_likelihood
 from jaxdark.likelihood.priors import Prior, prior_of
 from jaxdark.models.checks import one_of
 from jaxdark.optimise.multistart import RegionFit
-from jaxdark.precision import require_x64
+from jaxdark.precision import usual_rules
 from jaxdark.sampling.coordinates import Coordinates, log_density
 from jaxdark.sampling.diagnostics import Weighted, diagnose
 from jaxdark.sampling.flow import Learned, learned_transport
@@ -44,6 +44,7 @@ _RECORDED, _COPIES = 40, 4
 """Numbers kept of each draw beside parameters and rows, and arrays that weighted points are held in, about."""
 
 
+@usual_rules()
 def sample(
     like: Likelihood,
     region: str | Prior = "high",
@@ -88,7 +89,7 @@ def sample(
             with other settings.
         OSError: the cluster failed; the same call goes on from the checkpoints.
     """
-    require_x64()
+    check_likelihood(like)
     one_of("method", method, get_args(Method))
     prior, settings, seed = prior_of(region), _settings(chains, draws, warmup), checked_seed(seed)
     points = _points(method, points, like)

@@ -21,6 +21,7 @@ from jaxdark.models.couplings import g_tilde
 from jaxdark.models.split import SplitDarkSector
 from jaxdark.models.widths import width_running, width_total
 from jaxdark.models.wilson import LEAST_WIDTH
+from jaxdark.precision import usual_rules
 from jaxdark.semileptonic.form_factors import pseudoscalar_form_factors
 from jaxdark.semileptonic.neutrinos import br_k_nunu
 
@@ -50,6 +51,7 @@ def width_kv(s: Float[Array, "*s"], model: SplitDarkSector, sm: StandardModel) -
     return jnp.where(is_open, g_tilde(model) ** 2 * s * shape, 0.0)
 
 
+@usual_rules()
 def br_k_invisible(
     model: SplitDarkSector, sm: StandardModel, bin: Bin | None = None, width: Width = "constant"
 ) -> Float[Array, ""]:
