@@ -1,6 +1,6 @@
 """Standard Model inputs: the shipped YAML files become one frozen `StandardModel` record.
 
-Enters: data/inputs.yaml, data/form_factors.yaml and the user's overrides. Leaves: a PyTree that every observable takes.
+Inputs: data/inputs.yaml, data/form_factors.yaml and the user's overrides. Outputs: a PyTree that every observable takes.
 """
 
 from collections.abc import Mapping

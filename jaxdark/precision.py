@@ -30,11 +30,25 @@ def require_x64() -> None:
 
 
 @contextmanager
-def usual_rules() -> Iterator[None]:
-    """JAX's own rules of promotion and transfer for this thread, also as a decorator, `@usual_rules()`.
+def usual_rules(*, in_thread: bool = False) -> Iterator[None]:
+    """Double precision and JAX's own rules of promotion and transfer for this thread, also as a decorator.
 
     Who sets stricter ones for the own code finds mistakes there; in here real and complex numbers, scalars and arrays
-    meet on purpose, and constants travel to the device.
+    meet on purpose, and constants travel to the device. The precision is never changed, only handed on.
+
+    Args:
+        in_thread: of a thread of the library's own, which has nothing of what the user's thread has set for itself,
+            such as `with jax.enable_x64(True)`, and where that was in double precision.
+
+    Raises:
+        RequestError: single precision, of any other thread.
     """
-    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"), jax.transfer_guard("allow"):
+    if not in_thread:
+        require_x64()
+    with (
+        jax.enable_x64(True),
+        jax.numpy_dtype_promotion("standard"),
+        jax.numpy_rank_promotion("allow"),
+        jax.transfer_guard("allow"),
+    ):
         yield

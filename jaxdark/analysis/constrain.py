@@ -1,6 +1,6 @@
 """Verdict of every constraint on every draw of a posterior, `jaxdark constrain`.
 
-Enters: a result of `jaxdark sample`. Leaves: the same result with a group
+Inputs: a result of `jaxdark sample`. Outputs: the same result with a group
 `constraints`, and how many draws each one cuts.
 """
 
@@ -25,6 +25,7 @@ from jaxdark.likelihood.priors import Prior
 from jaxdark.measurements.dataset import dataset_names, load_dataset
 from jaxdark.models.base import Model
 from jaxdark.models.registry import MODELS
+from jaxdark.precision import usual_rules
 
 NEEDS = ("inputs", "data_sha256")
 """What is read of a result beside draws and summary, see `results.load`."""
@@ -32,6 +33,7 @@ _MANY = 50_000
 """Draws from which a program that takes seconds longer to compile and runs in a fifth of the time pays."""
 
 
+@usual_rules()
 def constrain(tree, prior: Prior | None = None):
     """The result with the group `constraints` and with what each constraint cuts in its summary.
 

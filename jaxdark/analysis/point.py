@@ -1,6 +1,6 @@
 """Everything at one parameter point: couplings, Wilson coefficients, observables with pulls, constraints, likelihood.
 
-Enters: a model and a likelihood. Leaves: the record that `jaxdark point --json` prints.
+Inputs: a model and a likelihood. Outputs: the record that `jaxdark point --json` prints.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -22,11 +22,13 @@ from jaxdark.models.base import Model
 from jaxdark.models.coefficients import c9, c10, c_p
 from jaxdark.models.split import SplitDarkSector, br_chichi, br_mumu, g_tilde, kappa9, kappa10, width_total
 from jaxdark.models.wilson import SM_ONLY
+from jaxdark.precision import usual_rules
 
 Function = Callable[[Any, StandardModel], ArrayLike]
 """Of a model and the inputs."""
 
 
+@usual_rules()
 def point_record(name: str, model: Model, like: Likelihood, q2s: Sequence[float]) -> dict[str, Any]:
     """The object of `jaxdark point --json`.
 
@@ -47,7 +49,7 @@ def point_record(name: str, model: Model, like: Likelihood, q2s: Sequence[float]
     # Two programs compile side by side: most of a first call is that.
     with ThreadPoolExecutor(1) as pool:
         program = AotFunction(beside_the_fit, of=("point", like.g_minus_2, list(q2s)))
-        beside = pool.submit(program, model, like.sm)
+        beside = pool.submit(usual_rules(in_thread=True)(program), model, like.sm)
         either = like.at(None)
         here, standard_model = either.evaluate(model), either.evaluate(SM_ONLY)
         found, values = beside.result()

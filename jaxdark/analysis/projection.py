@@ -1,6 +1,6 @@
 """Future data: present measurements with the errors of larger samples, and what they would exclude.
 
-Enters: a data set, a scenario of data/projections.yaml, a true model. Leaves: pseudo-data as a file of the
+Inputs: a data set, a scenario of data/projections.yaml, a true model. Outputs: pseudo-data as a file of the
 measurements' schema, and the points that it would exclude.
 """
 
@@ -22,6 +22,7 @@ from jaxdark.measurements.schema import SCHEMA
 from jaxdark.models.base import Model
 from jaxdark.models.checks import one_of
 from jaxdark.models.wilson import NewPhysics
+from jaxdark.precision import usual_rules
 
 CONFIDENCE = 0.95
 
@@ -77,6 +78,7 @@ def _mean(errors: tuple[float, float]) -> float:
     return 0.5 * sum(errors)
 
 
+@usual_rules()
 def pseudo_data(
     like: Likelihood, truth: Model | NewPhysics, scenario: str = "lhcb50_belle50", seed: int | None = None
 ) -> dict[str, Any]:
@@ -125,6 +127,7 @@ def file_text(content: dict[str, Any]) -> str:
     return yaml.safe_dump(content, sort_keys=False, default_flow_style=None, width=200)
 
 
+@usual_rules()
 def excluded(
     future: Likelihood, prior: Prior, vectors: Float[np.ndarray, "n d"], truth: Model | NewPhysics
 ) -> Float[np.ndarray, " n"]:

@@ -1,6 +1,6 @@
 """Simulation-based calibration: does the posterior contain the truth as often as it says (Talts et al., 1804.06788)?
 
-Enters: standardised residuals as a function of prior quantiles. Leaves: for pseudo-data of many true points, the
+Inputs: standardised residuals as a function of prior quantiles. Outputs: for pseudo-data of many true points, the
 posterior probability below the truth, parameter by parameter; uniform on (0, 1) if all is right.
 """
 
@@ -20,6 +20,7 @@ from jaxdark.compute.bounds import checked_seed
 from jaxdark.errors import RequestError
 from jaxdark.likelihood.likelihood import Likelihood
 from jaxdark.likelihood.priors import Prior, prior_points
+from jaxdark.precision import usual_rules
 from jaxdark.sampling.diagnostics import summarised
 from jaxdark.sampling.flow import prior_map, trained
 from jaxdark.sampling.importance import ImportanceSample, effective_size
@@ -77,6 +78,7 @@ def residuals_of(like: Likelihood, prior: Prior) -> Residuals:
     return lambda u: jnp.concatenate(list(like.whitened_residuals(prior.model(prior.vector(u))).values()))
 
 
+@usual_rules()
 def calibrate(
     residuals: Residuals,
     names: tuple[str, ...],

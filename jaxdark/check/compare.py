@@ -1,6 +1,6 @@
 """Whether two routes give the same posterior: distances between marginal distributions and their Monte Carlo error.
 
-Enters: two results of `jaxdark sample`. Leaves: Kolmogorov-Smirnov distances with the probability of larger ones.
+Inputs: two results of `jaxdark sample`. Outputs: Kolmogorov-Smirnov distances with the probability of larger ones.
 """
 
 from collections.abc import Mapping
@@ -11,6 +11,9 @@ from scipy.stats import ks_2samp, kstwobign
 
 from jaxdark.errors import RequestError
 from jaxdark.io import results
+
+NEEDS = ("inputs", "data_sha256")
+"""What `made_of` reads of a result beside its summary and prior."""
 
 
 def made_of(tree) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Evidence of several models from the same data, with one theory covariance for all of them.
 
-Enters: a likelihood and a region. Leaves: log-evidences with their errors. Section 4, comparison of models.
+Inputs: a likelihood and a region. Outputs: log-evidences with their errors. Section 4, comparison of models.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,12 +12,13 @@ from jaxdark.likelihood.likelihood import Likelihood
 from jaxdark.likelihood.priors import PRIORS, prior_of
 from jaxdark.models.wilson import SM_ONLY
 from jaxdark.optimise.multistart import MultiStart, fit_with_covariance
-from jaxdark.precision import require_x64
+from jaxdark.precision import usual_rules
 from jaxdark.sampling.flow import train_flow
 
 MODELS = ("split", "zprime", "constant")
 
 
+@usual_rules()
 def evidence(
     like: Likelihood,
     region: str = "high",
@@ -48,7 +49,6 @@ def evidence(
     Raises:
         RequestError: an unknown model or region.
     """
-    require_x64()
     seed = checked_seed(seed)
     if not models:
         raise RequestError(f"expected at least one model, got none; take some of {', '.join(PRIORS)}")

@@ -1,6 +1,6 @@
 """What a posterior rests on: which measurement drives it, how far the prior does, and whether it describes the data.
 
-Enters: a result of `jaxdark sample`. Leaves: tables that follow from its draws by reweighting, without a new run.
+Inputs: a result of `jaxdark sample`. Outputs: tables that follow from its draws by reweighting, without a new run.
 """
 
 import warnings

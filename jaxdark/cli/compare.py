@@ -22,14 +22,14 @@ def compare(
     Results of other data, inputs, priors, theory or (g-2) are compared as well; what differs is said first, and stands
     in the title of the figure and under `differences` in the JSON object.
     """
-    from jaxdark.check.compare import differences, made_of, marginal_distances
+    from jaxdark.check.compare import NEEDS, differences, made_of, marginal_distances
     from jaxdark.io import result_dir
     from jaxdark.output import figures, tables
     from jaxdark.output.drawing import save_each
 
     if one.resolve() == other.resolve():
         raise RequestError(f"expected two results, got {one} twice; name another one")
-    trees = {str(path): stored.load(path) for path in (one, other)}
+    trees = {str(path): stored.load(path, *NEEDS) for path in (one, other)}
     found = marginal_distances(*trees.values())
     unlike = differences(*map(made_of, trees.values()))
     said = f"not the same posterior: {'; '.join(unlike)}" if unlike else ""

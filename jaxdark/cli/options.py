@@ -1,6 +1,6 @@
 """What the commands share: flags, and their merger with a config file into checked settings.
 
-Enters: the context of a command. Leaves: settings; flags win over the config file, and that over the defaults.
+Inputs: the context of a command. Outputs: settings; flags win over the config file, and that over the defaults.
 """
 
 import gc
@@ -228,7 +228,9 @@ def resolved(settings: Settings, like: "Likelihood") -> dict[str, Any]:
 
 
 def prepare() -> None:
-    """Double precision and the compile cache, before the first computation.
+    """Double precision, JAX's own rules for arrays (see `precision.usual_rules`) and the compile cache.
+
+    To be called before the first computation; no code but this package's runs in the process of a command.
 
     Raises:
         RequestError: JAX has no device of the kind that it was told to use.
@@ -239,6 +241,9 @@ def prepare() -> None:
     from jaxdark.precision import enable_x64
 
     enable_x64()
+    jax.config.update("jax_numpy_dtype_promotion", "standard")
+    jax.config.update("jax_numpy_rank_promotion", "allow")
+    jax.config.update("jax_transfer_guard", "allow")
     use_compile_cache()
     try:
         jax.default_backend()

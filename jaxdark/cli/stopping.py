@@ -16,7 +16,7 @@ import threading
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from types import FrameType
+from types import FrameType, TracebackType
 
 PATIENCE = 5.0
 """Seconds."""
@@ -64,6 +64,7 @@ class Stopping:
             self._watcher = threading.Thread(target=self._watch, args=(reads,), daemon=True)
             self._watcher.start()
         self._former_hook, sys.unraisablehook = sys.unraisablehook, self._unraisable
+        self._former_print, sys.excepthook = sys.excepthook, self._print
         for signum in self._handlers:
             signal.signal(signum, self._handle)
         return self
@@ -74,7 +75,7 @@ class Stopping:
         self.done()
         for signum, handler in self._handlers.items():
             signal.signal(signum, handler)
-        sys.unraisablehook = self._former_hook
+        sys.unraisablehook, sys.excepthook = self._former_hook, self._former_print
         if self._watcher is not None:
             signal.set_wakeup_fd(self._former_wakeup)
             os.close(self._writes)
@@ -122,6 +123,11 @@ class Stopping:
             self._send_again()
         else:
             self._former_hook(lost)
+
+    def _print(self, kind: type[BaseException], error: BaseException, where: TracebackType | None) -> None:
+        """Cython prints what it then finds unraisable, and nobody is to see a traceback for a signal."""
+        if not isinstance(error, Stopped):
+            self._former_print(kind, error, where)
 
     def _send_again(self) -> None:
         os.write(self._writes, bytes([_AGAIN]))

@@ -13,6 +13,7 @@ import numpy as np
 from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 
 from jaxdark.compute import export_cache
+from jaxdark.precision import usual_rules
 
 # XLA's newer CPU emitters take twice as long to compile these programs, which run no faster. Where a program runs a few
 # times only, LLVM's optimisations are left out too: it is ready in another third of the time, runs up to six times as
@@ -59,6 +60,7 @@ class AotFunction:
         self._function, self._of = function, of
         self._compiled: dict[Any, Callable] = {}
 
+    @usual_rules()
     def __call__(self, *args):
         """Value of the function at args, PyTrees of numbers and arrays."""
         args = jax.tree.map(np.asarray, args)

@@ -17,6 +17,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Float
 
 from jaxdark.compute.aot import compiler_options
+from jaxdark.precision import usual_rules
 
 HostFunction = Callable[[Float[np.ndarray, "n d"]], Float[np.ndarray, " n"]]
 
@@ -65,6 +66,7 @@ def batched(
         # Few batches are shared among the threads, not all left to one.
         count = min(_BLOCKS, -(-n // (size * threads)))
 
+        @usual_rules(in_thread=True)
         def call(start: int):
             here = min(count, -(-(n - start) // size))
 

@@ -1,6 +1,6 @@
 """Chunks of work over a Dask cluster, with retries, or one after the other in this process.
 
-Enters: a function of a chunk and the chunks. Leaves: pairs (chunk, result) as they are ready; what a dead worker had in
+Inputs: a function of a chunk and the chunks. Outputs: pairs (chunk, result) as they are ready; what a dead worker had in
 hand is done again elsewhere. Scans, fits to pseudo-data and chains use it.
 """
 
@@ -148,15 +148,20 @@ def _on_cluster(client: Any, function: Callable, chunks: Iterable, retries: int)
 
 @contextmanager
 def _lost_is_said() -> Iterator[None]:
-    """Turn what Dask raises once its scheduler does not answer any more into one sentence."""
+    """Turn what Dask raises once its scheduler does not answer any more into one sentence.
+
+    What its client still tries then, and what it logs of that, tracebacks among it, tells nothing more.
+    """
+    log = logging.getLogger("distributed.client")
+    level = log.level
+    log.setLevel(logging.CRITICAL + 1)  # from the start: the client may know of it before its caller
     try:
         yield
-    except ClusterError:
-        raise
     except OSError as error:
-        # What the client still tries, and what it logs of that, tells nothing more.
-        logging.getLogger("distributed.client").setLevel(logging.CRITICAL + 1)
-        raise ClusterError(f"{_LOST} ({type(error).__name__})") from None
+        level = log.level
+        raise error if isinstance(error, ClusterError) else ClusterError(f"{_LOST} ({type(error).__name__})") from None
+    finally:
+        log.setLevel(level)
 
 
 def _result(future: Any, chunk: Any) -> Any:

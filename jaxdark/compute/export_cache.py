@@ -1,6 +1,6 @@
 """Programs kept between processes beside JAX's compile cache, so that a second call need not trace again.
 
-Enters: what a program is made of, and the program. Leaves: a file of StableHLO and constants under a hash of all that
+Inputs: what a program is made of, and the program. Outputs: a file of StableHLO and constants under a hash of all that
 fixes them: the package's own code and data, versions, settings of JAX, and what the caller's function closes over. What
 cannot be read, written or told apart with certainty is as if it were not there.
 """

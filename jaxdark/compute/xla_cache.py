@@ -1,6 +1,6 @@
 """JAX's compile cache in the user's cache folder, and the switch that leaves it off.
 
-Enters: the environment. Leaves: a setting of JAX.
+Inputs: the environment. Outputs: a setting of JAX.
 """
 
 import os
@@ -22,7 +22,8 @@ def use_compile_cache() -> None:
     """Let JAX keep compiled programs in the user's cache folder, unless switched off or set up by the user already.
 
     Only speed depends on it: JAX compiles again whatever it cannot read. A folder that belongs to somebody else, or
-    that others may write to, is not used: JAX runs what it finds there.
+    that others may write to, is not used: JAX runs what it finds there. Nor is one that holds a pipe or a link: JAX
+    would wait for the one for ever, and follow the other to a device.
     """
     import jax
 
@@ -32,6 +33,9 @@ def use_compile_cache() -> None:
         folder = _user_cache() / "jaxdark" / "xla"
         make_private(folder)
         usable = is_private(folder.stat(), stat.S_ISDIR) and os.access(folder, os.W_OK)
+        with os.scandir(folder) as entries:
+            kinds = (entry.is_file(follow_symlinks=False) or entry.is_dir(follow_symlinks=False) for entry in entries)
+            usable = usable and all(kinds)
     except (OSError, RuntimeError):
         return
     if usable:

@@ -37,14 +37,14 @@ class LimitResult(NamedTuple):
 
 
 def upper_limit(value: ArrayLike, limit: ArrayLike, *, one_sided: bool = False) -> LimitResult:
-    """Verdict of a limit on the magnitude of a value, or on its positive part alone."""
+    """Limit on the magnitude of a value, or on its positive part alone."""
     value, limit = jnp.asarray(value, float), jnp.asarray(limit, float)
     size = jnp.maximum(value, 0.0) if one_sided else jnp.abs(value)
     return LimitResult(value, limit, size / limit)
 
 
 def interval(value: ArrayLike, lower: ArrayLike, upper: ArrayLike) -> LimitResult:
-    """Verdict of a two-sided interval: the limit shown is the end on the value's side of the centre."""
+    """Two-sided interval: the limit shown is the end on the value's side of the centre."""
     centre, half = (jnp.asarray(upper, float) + lower) / 2, (jnp.asarray(upper, float) - lower) / 2
     off = jnp.asarray(value, float) - centre
     return LimitResult(value=centre + off, limit=jnp.where(off < 0, lower, upper), ratio=jnp.abs(off) / half)
@@ -57,11 +57,11 @@ def without_limit(value: ArrayLike) -> LimitResult:
 
 
 class SharedPrediction(NamedTuple):
-    """Verdict of a constraint on a prediction that others take as well: `registry.verdicts` makes it once for all.
+    """Evaluation of a prediction that others take as well: `registry.verdicts` makes it once for all.
 
     Attributes:
         prediction: pure function (model, sm) -> anything.
-        judge: pure function (prediction, model, sm) -> Verdict of scalars.
+        evaluate: pure function (prediction, model, sm) -> LimitResult of scalars.
     """
 
     prediction: Callable[[Model, StandardModel], Any]
@@ -77,7 +77,7 @@ class Constraint(NamedTuple):
 
     Attributes:
         id: its name in files and on the command line.
-        verdict: pure function (model, sm) -> Verdict of scalars.
+        verdict: pure function (model, sm) -> LimitResult of scalars.
         reference: of the limit, or of the prediction where there is none.
         cl: confidence level of the limit, None where none is stated or there is no limit.
         quality: published, digitised, recast, proxy or recalled, as the data file says.

@@ -11,6 +11,7 @@ from jaxdark.constraints.b_to_k_invisible import belle2, rates
 from jaxdark.constraints.limit import Constraint, LimitResult, SharedPrediction
 from jaxdark.inputs import StandardModel
 from jaxdark.models.base import Model
+from jaxdark.precision import usual_rules
 
 _MODULES = (rates, belle2, resonance_search, mixing, electroweak, colliders, kinetic_mixing, relic)
 
@@ -29,6 +30,7 @@ def all_constraints(
     return tuple(entry for entry in found if model is None or issubclass(model, entry.of))
 
 
+@usual_rules()
 def verdicts(model: Model, sm: StandardModel, constraints: Sequence[Constraint]) -> LimitResult:
     """Verdicts on a model, each field of shape (constraints,); pure, to be jitted and mapped over draws."""
     shared = dict.fromkeys(c.verdict.prediction for c in constraints if isinstance(c.verdict, SharedPrediction))

@@ -64,11 +64,9 @@ def checked(place: str | Path) -> Path:
         raise not_writable(path, error) from None
 
 
-def not_writable(path: Path, error: OSError) -> RequestError:
+def not_writable(path: Path, error: OSError, advice: str = "name another one with --out") -> RequestError:
     """What is said of a place that cannot be written."""
-    return RequestError(
-        f"expected a place that can be written, got {path} ({error.strerror or error}); name another one with --out"
-    )
+    return RequestError(f"expected a place that can be written, got {path} ({error.strerror or error}); {advice}")
 
 
 @contextmanager
@@ -215,7 +213,7 @@ def changing(file: Path, *, wait: bool = True) -> Iterator[bool]:
     try:
         lock = _taken(path, os.O_CREAT, wait=wait)
     except OSError as error:
-        raise not_writable(file, error) from None
+        raise not_writable(file, error, "make its folder writable, or work on a copy of it") from None
     try:
         yield lock is not None
     finally:

@@ -1,6 +1,6 @@
 """What an unfinished run has done so far, on disk: named arrays in a folder, each file whole or not there at all.
 
-Enters: arrays. Leaves: the same arrays in a later process, once its settings are found to be those of the first.
+Inputs: arrays. Outputs: the same arrays in a later process, once its settings are found to be those of the first.
 """
 
 import json

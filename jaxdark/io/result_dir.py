@@ -1,6 +1,6 @@
 """What a run leaves on disk: its folder, whole or not at all, and its resolved configuration.
 
-Enters: paths and settings. Leaves: files written under a temporary name and renamed.
+Inputs: paths and settings. Outputs: files written under a temporary name and renamed.
 """
 
 import json

@@ -1,6 +1,6 @@
 """Results of a sampling run as one ArviZ object, and the summary read off it.
 
-Enters: draws with what was recorded beside them. Leaves: netCDF files and the dictionary of summary.json. The only
+Inputs: draws with what was recorded beside them. Outputs: netCDF files and the dictionary of summary.json. The only
 module that knows both ArviZ APIs (InferenceData of 0.23 and DataTree from 1.0); access is by `tree[group][variable]`.
 """
 

@@ -1,6 +1,6 @@
 """The likelihood of a data set in two modes that agree: nuisances as parameters, or propagated into a covariance.
 
-Enters: a data set, inputs, a model. Leaves: named log-likelihood terms, their sum, pulls and theory errors. Section 4.
+Inputs: a data set, inputs, a model. Outputs: named log-likelihood terms, their sum, pulls and theory errors. Section 4.
 A model that is traced meets a covariance that is taken once, at a reference; a model that is evaluated by itself has
 the nuisances at their best values for it, so that two models compare without a choice of reference.
 """
@@ -28,7 +28,7 @@ from jaxdark.models.base import Model
 from jaxdark.models.checks import one_of
 from jaxdark.models.muon_g2 import delta_a_mu
 from jaxdark.models.wilson import SM_ONLY, NewPhysics, Resonance
-from jaxdark.precision import require_x64
+from jaxdark.precision import usual_rules
 from jaxdark.semileptonic.predictor import Predictor
 
 Theory = Literal["marginalised", "full"]
@@ -66,6 +66,7 @@ class Likelihood:
         RequestError: single precision, an unknown data set or mode, or a row without prediction.
     """
 
+    @usual_rules()
     def __init__(
         self,
         data: DataSet | str | Path,
@@ -74,13 +75,12 @@ class Likelihood:
         inputs: StandardModel | None = None,
         reference: Model | NewPhysics | None = None,
     ):
-        require_x64()
         one_of("theory", theory, get_args(Theory))
         one_of("g_minus_2", g_minus_2, get_args(GMinus2))
         if reference is not None:
             _checked_model(reference, "reference")
         self.data, self.theory, self.g_minus_2 = _data_set(data), theory, g_minus_2
-        self.sm = load_inputs() if inputs is None else inputs
+        self.sm = load_inputs() if inputs is None else _checked_inputs(inputs)
         self.reference = reference
         self.predictor = Predictor(self.data.rows, self.sm)
         self.residuals = Residuals(self.data.rows)
@@ -155,6 +155,7 @@ class Likelihood:
         expansion, g_minus_2 = self._expansion(model)
         return expansion(np.zeros(len(self.nuisance_names))), g_minus_2
 
+    @usual_rules()
     def chi2_at_itself(self, model: Model | NewPhysics) -> float:
         """-2 ln L of a model that is not traced with the theory covariance taken at this very model."""
         found, g_minus_2 = self._linear(model)
@@ -194,15 +195,16 @@ class Likelihood:
         cholesky = np.linalg.cholesky(self.covariance)
         return solve_triangular(cholesky, np.eye(len(cholesky)), lower=True)
 
+    @usual_rules()
     def predictions(
         self, model: Model | NewPhysics, xi: Float[Array, " nuisances"] | None = None
     ) -> Float[Array, " rows"]:
         """Predictions in the order of the data set's rows."""
-        require_x64()
         _checked_model(model, "model")
         self._check_nuisances(xi)
         return self.tabulated(model) if xi is None else self.predictor(model, xi)
 
+    @usual_rules()
     def terms(
         self,
         model: Model | NewPhysics,
@@ -217,7 +219,6 @@ class Likelihood:
         Raises:
             RequestError: single precision, what is no model, a wrong number of nuisances, or none in mode "full".
         """
-        require_x64()
         _checked_model(model, "model")
         self._check_nuisances(xi)
         if self.theory == "full" and xi is None:
@@ -250,6 +251,7 @@ class Likelihood:
                 f"{jnp.shape(xi)}; give one number for each"
             )
 
+    @usual_rules()
     def whitened_residuals(
         self,
         model: Model | NewPhysics,
@@ -268,19 +270,22 @@ class Likelihood:
         parts = {"flavour": flavour + added[:-1], "g_minus_2": self._pull_g_minus_2(model, added[-1])[None]}
         return parts if xi is None else parts | {"nuisances": xi}
 
+    @usual_rules()
     def __call__(self, model: Model | NewPhysics, xi: Float[Array, " nuisances"] | None = None) -> Float[Array, ""]:
         """Sum of the terms: the log-likelihood, in mode "full" times the nuisances' prior."""
         return sum(self.terms(model, xi).values(), jnp.zeros(()))
 
-    def log_likelihood(self, vector: Float[Array, " d"], prior: Prior | None = None) -> Float[Array, ""]:
+    @usual_rules()
+    def log_likelihood(self, vector: Float[Array, " d"], prior: str | Prior | None = None) -> Float[Array, ""]:
         """Log-likelihood of a vector: the parameters in the order of the prior's names, then xi in mode "full".
 
-        The prior fixes names and model alone (those of Table 1 unless given); its density is not part of the value.
+        The prior, or its region, fixes names and model alone (those of Table 1 unless given); its density is not part
+        of the value.
 
         Raises:
             RequestError: the vector has another length.
         """
-        prior = prior_of("high") if prior is None else prior
+        prior = prior_of("high" if prior is None else prior)
         d = len(prior.names)
         n = d + (len(self.nuisance_names) if self.theory == "full" else 0)
         if jnp.shape(vector) != (n,):
@@ -291,13 +296,14 @@ class Likelihood:
             )
         return self(prior.model(vector[:d]), vector[d:] if self.theory == "full" else None)
 
-    def log_posterior(self, vector: Float[Array, " d"], prior: Prior | None = None) -> Float[Array, ""]:
-        """Log-likelihood and log-prior of a vector, arguments as for `log_likelihood`; minus infinity outside the prior.
+    @usual_rules()
+    def log_posterior(self, vector: Float[Array, " d"], prior: str | Prior | None = None) -> Float[Array, ""]:
+        """Log-likelihood plus log-prior of a vector, arguments as there; minus infinity outside the prior.
 
         Normalised but for the evidence and, in mode "full", a factor (2 pi)^(1/2) for each nuisance. Values and
         gradients are finite inside the prior, whatever the model does outside of it.
         """
-        prior = prior_of("high") if prior is None else prior
+        prior = prior_of("high" if prior is None else prior)
         d = len(prior.names)
         log_prob = prior.log_prob(vector[:d])
         inside = jnp.isfinite(log_prob)
@@ -325,6 +331,7 @@ class Likelihood:
         pull = shift / (data["limit"]["delta_a_mu"] / 2) + offset
         return jnp.maximum(pull, 0.0) if self.g_minus_2 == "upper" else pull
 
+    @usual_rules()
     def evaluate(self, model: Model | NewPhysics) -> "Evaluation":
         """Everything about a model that is not traced; needs no tables.
 
@@ -335,7 +342,6 @@ class Likelihood:
         Raises:
             RequestError: single precision, or what is no model.
         """
-        require_x64()
         _checked_model(model, "model")
         expansion, g_minus_2 = self._expansion(model)
         central = expansion(np.zeros(len(self.nuisance_names)))
@@ -376,6 +382,21 @@ class Likelihood:
             else:
                 break
         return chi2 - gain if gain < _SETTLED else chi2
+
+
+def check_likelihood(like: Any) -> None:
+    """Raise RequestError for what is no likelihood."""
+    if not isinstance(like, Likelihood):
+        raise RequestError(f"expected a jaxdark.Likelihood, got {type(like).__name__}; build one of a data set")
+
+
+def _checked_inputs(inputs: Any) -> StandardModel:
+    if not isinstance(inputs, StandardModel):
+        raise RequestError(
+            f"expected the inputs of jaxdark.load_inputs(...), got {type(inputs).__name__}; that takes a dictionary or "
+            "a file of those that you change"
+        )
+    return inputs
 
 
 def _data_set(data: Any) -> DataSet:

@@ -1,6 +1,6 @@
 """Priors of the model parameters, Table 1 of the paper, and the map from the unit cube to a model.
 
-Enters: the names of a model and a region. Leaves: a `Prior` whose cube coordinates u are uniform on (0, 1)^d a priori.
+Inputs: the names of a model and a region. Outputs: a `Prior` whose cube coordinates u are uniform on (0, 1)^d a priori.
 """
 
 import math

@@ -1,6 +1,6 @@
 """Standardised residuals: how far each prediction is from its measurement, in units of the measurement's error.
 
-Enters: rows of a data set and predictions. Leaves: z, whose -z^2/2 is each row's log-likelihood; asymmetric errors and
+Inputs: rows of a data set and predictions. Outputs: z, whose -z^2/2 is each row's log-likelihood; asymmetric errors and
 published likelihood scans are made smooth here and nowhere else.
 """
 

@@ -11,6 +11,7 @@ from jaxdark.inputs import StandardModel
 from jaxdark.models.base import Model
 from jaxdark.models.loops import Scalar
 from jaxdark.models.wilson import Contact, Resonance
+from jaxdark.precision import usual_rules
 
 _NO_RESONANCE = Resonance(kappa9=0.0, kappa10=0.0, m_V=1.0, width=1.0)
 
@@ -25,18 +26,21 @@ def tree_level(sm: StandardModel) -> Scalar:
     return 4 * jnp.pi / sm.alpha_em * normalisation(sm)
 
 
+@usual_rules()
 def c9(q2: Scalar, model: Model, sm: StandardModel) -> Complex[Array, ""]:
     """New-physics part of C_9 of the muon at q2 (GeV^2), Eq. (7), dimensionless; that of the b quark, see `wilson`."""
     contact, resonance = _parts(model, sm)
     return contact.C9 + resonance.kappa9 * resonance.numerator(q2) * _propagator(q2, resonance)
 
 
+@usual_rules()
 def c10(q2: Scalar, model: Model, sm: StandardModel) -> Complex[Array, ""]:
     """New-physics part of C_10 of the muon at q2 (GeV^2), Eq. (7) and (19), dimensionless."""
     contact, resonance = _parts(model, sm)
     return contact.C10 + resonance.kappa10 * resonance.numerator(q2) * _propagator(q2, resonance)
 
 
+@usual_rules()
 def c_p(q2: Scalar, model: Model, sm: StandardModel) -> Complex[Array, ""]:
     """New-physics C_P - C_P' of the muon at q2 (GeV^2), Eq. (20), dimensionless.
 

@@ -10,12 +10,14 @@ from jaxtyping import Array, Float
 from jaxdark.inputs import StandardModel
 from jaxdark.models.base import Model
 from jaxdark.models.loops import Scalar
+from jaxdark.precision import usual_rules
 
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(16)
 _Z = (_NODES + 1) / 2
 _POWERS = _WEIGHTS / 2 * _Z ** np.arange(1, 4)[:, None]
 
 
+@usual_rules()
 def delta_a_mu(model: Model, sm: StandardModel) -> Float[Array, ""]:
     """Contribution of V to (g-2)/2 of the muon, Eq. (24), dimensionless; 0 for a model without V.
 

@@ -1,6 +1,6 @@
 """Models by the names they have on the command line.
 
-Enters: a name and parameters. Leaves: the model, or one sentence that says which parameter is unknown or missing.
+Inputs: a name and parameters. Outputs: the model, or one sentence that says which parameter is unknown or missing.
 """
 
 import inspect

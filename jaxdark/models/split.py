@@ -20,7 +20,7 @@ from jaxdark.models.coefficients import tree_level
 from jaxdark.models.loops import Scalar, penguin_loop
 from jaxdark.models.widths import width_fermions
 from jaxdark.models.wilson import BsCurrent, NewPhysics, Resonance
-from jaxdark.precision import require_x64
+from jaxdark.precision import require_x64, usual_rules
 
 
 class SplitDarkSector(Model):
@@ -102,6 +102,7 @@ class SplitDarkSector(Model):
 DarkSector = SplitDarkSector
 
 
+@usual_rules()
 def g_tilde(model: SplitDarkSector) -> Float[Array, ""]:
     """Coupling of V to sbar gamma_mu P_L b per q2, Eq. (11), GeV^-2; the sign is that of r."""
     loops = jax.vmap(penguin_loop)((model.m_chi / model.m_Phi) ** 2)
@@ -142,6 +143,7 @@ def width_mumu(model: SplitDarkSector, sm: StandardModel, s: Scalar | None = Non
     return width_fermions(s, jnp.asarray(sm.m_mu), g_V, model.r_AV * g_V, mass)
 
 
+@usual_rules()
 def width_total(model: SplitDarkSector, sm: StandardModel) -> Float[Array, ""]:
     """Total width of V, Eq. (9), GeV; 0 when every channel is closed."""
     return jnp.sum(width_chichi(model, sm)) + width_mumu(model, sm)

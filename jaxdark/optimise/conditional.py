@@ -1,6 +1,7 @@
 """Conditional minima: the smallest chi2 over some parameters at given values of the others, at many points at once.
 
-Enters: whitened residuals as a function of what is given and of the prior quantiles of the rest. Leaves: for every point the
+Inputs: whitened residuals as a function of what is given and of the prior quantiles of the rest. Outputs: for each
+point the
 lowest end of its own descents. Profiles in memory and profile scans stand on it. Section 4.
 """
 
@@ -22,8 +23,8 @@ class Conditional:
     """The small problems of all points, compiled once.
 
     Args:
-        whitened_residuals: (shared, given, u) -> vector; `shared` is the same for all points, `given` belongs to each, u are
-            the prior quantiles of the free parameters.
+        whitened_residuals: (shared, given, u) -> vector; `shared` is the same for all points, `given` belongs to each,
+            u are the prior quantiles of the free parameters.
         free: number of free parameters.
         workers: threads, by default one per core.
     """

@@ -1,6 +1,6 @@
 """Best fit with its errors, the other minima, and how well the data are described, Section 4.
 
-Enters: a likelihood and a region. Leaves: the record of `fit.json`.
+Inputs: a likelihood and a region. Outputs: the record of `fit.json`.
 """
 
 from collections.abc import Callable
@@ -18,13 +18,13 @@ from jaxdark.compute.bounds import checked_seed, count, fits_memory
 from jaxdark.compute.cluster import connected
 from jaxdark.errors import RequestError
 from jaxdark.likelihood import identity
-from jaxdark.likelihood.likelihood import ITSELF, Likelihood
+from jaxdark.likelihood.likelihood import ITSELF, Likelihood, check_likelihood
 from jaxdark.likelihood.priors import Prior, prior_of, unit
 from jaxdark.models.base import Model
 from jaxdark.models.wilson import SM_ONLY
 from jaxdark.optimise.least_squares import TOLERANCE
 from jaxdark.optimise.multistart import MOST_STARTS, PSEUDO_TOLERANCE, RegionFit, fit_with_covariance
-from jaxdark.precision import require_x64
+from jaxdark.precision import usual_rules
 
 Report = Callable[[str, int, int], None]
 
@@ -53,6 +53,7 @@ class Fit(NamedTuple):
     record: dict[str, Any]
 
 
+@usual_rules()
 def fit(
     like: Likelihood,
     region: str | Prior = "high",
@@ -88,7 +89,6 @@ def fit(
             a scheduler that does not answer or has nothing to do.
         OSError: the cluster failed.
     """
-    require_x64()
     prior, seed = prior_of(region), checked_seed(seed)
     marginalised_only(like)
     if not 1 <= starts <= MOST_STARTS or pseudo < 0:
@@ -121,8 +121,7 @@ def fit(
 
 def marginalised_only(like: Likelihood) -> None:
     """Raise RequestError for a likelihood in mode "full", or for what is none."""
-    if not isinstance(like, Likelihood):
-        raise RequestError(f"expected a jaxdark.Likelihood, got {type(like).__name__}; build one of a data set")
+    check_likelihood(like)
     if like.theory != "marginalised":
         raise RequestError(
             "fits and profiles need theory='marginalised', which minimises over the nuisances to first order, got "

@@ -1,6 +1,6 @@
 """Many small least-squares problems at once: damped Gauss-Newton steps on the unit cube of prior quantiles.
 
-Enters: whitened residuals as a function of u, and starts. Leaves: minima with the gradient norm that judges
+Inputs: whitened residuals as a function of u, and starts. Outputs: minima with the gradient norm that judges
 them. Steps are straight in u and end at the edges of the cube: the long valleys of this problem, along which a product
 of couplings stays the same, are straight lines in the logarithms, and any map of u to the whole line would bend them.
 """

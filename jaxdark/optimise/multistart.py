@@ -1,6 +1,6 @@
 """Best fit in a region by many starts at once, and the likelihood with its theory covariance taken there.
 
-Enters: a likelihood and a prior. Leaves: minima of chi2 = -2 ln L, or the likelihood at the best. Section 4.
+Inputs: a likelihood and a prior. Outputs: minima of chi2 = -2 ln L, or the likelihood at the best. Section 4.
 """
 
 from collections.abc import Callable, Mapping

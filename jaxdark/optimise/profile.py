@@ -1,6 +1,6 @@
 """Profile likelihood in one or two parameters: at every grid point the smallest chi2 over all the others.
 
-Enters: a likelihood, a region and the values of the axes. Leaves: an xarray dataset of chi2 with the parameters that
+Inputs: a likelihood, a region and the values of the axes. Outputs: an xarray dataset of chi2 with the parameters that
 reach it. Section 4.
 """
 
@@ -24,7 +24,7 @@ from jaxdark.optimise.conditional import Conditional, Report, keep
 from jaxdark.optimise.fit import marginalised_only, provenance
 from jaxdark.optimise.least_squares import Solutions
 from jaxdark.optimise.multistart import RegionFit, fit_with_covariance
-from jaxdark.precision import require_x64
+from jaxdark.precision import usual_rules
 
 _SCANNED = 2**20
 """Points of the scan that starts are taken from, over all grid points together."""
@@ -35,6 +35,7 @@ _LOWER = 1e-4
 """Gain in chi2 for which a neighbour's solution is taken over."""
 
 
+@usual_rules()
 def profile(
     like: Likelihood,
     region: str | Prior = "high",
@@ -64,7 +65,6 @@ def profile(
     Raises:
         RequestError: single precision, mode "full", an unknown parameter, or values outside the prior.
     """
-    require_x64()
     prior, seed = prior_of(region), checked_seed(seed)
     marginalised_only(like)
     fits_grid(math.prod(map(np.size, axes.values())))

@@ -1,6 +1,6 @@
 """A result as one HTML page that needs no other file: `jaxdark report`.
 
-Enters: the result of a sampling run. Leaves: the text of the page, with the figures of `plots` and the tables of
+Inputs: the result of a sampling run. Outputs: the text of the page, with the figures of `plots` and the tables of
 `report` inside it.
 """
 

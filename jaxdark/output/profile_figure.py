@@ -1,6 +1,6 @@
 """Figure of a profile likelihood in one or two parameters, with a posterior drawn beside it.
 
-Enters: the dataset of `jaxdark.profile` and, if wanted, the result of a sampling run. Leaves: a matplotlib figure.
+Inputs: the dataset of `jaxdark.profile` and, if wanted, the result of a sampling run. Outputs: a matplotlib figure.
 """
 
 import json
@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from jaxdark.check.compare import differences, made_of
+from jaxdark.check.compare import NEEDS, differences, made_of
 from jaxdark.errors import RequestError
 from jaxdark.io import results
 from jaxdark.likelihood.likelihood import Likelihood
@@ -31,7 +31,7 @@ def posterior(place: Path, prior: Prior, like: Likelihood):
 
     Model, region, prior, data, theory mode, reading of (g-2) and inputs are those of the profile.
     """
-    tree = results.load(place)
+    tree = results.load(place, *NEEDS)
     record = results.summary(tree)
     if (record["model"], record["region"]) != (prior.model_name, prior.region):
         raise RequestError(

@@ -1,6 +1,6 @@
 """What is shown of a result: JSON text and the tables of a terminal.
 
-Enters: the record of a point or the summary of a run. Leaves: text and `tables`, of whatever text the record holds.
+Inputs: the record of a point or the summary of a run. Outputs: text and `tables`, of whatever text the record holds.
 """
 
 import json

@@ -1,6 +1,6 @@
 """One fit of Sec. 4 with what figures and claims need of every draw: pulls, constraints and the two-sigma criteria.
 
-Enters: a region, a data set and a reading of (g-2). Leaves: arrays over the draws.
+Inputs: a region, a data set and a reading of (g-2). Outputs: arrays over the draws.
 """
 
 import json

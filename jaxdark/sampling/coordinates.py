@@ -1,6 +1,6 @@
 """From normal coordinates, in which the sampler works, to parameters and nuisances.
 
-Enters: a likelihood, its fit in a region and a learned map. Leaves: the posterior's log-density in z.
+Inputs: a likelihood, its fit in a region and a learned map. Outputs: the posterior's log-density in z.
 """
 
 import equinox as eqx

@@ -1,6 +1,6 @@
 """Whether the chains of a run can be trusted.
 
-In: draws (chains, draws) of named quantities, and optionally an importance sample of the same posterior. Out: means,
+Inputs: draws (chains, draws) of named quantities, and optionally an importance sample of the same posterior. Outputs: means,
 intervals, R-hat and effective sizes, and a verdict with its reasons in plain sentences.
 """
 

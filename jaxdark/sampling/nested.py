@@ -1,6 +1,6 @@
 """Nested sampling of a posterior, a route to it and to its evidence that shares nothing with the chains.
 
-Enters: a log-likelihood of prior quantiles. Leaves: weighted points and the log-evidence with its error.
+Inputs: a log-likelihood of prior quantiles. Outputs: weighted points and the log-evidence with its error.
 """
 
 from collections.abc import Callable, Sequence

@@ -1,6 +1,6 @@
 """Chains of the No-U-Turn sampler in normal coordinates z, in segments that can be stored and resumed.
 
-In: a log-density of z, built from a likelihood and a transport map, and starting points. Out: draws with their sample
+Inputs: a log-density of z, built from a likelihood and a transport map, and starting points. Outputs: draws with their sample
 statistics. The transition is NumPyro's; the loop is our own, so that a run compiles once, reports its progress and
 continues after any segment bit for bit.
 """
@@ -22,6 +22,7 @@ from jaxdark.compute.aot import compiler_options
 from jaxdark.compute.batch import processors
 from jaxdark.compute.cluster import map_chunks
 from jaxdark.errors import RequestError
+from jaxdark.precision import usual_rules
 from jaxdark.sampling.flow import TransportMap
 from jaxdark.sampling.importance import ImportanceSample, LogLikelihood, Progress, resampled_indices
 
@@ -271,10 +272,13 @@ def _compiled_chains(log_density: LogDensity, starts, args, seed: int, settings:
     compiled = programs.segment(lambda function, axes: function, _chain(state, 0), args)
     workers = 1 if method == "sequential" else min(len(starts), processors())
 
+    @usual_rules(in_thread=True)
+    def one(chain):
+        return jax.block_until_ready(compiled(chain, args))
+
     def advance(state):
         with ThreadPoolExecutor(workers) as pool:
-            chains = [_chain(state, c) for c in range(len(starts))]
-            results = list(pool.map(lambda chain: jax.block_until_ready(compiled(chain, args)), chains))
+            results = list(pool.map(one, [_chain(state, c) for c in range(len(starts))]))
         return _on_host(jax.tree.map(lambda *a: jnp.stack(a), *results))
 
     return state, advance

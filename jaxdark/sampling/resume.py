@@ -1,6 +1,6 @@
 """What a run of the sampler keeps on disk, so that an interrupted one goes on from there and ends with the same bits.
 
-Enters: checkpoints. Leaves: the best fit, the transport map, and the chains or points as far as they had come.
+Inputs: checkpoints. Outputs: the best fit, the transport map, and the chains or points as far as they had come.
 """
 
 import hashlib

@@ -1,6 +1,6 @@
 """Posterior of a model's parameters, Section 4 of the paper: by NUTS with one of three kernels, or by two other routes.
 
-Enters: a likelihood and a region. Leaves: an ArviZ object with draws, diagnostics and everything needed to read them.
+Inputs: a likelihood and a region. Outputs: an ArviZ object with draws, diagnostics and everything needed to read them.
 """
 
 import time
@@ -17,11 +17,11 @@ from jaxdark.compute.bounds import checked_seed, count, fits_memory
 from jaxdark.compute.cluster import connected
 from jaxdark.errors import RequestError
 from jaxdark.io.checkpoints import Checkpoints
-from jaxdark.likelihood.likelihood import Likelihood
+from jaxdark.likelihood.likelihood import Likelihood, check_likelihood
 from jaxdark.likelihood.priors import Prior, prior_of
 from jaxdark.models.checks import one_of
 from jaxdark.optimise.multistart import RegionFit
-from jaxdark.precision import require_x64
+from jaxdark.precision import usual_rules
 from jaxdark.sampling.coordinates import Coordinates, log_density
 from jaxdark.sampling.diagnostics import Weighted, diagnose
 from jaxdark.sampling.flow import TrainedFlow, prior_map, train_flow
@@ -39,8 +39,8 @@ Kernel = Literal["flow", "gradient", "plain"]
 """What moves the chains of the method "nuts"; all three draw from the same posterior and pass the same diagnostics.
 
 flow: NUTS in the coordinates of a flow trained on importance samples, with the force of the standard normal that the
-flow makes of the posterior; the likelihood is never differentiated, only weighed. gradient: in the same coordinates with
-the likelihood's own gradient, step size and dense mass matrix adapted. plain: the same in prior quantiles, no flow.
+flow makes of the posterior; the likelihood is never differentiated, only weighed. gradient: in the same coordinates
+with the likelihood's own gradient, step size and dense mass matrix adapted. plain: the same in prior quantiles, no flow.
 """
 
 _ADAPTED = NutsSettings(warmup=500, draws=2000, step_size=0.2, adapt=True, target_accept=0.8, gradient_clip=np.inf)
@@ -59,6 +59,7 @@ _RECORDED, _COPIES = 40, 4
 """Numbers kept of each draw beside parameters and rows, and arrays that weighted points are held in, about."""
 
 
+@usual_rules()
 def sample(
     like: Likelihood,
     region: str | Prior = "high",
@@ -82,8 +83,8 @@ def sample(
     Args:
         like: the likelihood, in either mode.
         region: prior of Table 1, "high" or "low"; or any other `Prior`, see `prior_of`.
-        method: "nuts", Markov chains; "importance", points of the prior weighted by the likelihood; or "nested", nested sampling,
-            which needs the extra crosscheck. The last two take marginalised likelihoods, and their equally weighted
+        method: "nuts", Markov chains; "importance", points of the prior weighted by the likelihood; or "nested",
+            nested sampling, which needs the extra crosscheck. The last two take marginalised likelihoods, and their equally weighted
             draws come as one chain without R-hat, with the effective sizes of the weights.
         kernel: of the method nuts, see `Kernel`: "flow", "gradient" or "plain". The last two evaluate the likelihood's
             gradient at each leapfrog step.
@@ -106,7 +107,7 @@ def sample(
             with other settings.
         OSError: the cluster failed; the same call goes on from the checkpoints.
     """
-    require_x64()
+    check_likelihood(like)
     one_of("method", method, get_args(Method))
     one_of("kernel", kernel, get_args(Kernel))
     if method != "nuts" and kernel != "flow":

@@ -1,6 +1,6 @@
 """The result of a run as one ArviZ object, whatever the method that drew from the posterior.
 
-Enters: draws of the parameters with the likelihood they were drawn from. Leaves: predictions, derived quantities and
+Inputs: draws of the parameters with the likelihood they were drawn from. Outputs: predictions, derived quantities and
 row-by-row log-likelihoods of every draw, and the summary.
 """
 

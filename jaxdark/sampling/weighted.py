@@ -1,6 +1,6 @@
 """Diagnostics of a posterior without Markov chains: weighted points of importance or nested sampling.
 
-Enters: parameters of the points and their log-weights. Leaves: means, intervals and effective sizes that carry the
+Inputs: parameters of the points and their log-weights. Outputs: means, intervals and effective sizes that carry the
 errors of the weights, and a verdict.
 """
 

@@ -1,7 +1,7 @@
 """What a scan computes at its points: log-likelihood, constraints, predictions, all of them or some by name; in a
 profile after it has minimised over the parameters that are left.
 
-Enters: names and a likelihood. Leaves: arrays of a chunk. Travels to the workers of a cluster.
+Inputs: names and a likelihood. Outputs: arrays of a chunk. Travels to the workers of a cluster.
 """
 
 from collections.abc import Sequence

@@ -1,6 +1,6 @@
 """Points of a scan, cut into chunks: a grid, the grid of a profile, or random or quasi-random points of a prior.
 
-Enters: axes, or a prior and a number. Leaves: the points of any chunk, a pure function of the settings and the chunk's
+Inputs: axes, or a prior and a number. Outputs: the points of any chunk, a pure function of the settings and the chunk's
 number, so that nothing of the whole scan is ever in memory.
 """
 

@@ -1,6 +1,6 @@
 """Scans of a likelihood, constraints and observables over grids or points of a prior, `jaxdark scan`.
 
-Enters: a likelihood and points. Leaves: a Zarr store with labelled axes; memory is that of a chunk, and a scan that was
+Inputs: a likelihood and points. Outputs: a Zarr store with labelled axes; memory is that of a chunk, and a scan that was
 killed goes on where it was.
 """
 
@@ -22,14 +22,14 @@ from jaxdark.compute.bounds import checked_seed
 from jaxdark.compute.cluster import map_chunks
 from jaxdark.errors import RequestError
 from jaxdark.likelihood import identity
-from jaxdark.likelihood.likelihood import Likelihood
+from jaxdark.likelihood.likelihood import Likelihood, check_likelihood
 from jaxdark.likelihood.priors import Prior, name_of, prior_of
 from jaxdark.models.base import Model
 from jaxdark.models.registry import check_parameters
 from jaxdark.models.wilson import SM_ONLY, NewPhysics
 from jaxdark.optimise.least_squares import TOLERANCE
 from jaxdark.optimise.multistart import fit_with_covariance
-from jaxdark.precision import require_x64
+from jaxdark.precision import require_x64, usual_rules
 from jaxdark.scans import store
 from jaxdark.scans.outputs import Work, selected
 from jaxdark.scans.points import Points, grid, of_prior, of_profile
@@ -64,6 +64,7 @@ class Scan:
         report: Report | None = None,
     ):
         require_x64()
+        check_likelihood(like)
         store.require_zarr()
         seed = checked_seed(seed)
         self.path, self._report = Path(out), report or (lambda stage, done, total: None)
@@ -149,6 +150,7 @@ class Scan:
             self._report("scan", done, total)
 
 
+@usual_rules()
 def scan(
     like: Likelihood, parameters: Mapping[str, Any] | None = None, *, out: str | Path, scheduler: Any = None, **settings
 ) -> xr.Dataset:

@@ -1,6 +1,6 @@
 """The Zarr store of a scan: labelled axes, units, settings; written chunk by chunk, each whole or not at all.
 
-Enters: points, what is computed there and attributes, then arrays of chunks. Leaves: a store that xarray opens at any
+Inputs: points, what is computed there and attributes, then arrays of chunks. Outputs: a store that xarray opens at any
 moment; chunks that are not done read as NaN.
 """
 

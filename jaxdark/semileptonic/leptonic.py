@@ -1,6 +1,6 @@
 """B_s -> mu mu, Section 7 of the semileptonic formulas and Eqs. (19), (20).
 
-Enters: new physics and inputs. Leaves: the time-integrated branching ratio and A_DeltaGamma.
+Inputs: new physics and inputs. Outputs: the time-integrated branching ratio and A_DeltaGamma.
 """
 
 import jax.numpy as jnp
@@ -8,6 +8,7 @@ from jaxtyping import Array, Complex, Float
 
 from jaxdark.inputs import StandardModel
 from jaxdark.models.wilson import NewPhysics, Resonance, weak_parts
+from jaxdark.precision import usual_rules
 from jaxdark.semileptonic.kinematics import beta_lepton
 
 
@@ -66,6 +67,7 @@ def a_delta_gamma(model: NewPhysics, sm: StandardModel) -> Float[Array, ""]:
     return asymmetry / total
 
 
+@usual_rules()
 def br_bs_mumu(model: NewPhysics, sm: StandardModel) -> Float[Array, ""]:
     """Time-integrated BR(B_s -> mu+ mu-), dimensionless (arXiv:1204.1737), of a model or a `NewPhysics` record.
 

@@ -1,6 +1,6 @@
 """B -> K nu nu and B -> K* nu nu in the Standard Model, Section 8 of the semileptonic formulas.
 
-Enters: q2 and inputs. Leaves: dBR/dq2 summed over three neutrino flavours, and branching ratios in q2 ranges.
+Inputs: q2 and inputs. Outputs: dBR/dq2 summed over three neutrino flavours, and branching ratios in q2 ranges.
 """
 
 import jax
@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from jaxdark.inputs import StandardModel
+from jaxdark.precision import usual_rules
 from jaxdark.semileptonic.form_factors import pseudoscalar_form_factors, vector_form_factors
 from jaxdark.semileptonic.kinematics import kallen
 
@@ -46,6 +47,7 @@ def _integral(integrand, lower, upper):
     return half * (_WEIGHTS @ integrand(lower + half * (1 + _NODES)))
 
 
+@usual_rules()
 def br_k_nunu(sm: StandardModel) -> Float[Array, ""]:
     """BR(B+ -> K+ nu nu) in the Standard Model, without the tree-level tau contribution (about 6e-7)."""
     return _integral(lambda q2: dbr_dq2_k_nunu(q2, sm), 0.0, (sm.m_Bp - sm.m_Kp) ** 2)
@@ -59,6 +61,7 @@ def br_k_nunu_bins(sm: StandardModel, edges: Float[Array, " edges"]) -> Float[Ar
     )
 
 
+@usual_rules()
 def br_kst_nunu(sm: StandardModel) -> Float[Array, ""]:
     """BR(B0 -> K*0 nu nu) in the Standard Model."""
     return _integral(lambda q2: dbr_dq2_kst_nunu(q2, sm), 0.0, (sm.m_B0 - sm.m_Kst0) ** 2)

@@ -1,6 +1,6 @@
 """Theory parameters with a prior: form factors, hadronic parameters, V_tb V_ts^* and f_Bs.
 
-Enters: which decays and q2 regions a data set uses. Leaves: standard-normal coordinates xi and the inputs at any xi.
+Inputs: which decays and q2 regions a data set uses. Outputs: standard-normal coordinates xi and the inputs at any xi.
 Section 2.4 of the semileptonic formulas, priors from data/inputs.yaml and data/form_factors.yaml.
 """
 

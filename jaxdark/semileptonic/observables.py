@@ -1,6 +1,6 @@
 """Binned observables in LHCb's conventions from integrated rates: ratios of integrals, never averages of ratios.
 
-Enters: integrated J_i (or dGamma/dq2) per bin. Leaves: dBR, F_L, A_FB, S_i, P_i, P'_i, R_K and R_K*, all CP averages,
+Inputs: integrated J_i (or dGamma/dq2) per bin. Outputs: dBR, F_L, A_FB, S_i, P_i, P'_i, R_K and R_K*, all CP averages,
 and the CP asymmetries A_i and A_CP. Section 6.
 """
 
@@ -13,6 +13,7 @@ from jaxtyping import Array, Float
 from jaxdark.errors import RequestError
 from jaxdark.inputs import StandardModel
 from jaxdark.models.wilson import NewPhysics
+from jaxdark.precision import usual_rules
 from jaxdark.semileptonic.amplitudes import J_NAMES, decay_at
 from jaxdark.semileptonic.bins import Bin, integrated_rates, make_panels, rate_differences
 from jaxdark.semileptonic.kinematics import CHANNELS, Channel
@@ -112,17 +113,20 @@ def _integrals(process: str, q2: Bin, model: NewPhysics, sm: StandardModel, of=i
     return integrals if channel.spin == 0 else INTEGRAL_MATRIX @ integrals
 
 
+@usual_rules()
 def binned_rate(process: str, q2: Bin, model: NewPhysics, sm: StandardModel) -> Float[Array, ""]:
     """Partial width over the bin (GeV^2), CP averaged, GeV."""
     return _integrals(process, q2, model, sm)[0]
 
 
+@usual_rules()
 def binned_dBR(process: str, q2: Bin, model: NewPhysics, sm: StandardModel) -> Float[Array, ""]:
     """CP-averaged branching ratio over the bin divided by its nominal width, GeV^-2; time integrated for B_s -> phi."""
     lifetime = getattr(sm, channel_of(process).lifetime)
     return lifetime * binned_rate(process, q2, model, sm) / (q2[1] - q2[0])
 
 
+@usual_rules()
 def binned_angular(process: str, q2: Bin, model: NewPhysics, sm: StandardModel) -> dict[str, Float[Array, ""]]:
     """Every angular observable of B -> V l l in one bin (GeV^2), LHCb conventions: CP averages and CP asymmetries.
 
@@ -138,6 +142,7 @@ def binned_angular(process: str, q2: Bin, model: NewPhysics, sm: StandardModel) 
     return angular_observables(_integrals(process, q2, model, sm)) | binned_asymmetries(process, q2, model, sm)
 
 
+@usual_rules()
 def binned_asymmetries(process: str, q2: Bin, model: NewPhysics, sm: StandardModel) -> dict[str, Float[Array, ""]]:
     """The CP asymmetries of `asymmetry_names` in one bin (GeV^2), LHCb conventions; 0 where all couplings are real.
 
@@ -149,6 +154,7 @@ def binned_asymmetries(process: str, q2: Bin, model: NewPhysics, sm: StandardMod
     return asymmetries(asymmetry_names(channel_of(process)), of_name, binned_rate(process, q2, model, sm))
 
 
+@usual_rules()
 def lepton_ratio(stem: str, q2: Bin, model: NewPhysics, sm: StandardModel) -> Float[Array, ""]:
     """R_K or R_K*: Gamma(mu mu)/Gamma(e e) of a stem such as "B+->K+" over the bin (GeV^2), no QED corrections."""
     return binned_rate(f"{stem}mumu", q2, model, sm) / binned_rate(f"{stem}ee", q2, model, sm)

@@ -1,6 +1,6 @@
 """The second narrow waist: one vector of predictions in the order of a data set's rows.
 
-Enters: rows (process, observable, q2), the inputs and a model. Leaves: the vector, either with every nuisance parameter
+Inputs: rows (process, observable, q2), the inputs and a model. Outputs: the vector, either with every nuisance parameter
 free (`Predictor.__call__`) or at the central inputs from precomputed tables (`Predictor.tabulated`).
 """
 

@@ -1,6 +1,6 @@
 """Bin integrals for fixed inputs: what does not depend on new physics is computed once, Section 10.4.
 
-Enters: decays at the nodes of panels, the wanted combinations of J_i, the inputs. Leaves: a function of `NewPhysics`.
+Inputs: decays at the nodes of panels, the wanted combinations of J_i, the inputs. Outputs: a function of `NewPhysics`.
 The amplitude is sum_c x_c A_c + D sum_r y_r A_r with constant directions c (the Standard Model, contact terms) and
 resonant directions r (kappa9, kappa10 and the longitudinal part); every rate is a quadratic form in (x, y). The
 imaginary parts of complex couplings have tables of their own, without the Standard Model: see `jaxdark.models.wilson`.

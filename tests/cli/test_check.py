@@ -82,6 +82,18 @@ def test_compare_says_what_else_differs(jaxdark, result, tmp_path, monkeypatch):
     assert code == 0 and "differences" not in json.loads(out)
 
 
+@pytest.mark.parametrize("name", ["inputs", "data_sha256"])
+def test_an_older_result_that_does_not_say_what_it_is_of_is_refused(refused, result, tmp_path, name):
+    tree = complete_result()
+    groups, attributes = results.datasets(tree), results.attributes(tree)
+    groups["posterior"] = groups["posterior"].drop_attrs()
+    del attributes[name]
+    results.save(results.make_tree(groups, attributes), tmp_path / "posterior.nc")
+    profile = ["profile", "m_V=2:15:9", "--posterior", tmp_path, "--out", tmp_path / "new"]
+    for request in (["compare", result, tmp_path, "--out", tmp_path / "new"], profile):
+        assert f"it has no attribute {name}" in refused(*request) and not (tmp_path / "new").exists()
+
+
 def test_compare_without_a_figure_has_its_numbers(jaxdark, result, tmp_path, monkeypatch):
     def broken(*_):
         raise ZeroDivisionError("a bug")

@@ -1,5 +1,6 @@
 """Where commands write: every place that cannot be written is one sentence, before any work; what else they meet."""
 
+import errno
 import os
 import subprocess
 import sys
@@ -64,6 +65,19 @@ def test_a_place_that_cannot_be_written_is_refused(refused, place, toy, command)
     assert everything(place) == before and (place / "taken" / "fit.json").read_text() == "mine"
 
 
+@pytest.mark.parametrize("command", ["check", "constrain"])
+def test_a_result_on_a_disk_that_takes_nothing_is_refused(refused, place, monkeypatch, command):
+    """What adds to a result has no --out."""
+
+    def read_only(path, flags, *args, opened=os.open, **keywords):
+        if flags & os.O_CREAT and "one" in Path(path).parts:
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS), path)
+        return opened(path, flags, *args, **keywords)
+
+    monkeypatch.setattr(os, "open", read_only)
+    assert "(Read-only file system); make its folder writable, or work on a copy of it" in refused(command, "one")
+
+
 @pytest.mark.parametrize("command", ["check", "constrain", "plot", "report", "compare", "project"])
 def test_what_is_no_result_is_refused(refused, place, command):
     for name, content in {"empty": b"", "text": b"no netCDF"}.items():
@@ -86,6 +100,17 @@ def test_a_kind_of_device_that_is_not_there(toy):
     found = program(*request, JAX_PLATFORMS="nonsense")
     assert found.returncode == 2 and found.stdout == ""
     assert found.stderr.count("\n") == 1 and "was told to use, nonsense, and found none" in found.stderr
+
+
+def test_rules_for_the_users_own_code_do_not_reach_a_command(toy):
+    strict = {
+        "JAX_NUMPY_DTYPE_PROMOTION": "strict",
+        "JAX_NUMPY_RANK_PROMOTION": "raise",
+        "JAX_TRANSFER_GUARD": "disallow",
+    }
+    request = ["profile", "C9=-2:0:3", "--model", "constant", "--region", "all", "--data", str(toy)]
+    found = program(*request, "--out", str(toy.parent / "profile"), "--json", **strict)
+    assert found.returncode == 0, found.stderr
 
 
 def test_the_package_runs_as_a_module_and_shows_what_a_stream_does_not_know():

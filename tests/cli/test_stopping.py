@@ -75,6 +75,20 @@ IN_AN_IMPORT = """
     import slow_module
     time.sleep(60)
 """
+IN_CYTHON = """
+    import time
+    import numpy as np
+    from scipy.stats import qmc
+    def slow(*_):
+        print("at work", flush=True)
+        time.sleep(0.5)
+        raise OSError("no table")
+    np.load = slow  # of the table of directions, read at the first use, in a function that cannot raise
+    try:
+        qmc.Sobol(2)
+    finally:
+        time.sleep(60)
+"""
 
 
 def of(body):
@@ -90,8 +104,9 @@ def of(body):
         + "    try:\n        time.sleep(60)\n    except BaseException:\n        raise ImportError('as NumPy does')",
         IN_A_FINALISER,
         IN_AN_IMPORT,
+        IN_CYTHON,
     ],
-    ids=["waiting", "converted", "finaliser", "import"],
+    ids=["waiting", "converted", "finaliser", "import", "cython"],
 )
 def test_one_sentence_wherever_the_signal_comes(body, signum, code):
     assert ended(of(body), signum, after=0.1)[:2] == (code, NOTHING_KEPT)

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from functools import partial
 from pathlib import Path
@@ -294,3 +295,34 @@ def test_a_lost_scheduler_is_one_sentence(monkeypatch):
                     patch.setattr(client, ask, lost)
                     with pytest.raises((ClusterError, jd.RequestError), match="scheduler is lost; start it again"):
                         list(map_chunks(abs, [1], scheduler=client))
+
+
+def test_of_a_killed_scheduler_nothing_else_is_said():
+    """Not what its client logs while it tries to reach it again."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+    address, quiet = f"tcp://127.0.0.1:{port}", {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    dask = [sys.executable, "-m", "dask"]
+    commands = (
+        [*dask, "scheduler", "--host", "127.0.0.1", "--port", port, "--no-dashboard"],
+        [*dask, "worker", address, "--nthreads", "1", "--no-dashboard", "--no-nanny"],
+    )
+    environment = os.environ | {"PYTHONPATH": str(TESTS.parent)}
+    started = [subprocess.Popen(command, env=environment, **quiet) for command in commands]
+    logged = []
+    handler = logging.Handler()
+    handler.emit = logged.append
+    logging.getLogger("distributed.client").addHandler(handler)
+    try:
+        with distributed.Client(address, timeout=60, set_as_default=False) as client:
+            client.wait_for_workers(1, timeout=60)
+            threading.Timer(2.0, started[0].kill).start()  # while results are waited for
+            with pytest.raises(ClusterError, match="scheduler is lost; start it again"):
+                list(map_chunks(time.sleep, [60, 60], scheduler=client))
+    finally:
+        logging.getLogger("distributed.client").removeHandler(handler)
+        for process in started:
+            process.kill()
+            process.wait()
+    assert logged == []

@@ -237,7 +237,12 @@ def test_the_compile_cache_is_this_users_alone(tmp_path, monkeypatch):
         xla_cache.use_compile_cache()
         made = tmp_path / "jaxdark" / "xla"
         assert jax.config.jax_compilation_cache_dir == str(made) and made.stat().st_mode & 0o777 == 0o700
-        jax.config.update("jax_compilation_cache_dir", None)
+        for other in (os.mkfifo, lambda path: path.symlink_to("/dev/zero")):
+            jax.config.update("jax_compilation_cache_dir", None)
+            other(made / "jit_f-0-cache")
+            xla_cache.use_compile_cache()
+            assert jax.config.jax_compilation_cache_dir is None
+            (made / "jit_f-0-cache").unlink()
         monkeypatch.setattr(os, "geteuid", lambda: made.stat().st_uid + 1)
         xla_cache.use_compile_cache()
         assert jax.config.jax_compilation_cache_dir is None

@@ -359,6 +359,18 @@ def test_what_is_no_model_is_refused(one_row, wrong, sentence):
             assert refused.match(sentence)
 
 
+def test_inputs_are_those_of_load_inputs():
+    with pytest.raises(RequestError, match=r"^expected the inputs of jaxdark.load_inputs\(...\), got dict; "):
+        Likelihood(only_bs_mumu(), inputs={"f_Bs": 0.25})
+
+
+def test_a_vector_of_a_region_by_its_name():
+    like, vector = Likelihood(only_bs_mumu()), np.array(VECTOR)
+    assert like.log_density(vector, "low") == near(float(like.log_density(vector)), rel=1e-14)
+    with pytest.raises(RequestError, match="unknown region 'lwo'"):
+        like.log_density(vector, "lwo")
+
+
 @pytest.mark.parametrize("theory", ["marginalised", "full"])
 def test_a_vector_of_the_wrong_length_is_refused(theory):
     like = Likelihood(only_bs_mumu(), theory=theory)

@@ -20,6 +20,8 @@ from jaxdark.models.constant import ConstantWilson
 from jaxdark.optimise.fit import fit, standard_errors
 from jaxdark.optimise.profile import profile
 from jaxdark.output.tables import fit_tables, to_json
+from jaxdark.sampling.sample import sample
+from jaxdark.scans.scan import scan
 
 CONSTANT = prior_of("all", "constant")
 
@@ -287,7 +289,8 @@ def test_impossible_numbers_are_refused(like, keywords, words):
 
 
 def test_what_is_no_likelihood_is_refused(like):
-    for call in (lambda: fit(like.data), lambda: profile("lhcb_core", CONSTANT, axes={"C9": [0.0]})):
+    calls = [lambda: fit(like.data), lambda: profile("lhcb_core", CONSTANT, axes={"C9": [0.0]})]
+    for call in (*calls, lambda: sample(like.data), lambda: scan(like.data, {"C9": 0.0}, model="constant", out="scan")):
         with pytest.raises(RequestError, match="expected a jaxdark.Likelihood, got"):
             call()
 

@@ -19,6 +19,7 @@ from jaxdark.errors import RequestError
 from jaxdark.inputs import StandardModel, read_data
 from jaxdark.models.split import SplitDarkSector, g_tilde, width_running, width_total
 from jaxdark.models.wilson import LEAST_WIDTH
+from jaxdark.precision import usual_rules
 from jaxdark.semileptonic.form_factors import pseudoscalar_form_factors
 from jaxdark.semileptonic.neutrinos import br_k_nunu
 
@@ -48,6 +49,7 @@ def width_kv(s: Float[Array, "*s"], model: SplitDarkSector, sm: StandardModel) -
     return jnp.where(is_open, g_tilde(model) ** 2 * s * shape, 0.0)
 
 
+@usual_rules()
 def br_k_invisible(
     model: SplitDarkSector, sm: StandardModel, bin: Bin | None = None, width: Width = "constant"
 ) -> Float[Array, ""]:
