@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from jaxdark.optimise.fit import fit as fit
     from jaxdark.optimise.profile import profile as profile
     from jaxdark.precision import enable_x64 as enable_x64
+    from jaxdark.sampling.numpyro_model import numpyro_model as numpyro_model
     from jaxdark.sampling.sample import sample as sample
     from jaxdark.scans.scan import scan as scan
     from jaxdark.semileptonic.leptonic import br_bs_mumu as br_bs_mumu
@@ -67,6 +68,7 @@ _HOME = {
     "optimise.fit": ("fit",),
     "optimise.profile": ("profile",),
     "sampling.sample": ("sample",),
+    "sampling.numpyro_model": ("numpyro_model",),
     "scans.scan": ("scan",),
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}

@@ -1,6 +1,7 @@
 """Standard Model inputs: the shipped YAML files become one frozen `StandardModel` record.
 
-Inputs: data/inputs.yaml, data/form_factors.yaml and the user's overrides. Outputs: a PyTree that every observable takes.
+Inputs: data/inputs.yaml, data/form_factors.yaml and the user's overrides. Outputs: a PyTree that every observable
+takes.
 """
 
 from collections.abc import Mapping

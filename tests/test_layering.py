@@ -24,7 +24,7 @@ constraints.b_to_k_invisible: quadrature running rates histogram belle2_likeliho
 constraints: resonance_search mixing kinetic_mixing colliders electroweak relic without_limit registry
 likelihood: priors residuals identity likelihood
 optimise: least_squares conditional multistart fit profile
-sampling: importance diagnostics weighted flow nuts coordinates nested to_arviz resume sample
+sampling: importance diagnostics weighted flow nuts coordinates nested to_arviz resume sample numpyro_model
 check: compare sensitivity evidence calibration
 analysis: point constrain projection
 output: drawing table tables figures profile_figure html_report

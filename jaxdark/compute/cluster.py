@@ -1,7 +1,7 @@
 """Chunks of work over a Dask cluster, with retries, or one after the other in this process.
 
-Inputs: a function of a chunk and the chunks. Outputs: pairs (chunk, result) as they are ready; what a dead worker had in
-hand is done again elsewhere. Scans, fits to pseudo-data and chains use it.
+Inputs: a function of a chunk and the chunks. Outputs: pairs (chunk, result) as they are ready; what a dead worker had
+in hand is done again elsewhere. Scans, fits to pseudo-data and chains use it.
 """
 
 import logging

@@ -1,6 +1,7 @@
 """Entries of a measurements file, checked: processes and observables, bins, errors, correlations, likelihood scans.
 
-Inputs: a YAML file of the schema in data/README.md. Outputs: records, or one sentence naming file, entry, row and field.
+Inputs: a YAML file of the schema in data/README.md. Outputs: records, or one sentence naming file, entry, row and
+field.
 """
 
 import math

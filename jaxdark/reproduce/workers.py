@@ -1,7 +1,7 @@
 """Studies in processes of their own, two at once: tracing and most of compiling is serial within one process.
 
-Inputs: what is to be fitted. Outputs: studies, handed over as files. The processes are new interpreters in which nothing
-of the caller's program runs again, so that it needs no guard.
+Inputs: what is to be fitted. Outputs: studies, handed over as files. The processes are new interpreters in which
+nothing of the caller's program runs again, so that it needs no guard.
 """
 
 import json

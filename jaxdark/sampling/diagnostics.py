@@ -1,7 +1,7 @@
 """Whether the chains of a run can be trusted.
 
-Inputs: draws (chains, draws) of named quantities, and optionally an importance sample of the same posterior. Outputs: means,
-intervals, R-hat and effective sizes, and a verdict with its reasons in plain sentences.
+Inputs: draws (chains, draws) of named quantities, and optionally an importance sample of the same posterior. Outputs:
+means, intervals, R-hat and effective sizes, and a verdict with its reasons in plain sentences.
 """
 
 from collections.abc import Collection, Mapping

@@ -1,9 +1,9 @@
 """Learned transport map: a standard normal z in R^d to prior quantiles u distributed nearly like the posterior.
 
-Inputs: a log-likelihood. Outputs: an invertible, differentiable map z -> u. It is one triangular (Knothe-Rosenblatt) layer in
-normal quantiles x of u, x_i = spline(z_i; x_1 .. x_(i-1)), with monotone rational-quadratic splines (Durkan et al.,
-arXiv:1906.04032), trained by maximum likelihood on posterior draws, which covers every mode, and refined on importance
-samples of its own image. The untrained map is the prior, z = x.
+Inputs: a log-likelihood. Outputs: an invertible, differentiable map z -> u. It is one triangular (Knothe-Rosenblatt)
+layer in normal quantiles x of u, x_i = spline(z_i; x_1 .. x_(i-1)), with monotone rational-quadratic splines (Durkan et
+al., arXiv:1906.04032), trained by maximum likelihood on posterior draws, which covers every mode, and refined on
+importance samples of its own image. The untrained map is the prior, z = x.
 """
 
 import math

@@ -1,6 +1,7 @@
 """Importance sampling on the unit cube of prior quantiles.
 
-Inputs: a log-likelihood u -> log L on (0, 1)^d, where the prior is uniform, and points drawn from the prior or a proposal.
+Inputs: a log-likelihood u -> log L on (0, 1)^d, where the prior is uniform, and points drawn from the prior or a
+proposal.
 Outputs: weights, effective size, log-evidence with its error and resampled draws. Works without Markov chains, so it is
 the check on every chain.
 """

@@ -1,8 +1,8 @@
 """Chains of the No-U-Turn sampler in normal coordinates z, in segments that can be stored and resumed.
 
-Inputs: a log-density of z, built from a likelihood and a transport map, and starting points. Outputs: draws with their sample
-statistics. The transition is NumPyro's; the loop is our own, so that a run compiles once, reports its progress and
-continues after any segment bit for bit.
+Inputs: a log-density of z, built from a likelihood and a transport map, and starting points. Outputs: draws with their
+sample statistics. The transition is NumPyro's; the loop is our own, so that a run compiles once, reports its progress
+and continues after any segment bit for bit.
 """
 
 import time

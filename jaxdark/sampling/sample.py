@@ -40,7 +40,8 @@ Kernel = Literal["flow", "gradient", "plain"]
 
 flow: NUTS in the coordinates of a flow trained on importance samples, with the force of the standard normal that the
 flow makes of the posterior; the likelihood is never differentiated, only weighed. gradient: in the same coordinates
-with the likelihood's own gradient, step size and dense mass matrix adapted. plain: the same in prior quantiles, no flow.
+with the likelihood's own gradient, step size and dense mass matrix adapted. plain: the same in prior quantiles, no
+flow.
 """
 
 _ADAPTED = NutsSettings(warmup=500, draws=2000, step_size=0.2, adapt=True, target_accept=0.8, gradient_clip=np.inf)
@@ -84,8 +85,8 @@ def sample(
         like: the likelihood, in either mode.
         region: prior of Table 1, "high" or "low"; or any other `Prior`, see `prior_of`.
         method: "nuts", Markov chains; "importance", points of the prior weighted by the likelihood; or "nested",
-            nested sampling, which needs the extra crosscheck. The last two take marginalised likelihoods, and their equally weighted
-            draws come as one chain without R-hat, with the effective sizes of the weights.
+            nested sampling, which needs the extra crosscheck. The last two take marginalised likelihoods, and their
+            equally weighted draws come as one chain without R-hat, with the effective sizes of the weights.
         kernel: of the method nuts, see `Kernel`: "flow", "gradient" or "plain". The last two evaluate the likelihood's
             gradient at each leapfrog step.
         chains: number of chains, at least 2, started apart.

@@ -1,7 +1,7 @@
 """Scans of a likelihood, constraints and observables over grids or points of a prior, `jaxdark scan`.
 
-Inputs: a likelihood and points. Outputs: a Zarr store with labelled axes; memory is that of a chunk, and a scan that was
-killed goes on where it was.
+Inputs: a likelihood and points. Outputs: a Zarr store with labelled axes; memory is that of a chunk, and a scan that
+was killed goes on where it was.
 """
 
 import hashlib

@@ -1,8 +1,8 @@
 """Integrals of the rates over q2 bins that may hold a resonance.
 
-Inputs: new physics, a channel, the panels of its bins and the inputs. Outputs: one row of integrated J_i (or dGamma/dq2)
-per bin, GeV^2 times the rate, as CP average or as half the difference of the flavours. Sections 6, 10.1 and 10.2 of the
-semileptonic formulas; for complex couplings the two amplitudes of `jaxdark.models.wilson`.
+Inputs: new physics, a channel, the panels of its bins and the inputs. Outputs: one row of integrated J_i (or
+dGamma/dq2) per bin, GeV^2 times the rate, as CP average or as half the difference of the flavours. Sections 6, 10.1 and
+10.2 of the semileptonic formulas; for complex couplings the two amplitudes of `jaxdark.models.wilson`.
 """
 
 from collections.abc import Sequence

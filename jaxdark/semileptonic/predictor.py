@@ -1,7 +1,7 @@
 """The second narrow waist: one vector of predictions in the order of a data set's rows.
 
-Inputs: rows (process, observable, q2), the inputs and a model. Outputs: the vector, either with every nuisance parameter
-free (`Predictor.__call__`) or at the central inputs from precomputed tables (`Predictor.tabulated`).
+Inputs: rows (process, observable, q2), the inputs and a model. Outputs: the vector, either with every nuisance
+parameter free (`Predictor.__call__`) or at the central inputs from precomputed tables (`Predictor.tabulated`).
 """
 
 from collections.abc import Callable, Sequence

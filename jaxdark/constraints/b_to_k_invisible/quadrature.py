@@ -1,8 +1,9 @@
 """Integrals of N(s)/((s - m_V^2)^2 + g^2) from 4 m^2 to s_max = (M_B - M_K)^2, Eq. (22), in many ranges of s at once.
 
-Inputs: N with square-root ends, m, m_V, g > 0 of any size. Outputs: the integrals, and first derivatives of them. In the
-lower half of the range y^2 = s - 4 m^2, in the upper one y^2 = s_max - s, so that N/y is analytic. Panels and nodes do
-not depend on the pole: from N/y its interpolant at the poles, linear in s, is subtracted and integrated in closed form.
+Inputs: N with square-root ends, m, m_V, g > 0 of any size. Outputs: the integrals, and first derivatives of them. In
+the lower half of the range y^2 = s - 4 m^2, in the upper one y^2 = s_max - s, so that N/y is analytic. Panels and nodes
+do not depend on the pole: from N/y its interpolant at the poles, linear in s, is subtracted and integrated in closed
+form.
 """
 
 from collections.abc import Callable
