@@ -1,13 +1,34 @@
-"""Double precision before any test module is imported, Hypothesis profiles (HYPOTHESIS_PROFILE=nightly), fixtures."""
+"""What holds before any test module is imported: double precision, compiled programs shared, two Hypothesis profiles.
 
+Compiling is most of the work here. What one process has compiled the others of the run take from a folder of JAX's own
+compile cache, whatever the tests do with jaxdark's; programs that jaxdark keeps beside it are not, because tests change
+the code that those stand for. HYPOTHESIS_PROFILE=nightly takes more examples.
+"""
+
+import atexit
 import os
+import shutil
+import tempfile
 
+import jax
 import pytest
 from hypothesis import settings
 
+from jaxdark.compute import export_cache, xla_cache
 from jaxdark.precision import enable_x64
 
+_PROGRAMS = "JAXDARK_TEST_PROGRAMS"
+if _PROGRAMS not in os.environ:
+    os.environ[_PROGRAMS] = tempfile.mkdtemp(prefix="jaxdark-programs-")
+    atexit.register(shutil.rmtree, os.environ[_PROGRAMS], ignore_errors=True)
+PROGRAMS = os.environ[_PROGRAMS]
+"""The folder; workers inherit it, and several runs may be given the same one."""
+
 enable_x64()
+jax.config.update("jax_compilation_cache_dir", PROGRAMS)
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+export_cache.switched_off = lambda: xla_cache.switched_off() or jax.config.jax_compilation_cache_dir == PROGRAMS
+
 settings.register_profile("fast", max_examples=50, deadline=None, derandomize=True)
 settings.register_profile("nightly", max_examples=2000, deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fast"))

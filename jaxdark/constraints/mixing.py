@@ -43,7 +43,7 @@ def C1_V(model: SplitDarkSector, sm: StandardModel) -> Complex[Array, ""]:
     is Eq. (13). As there, this is the part of the propagator with g_munu. Its longitudinal part, which
     `wilson.BsCurrent` "paper" has in B_s -> mu mu, is left out here: by the unitary gauge it would make the operator
     (sbar P_R b)^2 with m_b^2/m_V^2, whose effect on Delta M_s is about (5/8) (M_Bs/m_V)^2 of this one (0.7 at
-    m_V = 5 GeV, 40 at 0.7 GeV). The two are one treatment only for bs_current "conserved", where neither exists.
+    m_V = 5 GeV, 37 at 0.7 GeV). The two are one treatment only for bs_current "conserved", where neither exists.
     """
     M2 = sm.m_Bs**2
     damping = jnp.maximum(model.m_V * width_total(model, sm), _NO_WIDTH)

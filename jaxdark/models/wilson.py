@@ -102,7 +102,7 @@ class Resonance(eqx.Module):
         check_number("m_V of Resonance", self.m_V, positive="a mass in GeV")
         check_number("width of Resonance", self.width, least="a width in GeV")
         one_of("bs_current of Resonance", self.bs_current, get_args(BsCurrent))
-        if not isinstance(self.power, int) or self.power not in (0, 1):
+        if type(self.power) is not int or self.power not in (0, 1):
             raise RequestError(f"power of Resonance must be 0 or 1, got {self.power!r}")
 
     def numerator(self, q2: Float[Array, "*q2"] | float) -> Float[Array, "*q2"] | float:

@@ -151,8 +151,13 @@ def plane(study: Study, sm: StandardModel) -> Figure:
         r"Drell-Yan at $g_\mu^A=-0.44\,g_\mu^V$, drawn beyond its stated range of 1 to 5 GeV as in the paper. "
         r"Trident: Eq. (27) with $g_\nu=g_\mu^V$; below 1 GeV, "
         r"where the paper has 'roughly saturates to 0.001', the slope is continued down to 0.001. Belle II for "
-        r"BR(V → invisible) = 1.",
+        r"BR(V → invisible) = 1." + _distrust(study),
     )
+
+
+def _distrust(study: Study) -> str:
+    """What is wrong with the chains that the drawn points come from; empty if nothing is."""
+    return "" if study.chains == "good" else f" The chains are not good: {literal(study.chains, 160)}."
 
 
 def _points(ax: Axes, study: Study) -> list[Line2D]:
@@ -215,8 +220,8 @@ def figure_6(study: Study, sm: StandardModel) -> Figure:
     r = np.abs(study.parameters["r"]) * _per_light_fermion()
     heavy, allowed = study.parameters["m_V"] > 8, study.passes("drell_yan")
     groups = (
-        (chosen & allowed & ~heavy, GREEN, "*", "allowed, $m_V$ < 8 GeV"),
-        (chosen & allowed & heavy, BLUE, "o", "allowed, $m_V$ > 8 GeV"),
+        (chosen & allowed & ~heavy, GREEN, "*", "allowed by Drell-Yan, $m_V$ < 8 GeV"),
+        (chosen & allowed & heavy, BLUE, "o", "allowed by Drell-Yan, $m_V$ > 8 GeV"),
         (chosen & ~allowed, VERMILION, "x", "excluded by Drell-Yan"),
     )
     fig = blank_figure(8.2, 5.4)
@@ -245,7 +250,7 @@ def figure_6(study: Study, sm: StandardModel) -> Figure:
         r"$m_\chi$ = 1 MeV and 10 GeV, $m_\Phi$ = 1 TeV. $B_s$ mixing by Eqs. (17) and (18), the box, as in the paper; "
         r"exchange of $V$ depends on $m_V$ and cancels the box below and near $M_{B_s}$. Numbers of draws, and of "
         r"independent ones they are worth. Points fitted with one fermion stand at the $r$ of $\chi_1$ "
-        rf"that gives the same $\tilde{{g}}$ with two (factor {_per_light_fermion():.3f}).",
+        rf"that gives the same $\tilde{{g}}$ with two (factor {_per_light_fermion():.3f})." + _distrust(study),
     )
 
 

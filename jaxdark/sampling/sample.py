@@ -78,8 +78,8 @@ def sample(
 ):
     """Sample the posterior of a model in one region.
 
-    The theory covariance of a marginalised likelihood is taken at the region's best fit, iterated once, whatever
-    reference the likelihood came with; the reference is stated in the result.
+    The theory covariance of a marginalised likelihood is taken at the region's best fit, iterated to a fixed point,
+    whatever reference the likelihood came with; the reference is stated in the result.
 
     Args:
         like: the likelihood, in either mode.

@@ -1,5 +1,6 @@
 """Calibration: uniform ranks where the posterior is right, and not where it is wrong; the real one is slow."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -68,9 +69,9 @@ def test_the_posterior_is_calibrated(real, method, n, points):
 
 def test_residuals_make_up_the_likelihood(paper2020):
     prior, u = prior_of("high"), np.full(5, 0.4)
-    vector = residuals_of(paper2020, prior)(u)
+    vector = np.asarray(jax.jit(residuals_of(paper2020, prior))(u))
     assert vector.shape == (len(paper2020.data) + 1,)
-    log_likelihood = float(paper2020(prior.model(prior.vector(u))))
+    log_likelihood = float(jax.jit(paper2020)(prior.model(prior.vector(u))))
     assert -0.5 * float(vector @ vector) == near(log_likelihood, rel=1e-12)
     with pytest.raises(jd.RequestError, match="pseudo-data need"):
         residuals_of(jd.Likelihood(paper2020.data, g_minus_2="upper"), prior)

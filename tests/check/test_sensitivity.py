@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import xarray as xr
 from near import near
-from scipy.stats import norm
+from scipy.stats import loguniform, norm
 
 from jaxdark.check import sensitivity
 from jaxdark.errors import RequestError
@@ -92,6 +92,21 @@ def test_power_scaling_sees_the_likelihood_and_not_a_flat_prior(tree):
     found = sensitivity.power_scaling(tree)
     assert set(found) == set(RANGES) and all(row["likelihood"] > 0.05 for row in found.values())
     assert 0 < found["y"]["prior"] < found["x"]["prior"] < 0.05  # y by its correlation with x alone
+
+
+def test_the_scaled_prior_is_that_of_the_ranges(tree, monkeypatch):
+    """Up to a constant; ArviZ's distances hardly tell a density from its inverse."""
+    seen = {}
+
+    def caught(groups, part):
+        seen.update(results.datasets(groups))
+        return dict.fromkeys(RANGES, 0.0)
+
+    monkeypatch.setattr(sensitivity, "_power_scaled", caught)
+    sensitivity.power_scaling(tree)
+    off = seen["log_prior"]["x"].values - loguniform(1.0, 30.0).logpdf(tree["posterior"]["x"].values)
+    assert np.ptp(off) < 1e-12 and np.ptp(seen["log_prior"]["y"].values) == 0
+    np.testing.assert_array_equal(seen["log_likelihood"]["joint"], tree["derived"]["log_likelihood"])
 
 
 def test_the_checks_are_added_to_the_result(tree):

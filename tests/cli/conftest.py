@@ -12,6 +12,7 @@ def compile_cache(monkeypatch, tmp_path_factory):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "compile-cache"))
     names = ("jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_secs")
     before = {name: getattr(jax.config, name) for name in names}
+    jax.config.update(names[0], None)  # as a user's process begins
     yield
     for name, value in before.items():
         jax.config.update(name, value)

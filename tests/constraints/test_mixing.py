@@ -202,7 +202,9 @@ def test_gradients_are_those_of_finite_differences(numbers):
         step[:, i] = 1e-6 * POINTS[:, i]
         difference = np.array(numbers(POINTS + step)[0] - numbers(POINTS - step)[0]) / 2
         error = np.abs(gradient[:, :, i] * step[:, i, None] - difference)
-        assert (error < 1e-5 * np.abs(difference) + 4e-15 * np.maximum(np.abs(value), 1)).all(), NAMES[i]
+        # C_1 in TeV^-2 is rounded like itself, all others like the ratios to 1 that they are made of.
+        rounded = np.maximum(np.abs(value), np.where(np.arange(value.shape[1]) == 2, 0.0, 1.0))
+        assert (error < 1e-5 * np.abs(difference) + 4e-15 * rounded).all(), NAMES[i]
 
 
 def test_nothing_is_ever_undefined(sm, numbers):

@@ -393,3 +393,20 @@ def test_strongest_bin_away_from_the_pole(sm, name):
     strongest, expected = found(points)
     assert (expected > 0).all()
     np.testing.assert_allclose(strongest, expected, rtol=1e-12)
+
+
+def test_strongest_bin_away_from_the_pole_is_that_of_the_integrals():
+    """Numerators that fall or rise by their own size within a bin, which no width does, against quadrature."""
+    random, n, pole, gamma, axial = np.random.default_rng(2), 30, 5.0, 0.7, 0.6
+    x, w = np.polynomial.legendre.leggauss(20)
+    half, centre = np.ones(n), 18 + 2.0 * np.arange(n)
+    line = resonance_search._Line(pole, gamma, 1.0, axial)
+    for _ in range(50):
+        numerators = 1 + random.uniform(-1, 1, (2, n)) * x[:, None, None]
+        moments = np.einsum("x,xm,xcb->mcb", w, x[:, None] ** np.arange(3), numerators)
+        s = centre + x[:, None]
+        rates = w @ ((numerators[:, 0] + axial * numerators[:, 1]) / ((s - pole) ** 2 + gamma**2))
+        strength = random.uniform(0.98, 1.02, n) * ((centre - pole) ** 2 + gamma**2)
+        search = resonance_search.Search(None, "", centre, half, np.ones(1), strength[None], None)
+        ratios = rates * strength
+        assert ratios[int(resonance_search._strongest_away(line, moments, search))] > (1 - 3e-3) * ratios.max()

@@ -256,7 +256,7 @@ def test_evaluation_agrees_with_the_tables(vector, paper2020):
     """Two roads, the full amplitudes in one, tables in the other."""
     model = HIGH.model(vector)
     evaluation, predictions = paper2020.at(SM_ONLY).evaluate(model), np.asarray(paper2020.predictions(model))
-    np.testing.assert_allclose(evaluation.predictions, predictions, rtol=1e-9, atol=1e-11)
+    np.testing.assert_allclose(evaluation.predictions, predictions, rtol=1e-9)
     assert evaluation.log_likelihood == near(float(paper2020(model)), rel=1e-9)
     assert evaluation.terms == near({k: float(v) for k, v in paper2020.terms(model).items()}, rel=1e-9)
     z = np.asarray(paper2020.residuals(predictions))

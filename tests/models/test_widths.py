@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from jax.test_util import check_grads
 from near import near
 
 from jaxdark.inputs import load_inputs
@@ -136,8 +135,11 @@ def test_gradients_are_those_of_finite_differences():
     def function(v):
         return width_total(point(m_V=v[0], g_mu_V=v[1], r_AV=v[2], g_D=v[3], m_chi=v[4]), SM)
 
-    for vector in ([3.0, 0.1, -0.5, 1.0, 0.3], [0.25, 0.1, -0.5, 0.1, 0.12], [3.0, 0.1, 0.0, 0.0, 1e-3]):
-        check_grads(jax.jit(function), (jnp.array(vector),), order=1, rtol=1e-6, atol=1e-6, eps=1e-5)
+    vectors = np.array([[3.0, 0.1, -0.5, 1.0, 0.3], [0.25, 0.1, -0.5, 0.1, 0.12], [3.0, 0.1, 0.0, 0.0, 1e-3]])
+    gradient, width = np.array(jax.vmap(jax.grad(function))(vectors)), jax.jit(jax.vmap(function))
+    for i, step in enumerate(1e-6 * np.eye(5)):
+        difference = np.array(width(vectors + step) - width(vectors - step)) / 2e-6
+        assert gradient[:, i] == near(difference, rel=1e-6), i
 
 
 masses, coupling = st.floats(1e-5, 100.0), st.floats(-4.0, 4.0)

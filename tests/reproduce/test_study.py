@@ -78,6 +78,14 @@ def test_planes_show_the_draws_they_count(study, sm):
     )
 
 
+@pytest.mark.parametrize("draw", [figures.plane, figures.figure_6])
+def test_figures_say_when_the_chains_are_not_good(draw, sm):
+    study, doubt = synthetic("high"), "the tail effective sample size of r is 323"
+    words = lambda study: " ".join(draw(study, sm).get_supxlabel().split())  # noqa: E731
+    assert "chains" not in words(study)
+    assert f"The chains are not good: {doubt}." in words(study._replace(chains=doubt))
+
+
 def test_mixing_bound(sm):
     """One fermion: the box alone, closed form; two that cancel: the bound on r recedes in proportion to g_D."""
     g_D = np.array([0.5, 2.0])

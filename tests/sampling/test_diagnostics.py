@@ -167,6 +167,13 @@ def test_importance_sample_with_unequal_weights_agrees():
         assert verdict(independent(seed), Weighted({"m_V": wide}, weight / weight.sum())).verdict == "good"
 
 
+def test_the_error_of_the_draws_counts_beside_that_of_the_importance_sample():
+    """Against quantiles of the distribution itself correlated chains are off by their effective size, and no more."""
+    exact = weighted(lambda _: norm.ppf((np.arange(20000) + 0.5) / 20000))
+    for seed in range(20):
+        assert not has(verdict(autoregressive(0.8, seed), exact), "importance sampling disagree")
+
+
 def test_the_worst_nuisance_is_named_and_the_others_counted():
     generator = np.random.default_rng(3)
     nuisances = {name: generator.normal(size=(CHAINS, DRAWS)) for name in "abcd"}

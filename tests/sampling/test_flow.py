@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from jax.test_util import check_grads
 from near import near
 from numpy.polynomial.legendre import leggauss
 from scipy.optimize import brentq
@@ -80,7 +79,9 @@ def test_log_slope_is_the_determinant_of_the_jacobian(z):
 
 
 def test_gradient_of_the_log_slope_matches_differences():
-    check_grads(lambda z: ROUGH.forward(z)[1], (np.array([0.3, -1.2, 2.1]),), order=1, modes=["rev"], rtol=1e-6)
+    z, steps = np.array([0.3, -1.2, 2.1]), 1e-5 * np.eye(3)
+    differences = [float(forward(ROUGH, z + step)[1] - forward(ROUGH, z - step)[1]) / 2e-5 for step in steps]
+    np.testing.assert_allclose(force(ROUGH, z), differences, rtol=1e-6)
 
 
 @given(points)

@@ -2,7 +2,19 @@
 
 import numpy as np
 import pytest
-from linear import CENTRE, DESIGN, EXPERIMENT, NUISANCES, PRIOR, SIGMA, TOTAL, VALUES, LinearLikelihood, posterior
+from linear import (
+    CENTRE,
+    DESIGN,
+    EXPERIMENT,
+    NUISANCES,
+    PRIOR,
+    SIGMA,
+    TOTAL,
+    VALUES,
+    LinearLikelihood,
+    log_marginal,
+    posterior,
+)
 from linear import fitted as of_linear
 from near import near
 from scan_worker import toy_likelihood
@@ -60,6 +72,15 @@ def test_log_likelihoods_of_a_draw(fitted, theory):
     # two rows; the limit on (g-2) says nothing of a model without a vector
     assert results.attributes(tree)["measured"] == 2
     assert goodness_of_fit(tree) == near(float(chi2.sf(-2 * at_nuisances, 2).mean()), rel=1e-9)
+
+
+def test_the_gain_over_the_standard_model_is_that_of_the_marginal_likelihoods():
+    """Twice their difference at the best draw, in closed form."""
+    draws = np.random.default_rng(2).normal(size=(2, 10, 2))
+    summary = results.summary(posterior_tree(LinearLikelihood(), PRIOR, of_linear(), made_up(draws), seed=0))
+    best = max(draws.reshape(-1, 2), key=log_marginal)
+    assert list(summary["best"]["parameters"].values()) == best.tolist()
+    assert summary["delta_chi2_sm"] == near(2 * (log_marginal(best) - log_marginal(np.zeros(2))), rel=1e-9)
 
 
 def of_chains(posterior, nuisances, log_likelihood):

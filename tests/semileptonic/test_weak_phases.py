@@ -307,6 +307,7 @@ BAD = {
     ),
     "power of Resonance must be 0 or 1, got 2": lambda: Resonance(0.1, 0.1, 2.0, 0.1, power=2),
     "power of Resonance must be 0 or 1, got 1.0": lambda: Resonance(0.1, 0.1, 2.0, 0.1, power=1.0),
+    "power of Resonance must be 0 or 1, got True": lambda: Resonance(0.1, 0.1, 2.0, 0.1, power=True),
     "C9 of Contact must be one number, got 'a lot'": lambda: Contact(C9="a lot"),
     "C10 of Contact must be one number, got True": lambda: Contact(C10=True),
     "CP of Contact must be one number, got None": lambda: Contact(CP=None),
