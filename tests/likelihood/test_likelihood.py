@@ -366,9 +366,9 @@ def test_inputs_are_those_of_load_inputs():
 
 def test_a_vector_of_a_region_by_its_name():
     like, vector = Likelihood(only_bs_mumu()), np.array(VECTOR)
-    assert like.log_density(vector, "low") == near(float(like.log_density(vector)), rel=1e-14)
+    assert like.log_likelihood(vector, "low") == near(float(like.log_likelihood(vector)), rel=1e-14)
     with pytest.raises(RequestError, match="unknown region 'lwo'"):
-        like.log_density(vector, "lwo")
+        like.log_likelihood(vector, "lwo")
 
 
 @pytest.mark.parametrize("theory", ["marginalised", "full"])
