@@ -48,8 +48,7 @@ def c_p(q2: Scalar, model: Model, sm: StandardModel) -> Complex[Array, ""]:
     cancels the timelike part of C_10.
     """
     contact, resonance = _parts(model, sm)
-    taken, _ = resonance.timelike_shares(q2)
-    longitudinal = taken * resonance.numerator(q2) / q2
+    longitudinal, _ = resonance.longitudinal(q2)
     pseudoscalar = -2 * sm.m_mu * (sm.mb + sm.ms) * longitudinal * resonance.kappa10 * _propagator(q2, resonance)
     return contact.CP - contact.CPp + pseudoscalar
 

@@ -109,13 +109,19 @@ class Resonance(eqx.Module):
         """q2^power at q2 (GeV^2): what kappa9 and kappa10 multiply."""
         return q2 if self.power == 1 else jnp.ones_like(q2)
 
-    def timelike_shares(self, q2: Float[Array, "*q2"] | float) -> tuple[Any, Any]:
-        """What the longitudinal part of the propagator takes of the timelike C_10, Eq. (20), and what it leaves.
+    def longitudinal(self, q2: Float[Array, "*q2"] | float) -> tuple[Any, Any]:
+        """What the longitudinal part of the propagator does to the timelike C_10 at q2 (GeV^2), Eq. (20).
 
-        (q2/m_V^2, 1 - q2/m_V^2), (0, 1) or (1, 0) by `bs_current`; what is left vanishes on the pole, in every digit.
+        Returns:
+            l, with which kappa10 l q2 D is taken from it, and the share 1 - l q2/numerator that is left: by `bs_current`
+            numerator/m_V^2 and 1 - q2/m_V^2, 0 and 1, or numerator/q2 and 0. The share vanishes on the pole exactly.
         """
-        s0 = self.m_V**2
-        return {"paper": (q2 / s0, (s0 - q2) / s0), "without_C_P": (0.0, 1.0), "conserved": (1.0, 0.0)}[self.bs_current]
+        s0, numerator = self.m_V**2, self.numerator(q2)
+        if self.bs_current == "paper":
+            return numerator / s0, (s0 - q2) / s0
+        if self.bs_current == "without_C_P":
+            return 0.0 * numerator, 1.0
+        return (jnp.ones_like(numerator) if self.power == 1 else 1 / q2), 0.0
 
     @property
     def pole(self) -> tuple[Float[Array, ""], Float[Array, ""]]:

@@ -19,7 +19,7 @@ def resonant_pseudoscalar(resonance: Resonance, sm: StandardModel) -> Complex[Ar
     """
     q2 = sm.m_Bs**2
     s0, g = resonance.pole
-    _, left = resonance.timelike_shares(q2)
+    _, left = resonance.longitudinal(q2)
     return resonance.kappa10 * resonance.numerator(q2) * left / (q2 - s0 + 1j * g)
 
 

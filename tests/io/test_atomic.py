@@ -188,8 +188,8 @@ def test_a_reader_never_sees_two_results_at_once(tmp_path):
 
 AT_WORK = """
 import sys, time
-from jaxdark import runs
-with getattr(runs, sys.argv[1])(sys.argv[2]) as at:
+from jaxdark.io import result_dir
+with getattr(result_dir, sys.argv[1])(sys.argv[2]) as at:
     print("at work", flush=True)
     time.sleep(60)
 """
