@@ -302,12 +302,12 @@ def test_a_program_may_run_while_another_is_traced(folder):
 def test_a_second_process_traces_nothing_of_a_point(tmp_path):
     code = """
 import json, sys, jax, jaxdark as jd
-from jaxdark import ahead
+from jaxdark.compute import aot
 from jaxdark.analysis.point import point_record
 jd.enable_x64()
 jax.config.update("jax_compilation_cache_dir", sys.argv[1])
-traced, original = [], ahead._traced
-ahead._traced = lambda function, args: traced.append(function.__name__) or original(function, args)
+traced, original = [], aot._traced
+aot._traced = lambda function, args: traced.append(function.__name__) or original(function, args)
 like = jd.Likelihood(jd.load_dataset(sys.argv[2]))
 model = jd.DarkSector(m_V=5.5, g_mu_V=0.03, r_AV=-0.4, g_D=1.0, r=-3.0)
 record = point_record("split", model, like, [3.5])
