@@ -12,6 +12,7 @@ from toy_data import POINT, TOY
 from jaxdark.cli import main, options
 from jaxdark.errors import RequestError, near_name, nearest, shown, visible
 from jaxdark.io import results
+from jaxdark.io.text_files import read_yaml
 from jaxdark.measurements.schema import PROCESSES
 from jaxdark.output import html_report, table, tables
 from jaxdark.reproduce.claim import Claim, Criterion
@@ -161,7 +162,8 @@ def test_a_result_of_every_text_makes_one_page_and_goes_to_a_place_of_every_name
 
 
 def test_ids_of_a_file_come_back_from_the_commands(tmp_path, capsys):
-    content = yaml.safe_load(TOY)
+    (tmp_path / "toy.yaml").write_text(TOY)
+    content = read_yaml(tmp_path / "toy.yaml")  # not by PyYAML, which flavio, once imported, has make ordered mappings
     first = content["entries"][0]
     content["entries"] = [first | {"id": text, "experiment": f"No {i}"} for i, text in enumerate(PRINTABLE)]
     for entry, low in zip(content["entries"], range(len(PRINTABLE)), strict=True):
