@@ -308,7 +308,7 @@ def test_of_a_killed_scheduler_nothing_else_is_said():
         [*dask, "scheduler", "--host", "127.0.0.1", "--port", port, "--no-dashboard"],
         [*dask, "worker", address, "--nthreads", "1", "--no-dashboard", "--no-nanny"],
     )
-    environment = os.environ | {"PYTHONPATH": str(TESTS.parent)}
+    environment = os.environ | {"PYTHONPATH": PATH}
     started = [subprocess.Popen(command, env=environment, **quiet) for command in commands]
     logged = []
     handler = logging.Handler()

@@ -99,7 +99,7 @@ def whole_profile(like, constant_fit, tmp_path_factory):
 
 
 def worker(path, *, chunk=CHUNK, n=N, **environment):
-    environment |= {"JAX_PLATFORMS": "cpu", "PYTHONPATH": f"{TESTS.parent}:{TESTS}"}
+    environment |= {"JAX_PLATFORMS": "cpu", "PYTHONPATH": os.pathsep.join(map(str, (HELPERS.parents[1], HELPERS)))}
     environment["XDG_CACHE_HOME"] = str(path.parents[1] / "compile-cache")
     command = [sys.executable, str(HELPERS / "scan_worker.py"), str(path), str(chunk), str(n)]
     return subprocess.Popen(command, env=os.environ | environment, stdout=subprocess.PIPE, text=True)
