@@ -113,7 +113,7 @@ class Resonance(eqx.Module):
         """What the longitudinal part of the propagator does to the timelike C_10 at q2 (GeV^2), Eq. (20).
 
         Returns:
-            l, with which kappa10 l q2 D is taken from it, and the share 1 - l q2/numerator that is left: by `bs_current`
+            l, with which kappa10 l q2 D is taken from it, and the share 1 - l q2/numerator that is left; `bs_current`:
             numerator/m_V^2 and 1 - q2/m_V^2, 0 and 1, or numerator/q2 and 0. The share vanishes on the pole exactly.
         """
         s0, numerator = self.m_V**2, self.numerator(q2)

@@ -150,7 +150,7 @@ def with_contact(C: Coefficients, contact: Contact | None, decay: Decay) -> Coef
 def resonant_coefficients(resonance: Resonance, decay: Decay) -> Coefficients:
     """What multiplies D = 1/(q2 - m_V^2 + i m_V Gamma), longitudinal factor (Sec. 9.3) included; 0 for electrons."""
     numerator = decay.muon * resonance.numerator(decay.q2)
-    taken, _ = resonance.longitudinal(decay.q2)
+    taken = decay.muon * resonance.longitudinal(decay.q2)[0]
     C10, timelike = resonance.kappa10 * numerator, -resonance.kappa10 * taken * decay.q2
     return Coefficients(C9=resonance.kappa9 * numerator, C10=C10, C10_timelike=timelike)
 
