@@ -15,12 +15,13 @@ from jaxdark.cli.stopping import Stopped, Stopping
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
 NOTHING_KEPT = "jaxdark: stopped, nothing unfinished is kept; give the same command to start again\n"
 
+LISTENING = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+"""Where the tests run in the background, the shell has them ignore SIGINT, and so would what they start."""
+
 
 def ended(program, signum=signal.SIGINT, *, after=0.0, again=None):
     """Exit code, standard error and seconds of a program that prints a line, and a signal that comes then."""
-    # Where the tests run in the background, the shell has them ignore SIGINT, and so would the program.
-    program = f"import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n{program}"
-    command = [sys.executable, "-c", program]
+    command = [sys.executable, "-c", LISTENING + program]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         too_long = threading.Timer(120, process.kill)
         too_long.daemon = True
@@ -174,7 +175,7 @@ COMMANDS = {
 def stopped(name, toy, folder, wait, signum):
     """Exit code, standard error and names that are left of a command that is stopped when `wait` returns."""
     folder.mkdir()
-    command = [sys.executable, "-c", RUN, *COMMANDS[name], "--data", str(toy)]
+    command = [sys.executable, "-c", LISTENING + RUN, *COMMANDS[name], "--data", str(toy)]
     with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         wait(folder)
         process.send_signal(signum)
