@@ -137,6 +137,9 @@ def _on_cluster(client: Any, function: Callable, chunks: Iterable, retries: int)
     try:
         hand_out()
         for future in completed:
+            if future.status in ("pending", "lost"):  # its worker died with the result before it was looked at
+                completed.add(future)
+                continue
             chunk = running.pop(future)
             yield chunk, _result(future, chunk)
             future.release()

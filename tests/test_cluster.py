@@ -114,6 +114,23 @@ def test_what_fails_once_is_done_again(two_workers, tmp_path, fatal):
     assert len(list(tmp_path.iterdir())) == 2
 
 
+def test_results_that_are_lost_with_their_workers_are_made_again(two_workers):
+    with distributed.Client(two_workers) as client:
+        found = map_chunks(abs, range(4), scheduler=client)  # four at once: two for each thread
+        first = next(found)
+        deadline = time.monotonic() + 60
+        while sum("_applied" in str(key) for key in client.who_has()) < 4:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        there = client.run(os.getpid)
+        for pid in there.values():
+            os.kill(pid, signal.SIGKILL)
+        while there.keys() & client.nthreads().keys():
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        assert dict([first, *found]) == {chunk: chunk for chunk in range(4)}
+
+
 def test_what_always_fails_ends_the_job(cluster):
     with pytest.raises(ClusterError, match="chunk 7 failed on the cluster .*RuntimeError: never 7"):
         list(map_chunks(always_fails, [7], scheduler=cluster))
