@@ -9,7 +9,7 @@ import pytest
 from measure import Record, compiled, machine, prior_vectors, publish, table
 
 import jaxdark as jd
-from jaxdark.inference.priors import prior_of
+from jaxdark.likelihood.priors import prior_of
 
 jd.enable_x64()
 _ROWS = pytest.StashKey[list[Record]]()

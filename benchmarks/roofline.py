@@ -98,7 +98,7 @@ def rates(threads: int, quick: bool) -> list[Record]:
     from measure import prior_vectors
     from peer_codes.predictors import GPU_BATCHES, on_gpu
 
-    from jaxdark.inference.importance import batched
+    from jaxdark.compute.batch import batched
 
     _, prior, functions = _functions()
     if jax.default_backend() == "gpu":
@@ -122,11 +122,11 @@ def _functions():
     import jax
 
     import jaxdark as jd
-    from jaxdark.inference.priors import prior_of
+    from jaxdark.likelihood.priors import prior_of
 
     jd.enable_x64()
     like, prior = jd.Likelihood(jd.load_dataset("paper2020")), prior_of("high")
-    value = lambda vector: like.log_density(vector, prior)  # noqa: E731
+    value = lambda vector: like.log_likelihood(vector, prior)  # noqa: E731
     return like, prior, {"value": value, "value and gradient": jax.value_and_grad(value)}
 
 

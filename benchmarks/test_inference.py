@@ -6,14 +6,15 @@ import numpy as np
 import pytest
 
 import jaxdark as jd
-from jaxdark.inference.best_fit import BestFit, at_best_fit
-from jaxdark.inference.coordinates import Coordinates, log_density
-from jaxdark.inference.diagnostics import summarised
-from jaxdark.inference.importance import batched, sample_prior
-from jaxdark.inference.nuts import NutsSettings, dispersed_starts, run_nuts
-from jaxdark.inference.transport import Round, learned_transport
+from jaxdark.compute.batch import batched
+from jaxdark.optimise.multistart import MultiStart, fit_with_covariance
+from jaxdark.sampling.coordinates import Coordinates, log_density
+from jaxdark.sampling.diagnostics import summarised
+from jaxdark.sampling.flow import TrainingRound, train_flow
+from jaxdark.sampling.importance import sample_prior
+from jaxdark.sampling.nuts import NutsSettings, dispersed_starts, run_nuts
 
-QUICK_MAP = {"n_prior": 2**10, "exploration": Round(5, 2**8), "refinement": (Round(5, 2**8),)}
+QUICK_MAP = {"n_prior": 2**10, "exploration": TrainingRound(5, 2**8), "refinement": (TrainingRound(5, 2**8),)}
 
 
 @pytest.mark.parametrize("outputs", [("log_likelihood",), ("constraints",)], ids=lambda names: names[0])
@@ -54,7 +55,7 @@ def test_length_of_a_scan(measured, benchmark, marginalised, tmp_path_factory, q
 
 def test_best_fit(measured, marginalised, prior, quick):
     """One search; `jaxdark fit` makes three, with the theory covariance at the last one's result."""
-    search = BestFit(marginalised, prior, starts=8 if quick else 256, points=2**10 if quick else 2**16)
+    search = MultiStart(marginalised, prior, starts=8 if quick else 256, points=2**10 if quick else 2**16)
     start = time.perf_counter()
     minima = search(marginalised.whitening)
     first = time.perf_counter() - start
@@ -72,8 +73,8 @@ def test_best_fit(measured, marginalised, prior, quick):
 def prepared(marginalised, prior, quick):
     """Fit, map learned there, and the seconds both took with compilation."""
     start = time.perf_counter()
-    fit = at_best_fit(marginalised, prior, starts=8 if quick else 64)
-    learned = learned_transport(fit.values, len(prior.names), seed=0, **(QUICK_MAP if quick else {}))
+    fit = fit_with_covariance(marginalised, prior, starts=8 if quick else 64)
+    learned = train_flow(fit.values, len(prior.names), seed=0, **(QUICK_MAP if quick else {}))
     return fit, learned, time.perf_counter() - start
 
 
@@ -108,7 +109,7 @@ def test_nuts(measured, benchmark, marginalised, prior, prepared, quick, chains)
         "worst_ess": round(ess),
         "ess_per_s": round(ess / sampling, 1),
         # without a force the density is never differentiated: every leapfrog step costs its value alone
-        "gradients_per_ess": round(calls / ess, 2) if settings.force_limit else 0.0,
+        "gradients_per_ess": round(calls / ess, 2) if settings.gradient_clip else 0.0,
         "values_per_ess": round(calls / ess, 2),
     }
 

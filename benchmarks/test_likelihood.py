@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 
 import jaxdark as jd
-from jaxdark.inference.importance import batched
+from jaxdark.compute.batch import batched
 
 SIZES = (1, 64, 256, 1024, 4096)
 
 
 def wanted(like, what):
-    return like.log_density if what == "value" else jax.value_and_grad(like.log_density)
+    return like.log_likelihood if what == "value" else jax.value_and_grad(like.log_likelihood)
 
 
 @pytest.mark.parametrize("n", SIZES)
@@ -59,4 +59,4 @@ def test_number_of_rows(compiled_rate, marginalised, vectors, quick, rows):
         data, rows=tuple(data.rows[i] for i in chosen), correlation=data.correlation[np.ix_(chosen, chosen)]
     )
     like = jd.Likelihood(part)
-    compiled_rate(jax.vmap(like.log_density), vectors(like, 256))
+    compiled_rate(jax.vmap(like.log_likelihood), vectors(like, 256))

@@ -13,8 +13,8 @@ from measure import prior_vectors
 
 import jaxdark as jd
 from jaxdark.constraints.registry import all_constraints, verdicts
-from jaxdark.predictions import Predictor
 from jaxdark.semileptonic.observables import ANGULAR_NAMES
+from jaxdark.semileptonic.predictor import Predictor
 
 NARROW = [(0.1, 0.98), (1.1, 2.5), (2.5, 4.0), (4.0, 6.0), (15.0, 17.0), (17.0, 19.0)]
 

@@ -13,12 +13,12 @@ MANY_POINTS = """
 import sys
 import numpy as np
 import jaxdark as jd
-from jaxdark.inference.importance import batched
-from jaxdark.inference.priors import prior_of
+from jaxdark.sampling.importance import batched
+from jaxdark.likelihood.priors import prior_of
 jd.enable_x64()
 prior = prior_of("high")
 u = np.random.default_rng(0).random((int(sys.argv[1]), len(prior.names)))
-batched(jd.Likelihood(jd.load_dataset("paper2020")).log_density)(np.asarray(prior.vector(u)))
+batched(jd.Likelihood(jd.load_dataset("paper2020")).log_likelihood)(np.asarray(prior.vector(u)))
 """
 
 

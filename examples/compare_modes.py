@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from jaxdark import results
+from jaxdark.io import results
 
 # Parameter, axis label, and the function of the parameter on the axis.
 AXES = (

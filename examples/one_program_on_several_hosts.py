@@ -11,9 +11,8 @@ import sys
 import jax
 
 import jaxdark as jd
-from jaxdark.inference.importance import prior_points
-from jaxdark.inference.priors import prior_of
-from jaxdark.inference.sharded import sharded
+from jaxdark.compute.batch import sharded
+from jaxdark.likelihood.priors import prior_of, prior_points
 
 if __name__ == "__main__":
     jd.enable_x64()

@@ -1,6 +1,7 @@
 """Standard Model inputs: the shipped YAML files become one frozen `StandardModel` record.
 
-Enters: data/inputs.yaml, data/form_factors.yaml and the user's overrides. Leaves: a PyTree that every observable takes.
+Inputs: data/inputs.yaml, data/form_factors.yaml and the user's overrides. Outputs: a PyTree that every observable
+takes.
 """
 
 from collections.abc import Mapping
@@ -14,9 +15,9 @@ import numpy as np
 from jaxtyping import Array, Complex, Float
 
 from jaxdark.errors import RequestError, nearest, shortened, shown
+from jaxdark.io.text_files import plain_value, read_yaml
+from jaxdark.io.yaml_fields import Place, number
 from jaxdark.precision import require_x64
-from jaxdark.text_files import plain_value, read_yaml
-from jaxdark.yaml_fields import Place, number
 
 Real = Float[Array, ""] | float
 

@@ -11,9 +11,10 @@ import shutil
 import tempfile
 
 import jax
+import pytest
 from hypothesis import settings
 
-from jaxdark import compile_cache, kept
+from jaxdark.compute import export_cache, xla_cache
 from jaxdark.precision import enable_x64
 
 _PROGRAMS = "JAXDARK_TEST_PROGRAMS"
@@ -26,8 +27,17 @@ PROGRAMS = os.environ[_PROGRAMS]
 enable_x64()
 jax.config.update("jax_compilation_cache_dir", PROGRAMS)
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
-kept.switched_off = lambda: compile_cache.switched_off() or jax.config.jax_compilation_cache_dir == PROGRAMS
+export_cache.switched_off = lambda: xla_cache.switched_off() or jax.config.jax_compilation_cache_dir == PROGRAMS
 
 settings.register_profile("fast", max_examples=50, deadline=None, derandomize=True)
 settings.register_profile("nightly", max_examples=2000, deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fast"))
+
+
+@pytest.fixture(scope="session")
+def paper2020():
+    """The likelihood of the largest data set: asymmetric errors, scans, every kind of row."""
+    from jaxdark.likelihood.likelihood import Likelihood
+    from jaxdark.measurements.dataset import load_dataset
+
+    return Likelihood(load_dataset("paper2020"))

@@ -9,10 +9,10 @@ from synthetic_result import synthetic_result
 
 import jaxdark
 from jaxdark.cli import app, main
-from jaxdark.inference.likelihood import Likelihood
-from jaxdark.inference.priors import prior_of
-from jaxdark.measurements import check_file, dataset_names, load_dataset
-from jaxdark.results import save
+from jaxdark.io.results import save
+from jaxdark.likelihood.likelihood import Likelihood
+from jaxdark.likelihood.priors import prior_of
+from jaxdark.measurements.dataset import check_file, dataset_names, load_dataset
 
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
 COMMANDS = [command.callback.__name__ for command in app.registered_commands]

@@ -9,8 +9,8 @@ import pytest
 from toy_data import TOY
 
 import jaxdark as jd
-from jaxdark.inference.importance import batched
-from jaxdark.inference.priors import Prior, Range
+from jaxdark.compute.batch import batched
+from jaxdark.likelihood.priors import Prior, Range
 
 POINT = {"m_V": 5.5, "g_mu_V": 0.03, "r_AV": -0.4, "g_D": 1.0, "r": -3.0}
 ONE = Prior("one", {"C9": Range(-3.0, 3.0)}, lambda C9: jd.ConstantWilson(C9=C9, C10=0.0))

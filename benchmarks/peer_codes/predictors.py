@@ -14,8 +14,8 @@ from measure import Record, compiled, fastest, prior_vectors
 from peer_codes.surrogate import Surrogate, in_batches
 
 import jaxdark as jd
-from jaxdark.inference.importance import batched
-from jaxdark.inference.priors import prior_of
+from jaxdark.compute.batch import batched
+from jaxdark.likelihood.priors import prior_of
 
 CONSTANT, SPLIT = "constant C9, C10", "split dark sector"
 MODELS = {CONSTANT: prior_of(None, "constant"), SPLIT: prior_of("high", "split")}
@@ -33,7 +33,7 @@ def _likelihood() -> jd.Likelihood:
 
 
 def _functions(like, prior):
-    value = lambda vector: like.log_density(vector, prior)  # noqa: E731
+    value = lambda vector: like.log_likelihood(vector, prior)  # noqa: E731
     return {"value": value, "value and gradient": jax.value_and_grad(value)}
 
 
@@ -121,7 +121,7 @@ def surrogate_rows(threads: int, quick: bool) -> list[Record]:
     before = time.perf_counter() - start
     vectors = prior_vectors(prior, 2**10 if quick else 2**15)
     some = vectors[:256]
-    ours = mapped_on(jax.vmap(lambda v: like.log_density(v, prior)), some, "cpu")
+    ours = mapped_on(jax.vmap(lambda v: like.log_likelihood(v, prior)), some, "cpu")
     note = f"differs by {np.abs(surrogate(some) / ours - 1).max():.0e} at most"
     common = {"model": CONSTANT, "code": "NumPy surrogate", "what": "value", "before s": before, "note": note}
     rows = []

@@ -18,17 +18,18 @@ from measure import Record
 from scipy.special import ndtri
 
 import jaxdark as jd
-from jaxdark.inference.best_fit import at_best_fit
-from jaxdark.inference.coordinates import Coordinates, log_density
-from jaxdark.inference.diagnostics import summarised
-from jaxdark.inference.importance import batched, sample_prior
-from jaxdark.inference.nested import nested_sample
-from jaxdark.inference.nuts import NutsSettings, dispersed_starts, run_nuts
-from jaxdark.inference.priors import prior_of
-from jaxdark.inference.transport import Round, learned_transport
+from jaxdark.compute.batch import batched
+from jaxdark.likelihood.priors import prior_of
+from jaxdark.optimise.multistart import fit_with_covariance
+from jaxdark.sampling.coordinates import Coordinates, log_density
+from jaxdark.sampling.diagnostics import summarised
+from jaxdark.sampling.flow import TrainingRound, train_flow
+from jaxdark.sampling.importance import sample_prior
+from jaxdark.sampling.nested import nested_sample
+from jaxdark.sampling.nuts import NutsSettings, dispersed_starts, run_nuts
 
 CHAINS = 4
-_QUICK_MAP = {"n_prior": 2**10, "exploration": Round(5, 2**8), "refinement": (Round(5, 2**8),)}
+_QUICK_MAP = {"n_prior": 2**10, "exploration": TrainingRound(5, 2**8), "refinement": (TrainingRound(5, 2**8),)}
 
 
 class Posterior:
@@ -43,7 +44,9 @@ class Posterior:
         jd.enable_x64()
         self.threads, self.quick, self.prior = threads, quick, prior_of("high")
         start = time.perf_counter()
-        self.fit = at_best_fit(jd.Likelihood(jd.load_dataset("paper2020")), self.prior, starts=8 if quick else 64)
+        self.fit = fit_with_covariance(
+            jd.Likelihood(jd.load_dataset("paper2020")), self.prior, starts=8 if quick else 64
+        )
         self.fit_s = time.perf_counter() - start
         self.fit_again_s = 3 * _seconds(lambda: self.fit.search(self.fit.like.whitening))
         self.dimension = len(self.prior.names)
@@ -104,7 +107,7 @@ def _ours(p: Posterior) -> list[Record]:
     """NUTS in the learned map's coordinates, and the importance sample that comes with the map."""
 
     def learn():
-        return learned_transport(p.fit.values, p.dimension, seed=0, **(_QUICK_MAP if p.quick else {}))
+        return train_flow(p.fit.values, p.dimension, seed=0, **(_QUICK_MAP if p.quick else {}))
 
     first = _seconds(learn)
     start = time.perf_counter()
@@ -127,7 +130,7 @@ def _ours(p: Posterior) -> list[Record]:
         "draws": z.shape[0] * z.shape[1],
         **chains,
         "values/ESS": calls / chains["ESS"],
-        "gradients/ESS": calls / chains["ESS"] if np.any(settings.force_limit) else 0.0,
+        "gradients/ESS": calls / chains["ESS"] if np.any(settings.gradient_clip) else 0.0,
         "note": f"{CHAINS} chains, warm-up included; prepare: the map" + _disagree(chains),
     }
     weighted = {

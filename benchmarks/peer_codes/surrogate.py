@@ -128,7 +128,7 @@ class Surrogate:
         return -0.5 * np.einsum("rn,rn->n", whitened, whitened)
 
     def _residuals(self, P: np.ndarray) -> np.ndarray:
-        """z of `jaxdark.inference.residuals`; overwrites the predictions."""
+        """z of `jaxdark.likelihood.residuals`; overwrites the predictions."""
         scans = {k: _spline(spline, P[k]) for k, spline in self._spline_of.items()}
         P -= self._value
         t = P + self._minus

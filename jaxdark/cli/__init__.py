@@ -1,6 +1,6 @@
 """The command line: one command per step, no logic of its own.
 
-Enters: arguments. Leaves: exit code 0, 1 (the job failed), 2 (the request is wrong, one sentence on stderr says how),
+Inputs: arguments. Outputs: exit code 0, 1 (the job failed), 2 (the request is wrong, one sentence on stderr says how),
 130 or 143 (stopped by Ctrl-C, or by a termination signal).
 """
 

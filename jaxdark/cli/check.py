@@ -18,11 +18,11 @@ def check(
 
     Added to posterior.nc as the group `leave_one_out` and to summary.json as `checks`.
     """
-    from jaxdark import report
-    from jaxdark.inference.sensitivity import NEEDS
-    from jaxdark.inference.sensitivity import check as checked
+    from jaxdark.check.sensitivity import NEEDS
+    from jaxdark.check.sensitivity import check as checked
+    from jaxdark.output import tables
 
     summary = stored.change(result, checked, *NEEDS)
     if as_json:
-        print(report.to_json(summary["checks"]))
-    options.console(quiet=quiet or as_json).print(*report.check_tables(summary["checks"], rows), sep="\n")
+        print(tables.to_json(summary["checks"]))
+    options.console(quiet=quiet or as_json).print(*tables.check_tables(summary["checks"], rows), sep="\n")

@@ -22,9 +22,10 @@ def compare(
     Results of other data, inputs, priors, theory or (g-2) are compared as well; what differs is said first, and stands
     in the title of the figure and under `differences` in the JSON object.
     """
-    from jaxdark import plots, report, runs
-    from jaxdark.drawing import save_each
-    from jaxdark.inference.agreement import NEEDS, differences, made_of, marginal_distances
+    from jaxdark.check.compare import NEEDS, differences, made_of, marginal_distances
+    from jaxdark.io import result_dir
+    from jaxdark.output import figures, tables
+    from jaxdark.output.drawing import save_each
 
     if one.resolve() == other.resolve():
         raise RequestError(f"expected two results, got {one} twice; name another one")
@@ -34,16 +35,16 @@ def compare(
     said = f"not the same posterior: {'; '.join(unlike)}" if unlike else ""
 
     def draw() -> None:
-        figure = {"overlay": lambda: plots.overlay_figure(trees, found, said)}
-        with runs.result_folder(out, force=force) as folder:
+        figure = {"overlay": lambda: figures.overlay_figure(trees, found, said)}
+        with result_dir.result_folder(out, force=force) as folder:
             save_each(figure, folder)
 
     whole = options.drawn(draw, "printed here")
     if as_json:
-        print(report.to_json(found | ({"differences": unlike} if unlike else {})))
+        print(tables.to_json(found | ({"differences": unlike} if unlike else {})))
     lines = [
         *([said] if unlike else []),
-        report.distances_table(found),
+        tables.distances_table(found),
         *([f"figure in {out}"] if whole else []),
     ]
     options.console(quiet=quiet or as_json).print(*lines, sep="\n")

@@ -15,11 +15,11 @@ def constrain(
 ) -> None:
     """Value, ratio and verdict of every constraint on every draw, as the group `constraints` of posterior.nc."""
     options.prepare()
-    from jaxdark import report
-    from jaxdark.constrain import NEEDS
-    from jaxdark.constrain import constrain as with_verdicts
+    from jaxdark.analysis.constrain import NEEDS
+    from jaxdark.analysis.constrain import constrain as with_verdicts
+    from jaxdark.output import tables
 
     summary = stored.change(result, with_verdicts, *NEEDS)
     if as_json:
-        print(report.to_json({name: summary[name] for name in ("constraints", "survivors")}))
-    options.console(quiet=quiet or as_json).print(report.cuts_table(summary))
+        print(tables.to_json({name: summary[name] for name in ("constraints", "survivors")}))
+    options.console(quiet=quiet or as_json).print(tables.cuts_table(summary))

@@ -20,7 +20,7 @@ app = typer.Typer(help="The shipped data and your own.")
 @app.command("list", epilog="Example: jaxdark data list")
 def list_(as_json: options.Json = False) -> None:
     """The data sets and the measurements they are chosen from."""
-    from jaxdark.measurements import dataset_names, load_dataset, load_entries
+    from jaxdark.measurements.dataset import dataset_names, load_dataset, load_entries
 
     datasets = [load_dataset(name) for name in dataset_names()]
     entries = load_entries()
@@ -39,7 +39,7 @@ def show(
     as_json: options.Json = False,
 ) -> None:
     """One measurement, one data set, or the Standard Model inputs."""
-    from jaxdark.measurements import dataset_names, load_dataset, load_entries
+    from jaxdark.measurements.dataset import dataset_names, load_dataset, load_entries
 
     entries = load_entries()
     if name == "inputs":
@@ -62,7 +62,7 @@ def check(file: Annotated[Path, typer.Argument(metavar="FILE", help="YAML file o
 
     What is possible and most likely a mistake is said as well; the exit code is 2 where the file cannot be taken.
     """
-    from jaxdark.measurements import check_file, load_dataset, remarks
+    from jaxdark.measurements.dataset import check_file, load_dataset, remarks
 
     problems = check_file(file)
     for problem in problems[:_MOST]:
@@ -125,7 +125,7 @@ def _show_inputs(as_json: bool) -> None:
 
 
 def _print_table(title: str, columns: Any, lines: Any) -> None:
-    from jaxdark.tables import Table
+    from jaxdark.output.table import Table
 
     table = Table(title, list(columns), wrapped=_LONG)
     for line in lines:

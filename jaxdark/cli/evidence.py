@@ -31,12 +31,12 @@ def evidence(
     """Log-evidence of split, zprime, constant and the Standard Model with one theory covariance for all."""
     settings = options.resolve(EvidenceSettings, context)
     options.prepare()
-    from jaxdark import report
-    from jaxdark.inference.evidence import evidence as compare
+    from jaxdark.check.evidence import evidence as compare
+    from jaxdark.output import tables
 
     like = options.build_likelihood(settings)
     with progress_bars(shown=sys.stderr.isatty() and not quiet) as show:
         found = compare(like, settings.region, seed=settings.seed, report=show)
     if as_json:
-        print(report.to_json(found))
-    options.console(quiet=quiet or as_json).print(report.evidence_table(found))
+        print(tables.to_json(found))
+    options.console(quiet=quiet or as_json).print(tables.evidence_table(found))

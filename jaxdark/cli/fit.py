@@ -48,16 +48,17 @@ def fit(
     not converged; the result is written all the same and says so.
     """
     settings = options.resolve(FitSettings, context)
-    from jaxdark import report, runs
-    from jaxdark.inference.priors import prior_of
+    from jaxdark.io import result_dir
+    from jaxdark.likelihood.priors import prior_of
+    from jaxdark.output import tables
 
     prior = prior_of(settings.region, settings.model)
     settings = settings.model_copy(update={"region": prior.region})
     out_folder = options.out_folder(settings.out, "fit", prior, settings.data)
 
-    with runs.result_folder(out_folder, force=force) as folder:
+    with result_dir.result_folder(out_folder, force=force) as folder:
         options.prepare()
-        from jaxdark.inference.fit import fit as best_fit
+        from jaxdark.optimise.fit import fit as best_fit
 
         like = options.build_likelihood(settings)
         with progress_bars(shown=sys.stderr.isatty() and not quiet) as show:
@@ -70,11 +71,11 @@ def fit(
                 report=show,
                 scheduler=scheduler,
             )
-        runs.write_text(folder / "fit.json", report.to_json(found.record) + "\n")
-        runs.write_text(folder / "config.toml", runs.config_toml("fit", options.resolved(settings, like)))
+        result_dir.write_text(folder / "fit.json", tables.to_json(found.record) + "\n")
+        result_dir.write_text(folder / "config.toml", result_dir.config_toml("fit", options.resolved(settings, like)))
     if as_json:
-        print(report.to_json(found.record))
-    tables = report.fit_tables(found.record)
+        print(tables.to_json(found.record))
+    tables = tables.fit_tables(found.record)
     options.console(quiet=quiet or as_json).print(*tables, f"written to {out_folder}", sep="\n")
     if not found.record["converged"]:
         options.tell(f"{found.record['status']}; do not use the result in {out_folder}")

@@ -1,6 +1,6 @@
 """What the commands share: flags, and their merger with a config file into checked settings.
 
-Enters: the context of a command. Leaves: settings; flags win over the config file, and that over the defaults.
+Inputs: the context of a command. Outputs: settings; flags win over the config file, and that over the defaults.
 """
 
 import gc
@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from jaxdark.bounds import LARGEST_SEED
+from jaxdark.compute.bounds import LARGEST_SEED
 from jaxdark.errors import RequestError, nearest, shown, visible
-from jaxdark.text_files import read_toml
+from jaxdark.io.text_files import read_toml
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from jaxdark.inference.likelihood import Likelihood
-    from jaxdark.inference.priors import Prior
+    from jaxdark.likelihood.likelihood import Likelihood
+    from jaxdark.likelihood.priors import Prior
 
 Config = Annotated[Path | None, typer.Option("--config", metavar="FILE.toml", help="Settings; flags win over them.")]
 Data = Annotated[
@@ -153,7 +153,7 @@ def parse_axes(words: list[str]) -> "dict[str, np.ndarray]":
     """Grid points by parameter from NAME=FROM:TO:POINTS[:log] arguments."""
     import numpy as np
 
-    from jaxdark.inference.profile import fits_grid
+    from jaxdark.optimise.profile import fits_grid
 
     axes: dict[str, np.ndarray] = {}
     total = 1
@@ -185,10 +185,10 @@ def result_name(prefix: str, prior: "Prior", data: str) -> str:
 
 def out_folder(out: str | None, prefix: str, prior: "Prior", data: str) -> Path:
     """The folder of a result: the one that was asked for, or the default."""
-    from jaxdark import places
+    from jaxdark.io import atomic
 
     folder = result_name(prefix, prior, data) if out is None else out
-    places.checked(folder)
+    atomic.checked(folder)
     return Path(folder)
 
 
@@ -201,9 +201,9 @@ def _number(text: str) -> float | str:
 
 def build_likelihood(settings: Settings) -> "Likelihood":
     """The likelihood that the settings describe."""
-    from jaxdark.inference.likelihood import Likelihood
     from jaxdark.inputs import load_inputs
-    from jaxdark.measurements import load_dataset
+    from jaxdark.likelihood.likelihood import Likelihood
+    from jaxdark.measurements.dataset import load_dataset
 
     data = load_dataset(settings.data)
     if settings.data_sha256 not in (None, data.sha256):
@@ -221,7 +221,7 @@ def build_likelihood(settings: Settings) -> "Likelihood":
 
 def resolved(settings: Settings, like: "Likelihood") -> dict[str, Any]:
     """The settings with everything in them that it takes to run again elsewhere: full paths and the data's hash."""
-    from jaxdark.measurements import dataset_names
+    from jaxdark.measurements.dataset import dataset_names
 
     data = settings.data if settings.data in dataset_names() else str(Path(settings.data).resolve())
     return settings.model_dump(exclude={"out"}) | {"data": data, "data_sha256": like.data.sha256}
@@ -237,7 +237,7 @@ def prepare() -> None:
     """
     import jax
 
-    from jaxdark.compile_cache import use_compile_cache
+    from jaxdark.compute.xla_cache import use_compile_cache
     from jaxdark.precision import enable_x64
 
     enable_x64()
@@ -285,7 +285,7 @@ def drawn(draw: Callable[[], Any], numbers: str) -> bool:
         draw: makes the figures.
         numbers: where what they show is safe.
     """
-    from jaxdark.drawing import FigureError
+    from jaxdark.output.drawing import FigureError
 
     try:
         draw()
@@ -302,6 +302,6 @@ def tell(sentence: str) -> None:
 
 def console(*, quiet: bool = False):
     """Where tables and sentences go, whatever text they hold: the screen, or plain text of a width that holds them."""
-    from jaxdark import tables
+    from jaxdark.output import table
 
-    return tables.console(width=None if sys.stdout.isatty() else 140, quiet=quiet)
+    return table.console(width=None if sys.stdout.isatty() else 140, quiet=quiet)

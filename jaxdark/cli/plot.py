@@ -20,18 +20,19 @@ def plot(
 
     Exit code 1 if one cannot be drawn; the others are written.
     """
-    from jaxdark import plots, results, runs
+    from jaxdark.io import result_dir, results
+    from jaxdark.output import figures
 
     home = results.file_of(result).parent
 
     if out is None:
-        with stored.held(result, *plots.NEEDS) as tree, runs.added_to(home) as folder:
-            whole = options.drawn(lambda: plots.save_figures(tree, folder), f"in {home}")
+        with stored.held(result, *figures.NEEDS) as tree, result_dir.added_to(home) as folder:
+            whole = options.drawn(lambda: figures.save_figures(tree, folder), f"in {home}")
             names = sorted(path.name for path in folder.iterdir())
     else:
-        tree = stored.load(result, *plots.NEEDS)
-        with runs.result_folder(out, force=force) as folder:
-            whole = options.drawn(lambda: plots.save_figures(tree, folder), f"in {home}")
+        tree = stored.load(result, *figures.NEEDS)
+        with result_dir.result_folder(out, force=force) as folder:
+            whole = options.drawn(lambda: figures.save_figures(tree, folder), f"in {home}")
             names = sorted(path.name for path in folder.iterdir())
     print(visible(f"{', '.join(names) or 'nothing'} in {out or home}"))
     return 0 if whole else 1

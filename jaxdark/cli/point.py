@@ -42,16 +42,16 @@ def point(
     settings = options.resolve(PointSettings, context, **given)
     with options.without_garbage_collection():
         options.prepare()
-        from jaxdark import report
-        from jaxdark.models import build_model
-        from jaxdark.point import point_record
+        from jaxdark.analysis.point import point_record
+        from jaxdark.models.registry import build_model
+        from jaxdark.output import tables
 
         chosen = build_model(settings.model, settings.parameters)
         record = point_record(settings.model, chosen, options.build_likelihood(settings), settings.q2)
     if as_json:
-        print(report.to_json(record))
+        print(tables.to_json(record))
     else:
-        options.console().print(*report.point_tables(record, full=not quiet), sep="\n")
+        options.console().print(*tables.point_tables(record, full=not quiet), sep="\n")
 
 
 def _numbers(text: str) -> list[float]:

@@ -53,9 +53,10 @@ def profile(
     not converged; the result is written all the same and says so.
     """
     settings = options.resolve(ProfileSettings, context, **({"axes": points} if points else {}))
-    from jaxdark import profile_figure, report, results, runs
-    from jaxdark.inference.priors import prior_of
-    from jaxdark.inference.profile import checked_axes, record_of
+    from jaxdark.io import result_dir, results
+    from jaxdark.likelihood.priors import prior_of
+    from jaxdark.optimise.profile import checked_axes, record_of
+    from jaxdark.output import profile_figure, tables
 
     prior = prior_of(settings.region, settings.model)
     settings = settings.model_copy(update={"region": prior.region})
@@ -65,20 +66,22 @@ def profile(
     like, place = options.build_likelihood(settings), settings.posterior
     tree = None if place is None else profile_figure.posterior(Path(place), prior, like)
 
-    with runs.result_folder(out_folder, force=force) as folder:
-        from jaxdark.inference.profile import profile as profiled
+    with result_dir.result_folder(out_folder, force=force) as folder:
+        from jaxdark.optimise.profile import profile as profiled
 
         with progress_bars(shown=sys.stderr.isatty() and not quiet) as show:
             dataset = profiled(like, prior, axes=grid, seed=settings.seed, report=show)
         results.save(dataset, folder / "profile.nc")
-        runs.write_text(folder / "config.toml", runs.config_toml("profile", options.resolved(settings, like)))
+        result_dir.write_text(
+            folder / "config.toml", result_dir.config_toml("profile", options.resolved(settings, like))
+        )
     # After the numbers are safe: nothing that goes wrong in drawing may cost them.
-    with runs.added_to(out_folder) as folder:
+    with result_dir.added_to(out_folder) as folder:
         options.drawn(lambda: profile_figure.save(dataset, folder, tree), f"in {out_folder}")
     record = record_of(dataset)
     if as_json:
-        print(report.to_json(record))
-    options.console(quiet=quiet or as_json).print(*report.profile_lines(record), f"written to {out_folder}", sep="\n")
+        print(tables.to_json(record))
+    options.console(quiet=quiet or as_json).print(*tables.profile_lines(record), f"written to {out_folder}", sep="\n")
     if record["converged"] < ENOUGH:
         options.tell(
             f"only {100 * record['converged']:.3g} % of the grid points converged; "

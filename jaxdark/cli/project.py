@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from jaxdark.bounds import LARGEST_SEED
 from jaxdark.cli import options, stored
+from jaxdark.compute.bounds import LARGEST_SEED
 
 NEEDS = ("inputs", "data_sha256")
 
@@ -29,20 +29,22 @@ def project(
     options.prepare()
     import numpy as np
 
-    from jaxdark import projection, report, results, runs
-    from jaxdark.dark.checks import one_of
+    from jaxdark.analysis import projection
     from jaxdark.errors import RequestError
-    from jaxdark.inference.identity import prior_of_result
-    from jaxdark.inference.likelihood import Likelihood
     from jaxdark.inputs import load_inputs
-    from jaxdark.measurements import dataset_names, load_dataset
-    from jaxdark.wilson import SM_ONLY
+    from jaxdark.io import result_dir, results
+    from jaxdark.likelihood.identity import prior_of_result
+    from jaxdark.likelihood.likelihood import Likelihood
+    from jaxdark.measurements.dataset import dataset_names, load_dataset
+    from jaxdark.models.checks import one_of
+    from jaxdark.models.wilson import SM_ONLY
+    from jaxdark.output import tables
 
     one_of("truth", truth, ("sm", "best"))
     tree = stored.load(result, *NEEDS)
     summary, sm = results.summary(tree), load_inputs(results.attributes(tree)["inputs"])
     prior = prior_of_result(
-        results.attributes(tree), instead="jaxdark.projection.pseudo_data and excluded(.., prior, ..)"
+        results.attributes(tree), instead="jaxdark.analysis.projection.pseudo_data and excluded(.., prior, ..)"
     )
     model = SM_ONLY if truth == "sm" else prior.build(**summary["best"]["parameters"])
     if data is None and summary["data"] not in dataset_names():
@@ -55,10 +57,10 @@ def project(
             f"expected the data of the result (sha256 {used[:12]}), got others in {data or measured.name} "
             f"({measured.sha256[:12]}); name their file with --data"
         )
-    with runs.new_file(out) as part:
+    with result_dir.new_file(out) as part:
         present = Likelihood(measured, inputs=sm)
         content = projection.pseudo_data(present, model, scenario, seed)
-        runs.write_text(part, projection.file_text(content))
+        result_dir.write_text(part, projection.file_text(content))
         future = Likelihood(load_dataset(part), inputs=sm, reference=model)
         vectors = np.stack([np.asarray(tree["posterior"][name]).ravel() for name in prior.names], axis=1)
         errors = projection.future_errors(present.data, scenario)
@@ -74,7 +76,7 @@ def project(
             "not_scaled": kept,
         }
     if as_json:
-        print(report.to_json(loss))
+        print(tables.to_json(loss))
     options.console(quiet=quiet or as_json).print(
         f"{scenario}, truth {truth}: {loss['scaled_rows']} of {loss['rows']} rows scaled; "
         f"{100 * loss['excluded']:.3g} % of the draws would be excluded at 95 %; "

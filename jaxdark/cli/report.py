@@ -19,14 +19,15 @@ def report(
 
     Constraints and checks stand on it once `jaxdark constrain` and `jaxdark check` have added them to the result.
     """
-    from jaxdark import page, results, runs
+    from jaxdark.io import result_dir, results
+    from jaxdark.output import html_report
 
     if out is None:
         out = results.file_of(result).with_name("report.html")
-        with stored.held(result, *page.NEEDS) as tree, runs.new_file(out, replace=True) as part:
-            runs.write_text(part, page.result_page(tree))
+        with stored.held(result, *html_report.NEEDS) as tree, result_dir.new_file(out, replace=True) as part:
+            result_dir.write_text(part, html_report.result_page(tree))
     else:
-        tree = stored.load(result, *page.NEEDS)
-        with runs.new_file(out) as part:
-            runs.write_text(part, page.result_page(tree))
+        tree = stored.load(result, *html_report.NEEDS)
+        with result_dir.new_file(out) as part:
+            result_dir.write_text(part, html_report.result_page(tree))
     print(visible(str(out)))

@@ -6,9 +6,9 @@ from typing import Annotated
 
 import typer
 
-from jaxdark.bounds import LARGEST_SEED
 from jaxdark.cli import options
 from jaxdark.cli.sample import progress_bars
+from jaxdark.compute.bounds import LARGEST_SEED
 
 
 def reproduce(
@@ -25,9 +25,10 @@ def reproduce(
     Verdicts follow from numbers with errors; a claim that the draws cannot decide is called undecided, with the reason.
     A run that was stopped or killed is taken up again by the same command; posteriors that were finished are kept.
     """
-    from jaxdark import report, runs
+    from jaxdark.io import result_dir
+    from jaxdark.output import tables
 
-    with runs.resumable_folder(out, force=force, say=options.say(quiet)) as (folder, checkpoints):
+    with result_dir.resumable_folder(out, force=force, say=options.say(quiet)) as (folder, checkpoints):
         options.prepare()
         from jaxdark.reproduce.claim import undecided
         from jaxdark.reproduce.paper import reproduce as write
@@ -36,7 +37,7 @@ def reproduce(
         with progress_bars(shown=sys.stderr.isatty() and not quiet) as show:
             records = write(folder, quick=quick, seed=seed, report=show, checkpoints=checkpoints)
     say = options.console(quiet=quiet)
-    say.print(report.claims_table(records), report.criteria_table(records), sep="\n")
+    say.print(tables.claims_table(records), tables.criteria_table(records), sep="\n")
     if sentences := undecided(records):
         say.print(too_few(quick=quick), *sentences, sep="\n", markup=False)
     say.print(f"written to {out}")

@@ -19,6 +19,7 @@ class SampleSettings(options.Settings):
 
     region: str | None = None
     method: str = "nuts"
+    kernel: str = "flow"
     chains: Annotated[int, Field(gt=0, le=1000)] = 4
     draws: Count | None = None
     warmup: Count | None = None
@@ -40,7 +41,21 @@ def sample(
     warmup: Annotated[int | None, typer.Option(help="Steps of adaptation per chain, not kept.")] = None,
     method: Annotated[
         str | None,
-        typer.Option(metavar="nuts|nested|importance", help="Chains, or a route without.", show_default="nuts"),
+        typer.Option(
+            metavar="nuts|nested|importance",
+            help="nuts: Markov chains; nested, importance: weighted samples.",
+            show_default="nuts",
+        ),
+    ] = None,
+    kernel: Annotated[
+        str | None,
+        typer.Option(
+            metavar="flow|gradient|plain",
+            help="Of the chains. flow: in a trained flow's coordinates, with the force of a standard normal, the "
+            "likelihood is weighed and never differentiated; gradient: there, with the likelihood's gradient; plain: "
+            "with its gradient in prior quantiles.",
+            show_default="flow",
+        ),
     ] = None,
     points: Annotated[
         int | None,
@@ -65,16 +80,17 @@ def sample(
     named, and does not fail the run.
     """
     settings = options.resolve(SampleSettings, context)
-    from jaxdark import plots, report, results, runs
-    from jaxdark.inference.priors import prior_of
+    from jaxdark.io import result_dir, results
+    from jaxdark.likelihood.priors import prior_of
+    from jaxdark.output import figures, tables
 
     prior = prior_of(settings.region, settings.model)
     settings = settings.model_copy(update={"region": prior.region})
     out_folder = options.out_folder(settings.out, "", prior, settings.data)
 
-    with runs.resumable_folder(out_folder, force=force, say=options.say(quiet)) as (folder, checkpoints):
+    with result_dir.resumable_folder(out_folder, force=force, say=options.say(quiet)) as (folder, checkpoints):
         options.prepare()
-        from jaxdark.inference.sample import sample as draw_posterior
+        from jaxdark.sampling.sample import sample as draw_posterior
 
         like = options.build_likelihood(settings)
         with progress_bars(shown=sys.stderr.isatty() and not quiet) as show:
@@ -82,6 +98,7 @@ def sample(
                 like,
                 prior,
                 method=settings.method,
+                kernel=settings.kernel,
                 chains=settings.chains,
                 draws=settings.draws,
                 warmup=settings.warmup,
@@ -93,16 +110,18 @@ def sample(
             )
         summary = results.summary(tree)
         results.save(tree, folder / "posterior.nc")
-        runs.write_text(folder / "summary.json", report.to_json(summary) + "\n")
-        runs.write_text(folder / "config.toml", runs.config_toml("sample", options.resolved(settings, like)))
+        result_dir.write_text(folder / "summary.json", tables.to_json(summary) + "\n")
+        result_dir.write_text(
+            folder / "config.toml", result_dir.config_toml("sample", options.resolved(settings, like))
+        )
     # After the numbers are safe: nothing that goes wrong in drawing may cost them.
-    with runs.added_to(out_folder) as folder:
-        options.drawn(lambda: plots.save_figures(tree, folder), f"in {out_folder}")
+    with result_dir.added_to(out_folder) as folder:
+        options.drawn(lambda: figures.save_figures(tree, folder), f"in {out_folder}")
     if as_json:
-        print(report.to_json(summary))
-    options.console(quiet=quiet or as_json).print(*report.summary_tables(summary), f"written to {out_folder}", sep="\n")
+        print(tables.to_json(summary))
+    options.console(quiet=quiet or as_json).print(*tables.summary_tables(summary), f"written to {out_folder}", sep="\n")
     if summary["verdict"] != "good":
-        options.tell(f"{report.verdict_sentence(summary)}; do not use the result in {out_folder}")
+        options.tell(f"{tables.verdict_sentence(summary)}; do not use the result in {out_folder}")
         return 1
     return 0
 

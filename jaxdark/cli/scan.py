@@ -94,15 +94,16 @@ def scan(
     if reference is not None and "=" in reference:
         given["reference"] = options.parse_parameters(reference.split(","))
     settings = options.resolve(ScanSettings, context, **given)
-    from jaxdark import report, runs
+    from jaxdark.io import result_dir
+    from jaxdark.output import tables
 
     options.prepare()
-    from jaxdark.cluster import connected
+    from jaxdark.compute.cluster import connected
     from jaxdark.scans.scan import Scan, best_point, converged
 
     like = options.build_likelihood(settings)
     folder = Path(f"results/scan-{Path(settings.data).stem}" if settings.out is None else settings.out)
-    of_another = runs.holds_result(folder) and not (folder / "scan.zarr").exists()
+    of_another = result_dir.holds_result(folder) and not (folder / "scan.zarr").exists()
     if of_another and not force:
         raise RequestError(
             f"expected a new folder or that of a scan, got {folder}, which holds another result; name another one with "
@@ -126,12 +127,12 @@ def scan(
             force=force,
             report=show,
         )
-        resolved = runs.config_toml("scan", options.resolved(settings, like) | {"chunk": task.chunk})
+        resolved = result_dir.config_toml("scan", options.resolved(settings, like) | {"chunk": task.chunk})
         if of_another:  # now that there is a store
-            with runs.result_folder(folder, force=True, keep=("scan.zarr",)) as stage:
-                runs.write_text(stage / "config.toml", resolved)
+            with result_dir.result_folder(folder, force=True, keep=("scan.zarr",)) as stage:
+                result_dir.write_text(stage / "config.toml", resolved)
         else:
-            runs.write_text(folder / "config.toml", resolved)
+            result_dir.write_text(folder / "config.toml", resolved)
         start = time.perf_counter()
         try:
             result = task.run(client)
@@ -149,7 +150,7 @@ def scan(
         "best": best_point(result),
     } | ({} if reached is None else {"converged": reached})
     if as_json:
-        print(report.to_json(record))
+        print(tables.to_json(record))
     options.console(quiet=quiet or as_json).print(*_lines(record), sep="\n")
     if reached is not None and reached < ENOUGH:
         options.tell(

@@ -176,7 +176,7 @@ def end_at_once(signum: int) -> None:
 def put_away() -> Sequence[object]:
     """Put away the working folders of this process; returns those that keep an unfinished run."""
     with suppress(Exception):
-        if (places := sys.modules.get("jaxdark.places")) is not None:  # an import might wait for the main thread
+        if (places := sys.modules.get("jaxdark.io.atomic")) is not None:  # an import might wait for the main thread
             return places.abandon()
     return ()
 

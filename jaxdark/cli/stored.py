@@ -18,16 +18,16 @@ def load(place: Path, *needs: str):
     Raises:
         RequestError: there is none, or it lacks what is needed.
     """
-    from jaxdark import places, results
+    from jaxdark.io import atomic, results
 
     path = results.file_of(place)
     tree = results.load(path, *needs)
     for left in (path, path.with_name("figures"), path.with_name("report.html")):
         with suppress(OSError):
-            places.clear(left.absolute())
+            atomic.clear(left.absolute())
     if _is_behind(path, tree) or path.with_name(f".{path.name}.lock").exists():
         try:
-            with places.changing(path, wait=False) as mine:
+            with atomic.changing(path, wait=False) as mine:
                 if mine and _is_behind(path, tree):
                     tree = results.load(path, *needs)
                     _write_summary(path, tree)
@@ -43,11 +43,11 @@ def held(place: Path, *needs: str) -> Iterator[Any]:
     Raises:
         RequestError: there is none, it lacks what is needed, or its folder cannot be written.
     """
-    from jaxdark import places, results
+    from jaxdark.io import atomic, results
 
     path = results.file_of(place)
     load(path, *needs)  # refused before anything is written beside it
-    with places.changing(path):
+    with atomic.changing(path):
         yield results.load(path, *needs)
 
 
@@ -65,7 +65,7 @@ def change(place: Path, with_more: Callable, *needs: str) -> dict[str, Any]:
     Raises:
         RequestError: there is no result, it lacks what is needed, or it cannot be written.
     """
-    from jaxdark import results
+    from jaxdark.io import results
 
     path = results.file_of(place)
     with held(place, *needs) as tree:
@@ -76,16 +76,17 @@ def change(place: Path, with_more: Callable, *needs: str) -> dict[str, Any]:
 
 
 def _summary_text(tree) -> str:
-    from jaxdark import report, results
+    from jaxdark.io import results
+    from jaxdark.output import tables
 
-    return report.to_json(results.summary(tree)) + "\n"
+    return tables.to_json(results.summary(tree)) + "\n"
 
 
 def _write_summary(path: Path, tree) -> None:
     """After posterior.nc, from which it follows: `load` does it again if the process is killed between the two."""
-    from jaxdark import runs
+    from jaxdark.io import result_dir
 
-    runs.write_text(path.with_name("summary.json"), _summary_text(tree))
+    result_dir.write_text(path.with_name("summary.json"), _summary_text(tree))
 
 
 def _is_behind(path: Path, tree) -> bool:

@@ -10,12 +10,11 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxdark.constraints.kinetic_mixing import MassCurves, decays, mass_curves
-from jaxdark.constraints.verdict import WITH_A_VECTOR, Constraint, Verdict, WithAVector, upper_limit
-from jaxdark.dark.couplings import g_tilde
-from jaxdark.dark.loops import Scalar
-from jaxdark.dark.mediator import width_fermions
-from jaxdark.dark.model import SplitDarkSector
+from jaxdark.constraints.limit import WITH_A_VECTOR, Constraint, LimitResult, WithAVector, upper_limit
 from jaxdark.inputs import StandardModel, read_data
+from jaxdark.models.loops import Scalar
+from jaxdark.models.split import SplitDarkSector, g_tilde
+from jaxdark.models.widths import width_fermions
 
 
 def muon_coupling(model: WithAVector) -> Float[Array, ""]:
@@ -32,12 +31,12 @@ def drell_yan_limit(m_V: Scalar) -> Float[Array, ""]:
     return _within(data, m_V, data["a"] * (1 + data["b"] * m_V))
 
 
-def drell_yan(model: WithAVector, sm: StandardModel) -> Verdict:
+def drell_yan(model: WithAVector, sm: StandardModel) -> LimitResult:
     """Coupling to muons against Drell-Yan production at the LHC, Eq. (26)."""
     return upper_limit(muon_coupling(model), drell_yan_limit(model.muon_couplings().m_V))
 
 
-def top_charm_mumu(model: SplitDarkSector, sm: StandardModel) -> Verdict:
+def top_charm_mumu(model: SplitDarkSector, sm: StandardModel) -> LimitResult:
     """g_tilde g_mu^V in GeV^-2 against rare top decays, Eq. (30): the up-type couplings have no CKM suppression.
 
     A rough estimate for m_V much below m_t, which is read as below a tenth of it.
@@ -46,7 +45,7 @@ def top_charm_mumu(model: SplitDarkSector, sm: StandardModel) -> Verdict:
     return upper_limit(g_tilde(model) * model.g_mu_V, _within(data, model.m_V, data["limit"]))
 
 
-def belle2_invisible(model: SplitDarkSector, sm: StandardModel) -> Verdict:
+def belle2_invisible(model: SplitDarkSector, sm: StandardModel) -> LimitResult:
     """Coupling to muons against e+e- -> mu mu V, V -> invisible at Belle II in 2019.
 
     The limit, on g' of a vector coupling with BR(V -> invisible) = 1, is divided by the root of the branching ratio.
@@ -55,7 +54,7 @@ def belle2_invisible(model: SplitDarkSector, sm: StandardModel) -> Verdict:
     return _on_coupling(model, _belle2().at(model.m_V)[0], decays(model, sm).invisible)
 
 
-def babar_4mu(model: SplitDarkSector, sm: StandardModel) -> Verdict:
+def babar_4mu(model: SplitDarkSector, sm: StandardModel) -> LimitResult:
     """Coupling to muons against e+e- -> mu mu V, V -> mu mu at BaBar in 2016, for a narrow V.
 
     The limit, on g' of L_mu - L_tau, is multiplied by the root of that model's branching ratio over the one here.
@@ -72,7 +71,7 @@ def br_mumu_L_mu_L_tau(m_V: Scalar, sm: StandardModel) -> Float[Array, ""]:
     return charged[0] / (jnp.sum(charged) + m_V / (12 * jnp.pi))
 
 
-def _on_coupling(model: SplitDarkSector, limit: Scalar, share: Scalar) -> Verdict:
+def _on_coupling(model: SplitDarkSector, limit: Scalar, share: Scalar) -> LimitResult:
     """The coupling against a limit for which a share of the assumed decays is seen; none without any."""
     seen = (share > 0) & jnp.isfinite(limit)
     safe = jnp.where(seen, limit, 1.0) / jnp.sqrt(jnp.where(seen, share, 1.0))

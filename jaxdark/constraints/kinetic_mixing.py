@@ -12,11 +12,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from jaxdark.constraints.verdict import Constraint, Verdict
-from jaxdark.dark.loops import Scalar
-from jaxdark.dark.mediator import width_chichi, width_fermions, width_mumu
-from jaxdark.dark.model import SplitDarkSector
+from jaxdark.constraints.limit import Constraint, LimitResult
 from jaxdark.inputs import StandardModel, read_data
+from jaxdark.models.loops import Scalar
+from jaxdark.models.split import SplitDarkSector, width_chichi, width_mumu
+from jaxdark.models.widths import width_fermions
 
 # Colours, components and hypercharge of Phi, Sec. 2.2.
 _PHI = 3 * 2 * (1 / 6)
@@ -123,7 +123,7 @@ def _pieces(table: Mapping[str, Any], column: str, rows: Column) -> Float[np.nda
     return np.stack([low, high, log_limit[:-1][rising], power])
 
 
-def prompt_verdict(model: SplitDarkSector, sm: StandardModel, *, rows: Column = "median") -> Verdict:
+def prompt_verdict(model: SplitDarkSector, sm: StandardModel, *, rows: Column = "median") -> LimitResult:
     """Epsilon against the strongest search for a resonance in e+e- or mu+mu-, each weakened by its sqrt(BR).
 
     Weaker than the truth, by up to the share of muons in the decays of a dark photon, where V goes to muons alone.
@@ -138,12 +138,12 @@ def prompt_verdict(model: SplitDarkSector, sm: StandardModel, *, rows: Column = 
     return _strongest(epsilon(model, sm), _visible(rows).at(model.m_V), ee * shares.ee + mumu * shares.mumu)
 
 
-def invisible_verdict(model: SplitDarkSector, sm: StandardModel) -> Verdict:
+def invisible_verdict(model: SplitDarkSector, sm: StandardModel) -> LimitResult:
     """Epsilon against the strongest search for an invisible V, weakened by sqrt(BR)."""
     return _strongest(epsilon(model, sm), _invisible().at(model.m_V), decays(model, sm).invisible)
 
 
-def displaced_verdict(model: SplitDarkSector, sm: StandardModel) -> Verdict:
+def displaced_verdict(model: SplitDarkSector, sm: StandardModel) -> LimitResult:
     """Epsilon against the bands that beam dumps and NA64 exclude for a V -> e+e- far from its origin.
 
     The bands hold for the lifetime of a dark photon, hence only where e+e- is the one open channel.
@@ -158,15 +158,15 @@ def displaced_verdict(model: SplitDarkSector, sm: StandardModel) -> Verdict:
     low, high, size = (jnp.where(applies, x, 1.0) for x in (lower, upper, jnp.abs(value)))
     depth = jnp.where(applies, jnp.minimum(size / low, high / size), 0.0)
     band = jnp.argmax(depth)
-    return Verdict(value, jnp.where(applies, low, jnp.inf)[band], depth[band])
+    return LimitResult(value, jnp.where(applies, low, jnp.inf)[band], depth[band])
 
 
-def _strongest(value: Scalar, limits: Float[Array, " curves"], br: Float[Array, "*curves"]) -> Verdict:
+def _strongest(value: Scalar, limits: Float[Array, " curves"], br: Float[Array, "*curves"]) -> LimitResult:
     seen = br > 0
     strength = jnp.max(jnp.where(seen, jnp.sqrt(jnp.where(seen, br, 1.0)), 0.0) / limits)
     some = strength > 0
     limit = jnp.where(some, 1 / jnp.where(some, strength, 1.0), jnp.inf)
-    return Verdict(value, limit, jnp.abs(value) * strength)
+    return LimitResult(value, limit, jnp.abs(value) * strength)
 
 
 @cache

@@ -11,12 +11,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Complex, Float
 
-from jaxdark.constraints.verdict import Constraint, Verdict, bare, interval
-from jaxdark.dark.couplings import g_Vbs, mixing_C1_box
-from jaxdark.dark.loops import Scalar
-from jaxdark.dark.mediator import width_total
-from jaxdark.dark.model import SplitDarkSector
+from jaxdark.constraints.limit import Constraint, LimitResult, interval, without_limit
 from jaxdark.inputs import StandardModel, read_data
+from jaxdark.models.loops import Scalar, mixing_C1_box
+from jaxdark.models.split import SplitDarkSector, g_Vbs, width_total
 
 Year = Literal[2017, 2019]
 
@@ -113,14 +111,14 @@ def log_likelihood(model: SplitDarkSector, sm: StandardModel, year: Year) -> Flo
     return -((off / jnp.where(off > 0, measured.up, measured.down)) ** 2) / 2
 
 
-def bs_mixing_R_BB(model: SplitDarkSector, sm: StandardModel) -> Verdict:
+def bs_mixing_R_BB(model: SplitDarkSector, sm: StandardModel) -> LimitResult:
     """R_BB against its two-sigma interval, given by the ends of that of C_1 over C_1 of the Standard Model."""
     lower, upper = read_data("limits/mixing.yaml")["bs_mixing_R_BB"]["C1_interval_TeV-2"]
     unit = 1 / (_TEV2 * C1_SM(sm))
     return interval(R_BB(model, sm), lower * unit, upper * unit)
 
 
-def bs_mixing_dMs(model: SplitDarkSector, sm: StandardModel, year: Year) -> Verdict:
+def bs_mixing_dMs(model: SplitDarkSector, sm: StandardModel, year: Year) -> LimitResult:
     """Delta M_s over its prediction of a year against the two-sigma interval, arguments as in `log_likelihood`."""
     measured = measured_ratio(year)
     lower, upper = measured.value - 2 * measured.down, measured.value + 2 * measured.up
@@ -134,9 +132,9 @@ def constraints() -> tuple[Constraint, ...]:
     Standard Model itself.
     """
 
-    def C1_in_TeV(model: SplitDarkSector, sm: StandardModel) -> Verdict:
+    def C1_in_TeV(model: SplitDarkSector, sm: StandardModel) -> LimitResult:
         value = C1(model, sm)
-        return bare(_TEV2 * jnp.where(value.real < 0, -1.0, 1.0) * jnp.abs(value))
+        return without_limit(_TEV2 * jnp.where(value.real < 0, -1.0, 1.0) * jnp.abs(value))
 
     return (
         _of_data("bs_mixing_R_BB", bs_mixing_R_BB),
@@ -146,7 +144,7 @@ def constraints() -> tuple[Constraint, ...]:
 
 
 def _of_data(
-    name: str, verdict: Callable[[SplitDarkSector, StandardModel], Verdict], *, counts: bool = True
+    name: str, verdict: Callable[[SplitDarkSector, StandardModel], LimitResult], *, counts: bool = True
 ) -> Constraint:
     data = read_data("limits/mixing.yaml")[name]
     return Constraint(name, verdict, data["reference"], data["cl"], data["quality"], of=SplitDarkSector, counts=counts)

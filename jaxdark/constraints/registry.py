@@ -6,23 +6,14 @@ from typing import Literal
 
 import jax.numpy as jnp
 
-from jaxdark.constraints import (
-    bare,
-    belle2_knunu,
-    colliders,
-    invisible,
-    kinetic_mixing,
-    mixing,
-    precision,
-    relic,
-    resonance_search,
-)
-from jaxdark.constraints.verdict import Constraint, OfShared, Verdict
-from jaxdark.dark.model import Model
+from jaxdark.constraints import colliders, electroweak, kinetic_mixing, mixing, relic, resonance_search, without_limit
+from jaxdark.constraints.b_to_k_invisible import belle2, rates
+from jaxdark.constraints.limit import Constraint, LimitResult, SharedPrediction
 from jaxdark.inputs import StandardModel
+from jaxdark.models.base import Model
 from jaxdark.precision import usual_rules
 
-_MODULES = (invisible, belle2_knunu, resonance_search, mixing, precision, colliders, kinetic_mixing, relic)
+_MODULES = (rates, belle2, resonance_search, mixing, electroweak, colliders, kinetic_mixing, relic)
 
 
 @cache
@@ -35,19 +26,19 @@ def all_constraints(
         model: the class; None for all.
         g_minus_2: reading of the limit on (g-2) of the muon.
     """
-    found = (*bare.constraints(g_minus_2), *(entry for module in _MODULES for entry in module.constraints()))
+    found = (*without_limit.constraints(g_minus_2), *(entry for module in _MODULES for entry in module.constraints()))
     return tuple(entry for entry in found if model is None or issubclass(model, entry.of))
 
 
 @usual_rules()
-def verdicts(model: Model, sm: StandardModel, constraints: Sequence[Constraint]) -> Verdict:
+def verdicts(model: Model, sm: StandardModel, constraints: Sequence[Constraint]) -> LimitResult:
     """Verdicts on a model, each field of shape (constraints,); pure, to be jitted and mapped over draws."""
-    shared = dict.fromkeys(c.verdict.prediction for c in constraints if isinstance(c.verdict, OfShared))
+    shared = dict.fromkeys(c.verdict.prediction for c in constraints if isinstance(c.verdict, SharedPrediction))
     made = {prediction: prediction(model, sm) for prediction in shared}
 
-    def verdict(constraint: Constraint) -> Verdict:
-        if isinstance(constraint.verdict, OfShared):
-            return constraint.verdict.judge(made[constraint.verdict.prediction], model, sm)
+    def verdict(constraint: Constraint) -> LimitResult:
+        if isinstance(constraint.verdict, SharedPrediction):
+            return constraint.verdict.evaluate(made[constraint.verdict.prediction], model, sm)
         return constraint.verdict(model, sm)
 
-    return Verdict(*(jnp.stack(field) for field in zip(*map(verdict, constraints), strict=True)))
+    return LimitResult(*(jnp.stack(field) for field in zip(*map(verdict, constraints), strict=True)))

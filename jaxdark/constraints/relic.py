@@ -10,14 +10,14 @@ import numpy as np
 from jaxtyping import Array, Float
 from scipy.special import kve, roots_genlaguerre
 
-from jaxdark.constraints.verdict import Constraint, Verdict, bare
-from jaxdark.dark.loops import Scalar
-from jaxdark.dark.mediator import width_fermions, width_mumu, width_total
-from jaxdark.dark.model import SplitDarkSector
+from jaxdark.constraints.limit import Constraint, LimitResult, without_limit
 from jaxdark.errors import RequestError
 from jaxdark.inputs import StandardModel
+from jaxdark.models.loops import Scalar
+from jaxdark.models.split import SplitDarkSector, width_mumu, width_total
+from jaxdark.models.widths import width_fermions
+from jaxdark.models.wilson import LEAST_WIDTH
 from jaxdark.semileptonic.quadrature import NODES, pole_weights
-from jaxdark.wilson import LEAST_WIDTH
 
 G_STAR = 2 + 7 / 8 * (4 + 6)
 """Relativistic degrees of freedom of photons, electrons and three neutrinos: a plasma between 1 and 100 MeV."""
@@ -244,8 +244,8 @@ def bessel_K(order: int, z: Float[Array, "*axes"] | float) -> Float[Array, "*axe
 def constraints() -> tuple[Constraint, ...]:
     """The density by freeze-out as a bare prediction; Eq. (31) as printed is judged by `jaxdark reproduce` alone."""
 
-    def density(model: SplitDarkSector, sm: StandardModel) -> Verdict:
-        return bare(omega_h2_fast(model, sm))
+    def density(model: SplitDarkSector, sm: StandardModel) -> LimitResult:
+        return without_limit(omega_h2_fast(model, sm))
 
     reference = "freeze-out of chi chibar -> V* -> mu mu, which arXiv:2002.11150, Eq. (31), estimates"
     return (Constraint("omega_h2", density, reference, of=SplitDarkSector),)

@@ -13,15 +13,14 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from jaxdark.constraints.invisible import width_kv
-from jaxdark.constraints.verdict import Constraint, Verdict, bare
-from jaxdark.dark.couplings import g_tilde
-from jaxdark.dark.loops import Scalar
-from jaxdark.dark.mediator import br_mumu, width_fermions, width_total
-from jaxdark.dark.model import SplitDarkSector
+from jaxdark.constraints.b_to_k_invisible.rates import width_kv
+from jaxdark.constraints.limit import Constraint, LimitResult, without_limit
 from jaxdark.inputs import StandardModel, read_data
+from jaxdark.models.loops import Scalar
+from jaxdark.models.split import SplitDarkSector, br_mumu, g_tilde, width_total
+from jaxdark.models.widths import width_fermions
+from jaxdark.models.wilson import LEAST_WIDTH
 from jaxdark.semileptonic.form_factors import vector_form_factors
-from jaxdark.wilson import LEAST_WIDTH
 
 Width = Callable[[Scalar, SplitDarkSector, StandardModel], Float[Array, ""]]
 
@@ -133,7 +132,7 @@ def br_bins(model: SplitDarkSector, sm: StandardModel, search: Search) -> Float[
     return _away(line, moments, search).at[window].set(_br(line, moments, search, window))
 
 
-def strongest_bin(model: SplitDarkSector, sm: StandardModel, search: Search) -> Verdict:
+def strongest_bin(model: SplitDarkSector, sm: StandardModel, search: Search) -> LimitResult:
     """Branching ratio and limit in the bin with the largest ratio of the two, Sec. 3.1.
 
     The bins about the pole take the limit for the lifetime of V, on straight lines in the logarithms of both between
@@ -148,15 +147,15 @@ def strongest_bin(model: SplitDarkSector, sm: StandardModel, search: Search) -> 
     br = _br(line, moments, search, bins)
     value, strength = (a[jnp.argmax(br * strength)] for a in (br, strength))
     limit = jnp.where(strength > 0, 1 / jnp.where(strength > 0, strength, 1.0), jnp.inf)
-    return Verdict(value, limit, value * strength)
+    return LimitResult(value, limit, value * strength)
 
 
-def lhcb_kstar_mumu(model: SplitDarkSector, sm: StandardModel) -> Verdict:
+def lhcb_kstar_mumu(model: SplitDarkSector, sm: StandardModel) -> LimitResult:
     """B0 -> K*0 V, V -> mu mu against LHCb 2015, strongest bin, Eq. (23)."""
     return strongest_bin(model, sm, kst_search())
 
 
-def lhcb_k_mumu(model: SplitDarkSector, sm: StandardModel) -> Verdict:
+def lhcb_k_mumu(model: SplitDarkSector, sm: StandardModel) -> LimitResult:
     """B+ -> K+ V, V -> mu mu against LHCb 2016, strongest bin, Eq. (21)."""
     return strongest_bin(model, sm, k_search())
 
@@ -168,14 +167,14 @@ def constraints() -> tuple[Constraint, ...]:
         _of_data("lhcb_k_mumu_2016", lhcb_k_mumu),
         Constraint(
             "BR_B0_Kst0_V_mumu",
-            lambda model, sm: bare(br_kst_v_mumu(model, sm)),
+            lambda model, sm: without_limit(br_kst_v_mumu(model, sm)),
             "arXiv:2002.11150, Eq. (23)",
             of=SplitDarkSector,
         ),
     )
 
 
-def _of_data(name: str, verdict: Callable[[SplitDarkSector, StandardModel], Verdict]) -> Constraint:
+def _of_data(name: str, verdict: Callable[[SplitDarkSector, StandardModel], LimitResult]) -> Constraint:
     data = read_data("limits/resonance.yaml")[name]
     return Constraint(name, verdict, data["reference"], data["cl"], data["quality"], of=SplitDarkSector)
 

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 from scipy.stats import beta
 
-from jaxdark.results import arviz
+from jaxdark.io.results import arviz
 
 LEVEL = 0.9545
 """Of every interval: two sigma, as the paper's own criteria."""

@@ -15,18 +15,17 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from jaxdark.constraints.b_to_k_invisible.rates import babar_bin_limits
 from jaxdark.constraints.colliders import belle2_invisible, drell_yan_limit
-from jaxdark.constraints.invisible import babar_bin_limits
 from jaxdark.constraints.mixing import C1_box, bs_mixing_R_BB
 from jaxdark.constraints.registry import all_constraints, verdicts
-from jaxdark.dark.box_scan import PERTURBATIVE, box_scan
-from jaxdark.dark.couplings import g_tilde, g_Vbs
-from jaxdark.dark.model import SplitDarkSector
-from jaxdark.dark.muon_g2 import kernels
-from jaxdark.drawing import literal, own_style
-from jaxdark.inference.priors import prior_of
 from jaxdark.inputs import StandardModel, read_data
-from jaxdark.plots import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION, blank_figure, marker
+from jaxdark.likelihood.priors import prior_of
+from jaxdark.models.box import PERTURBATIVE, box_scan
+from jaxdark.models.muon_g2 import kernels
+from jaxdark.models.split import SplitDarkSector, g_tilde, g_Vbs
+from jaxdark.output.drawing import literal, own_style
+from jaxdark.output.figures import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION, blank_figure, marker
 from jaxdark.reproduce.study import INVISIBLE, Study
 from jaxdark.reproduce.thresholds import IMPROVES, TWO_SIGMA
 

@@ -9,21 +9,21 @@ import jax
 import numpy as np
 from jaxtyping import Bool, Float
 
-from jaxdark.constraints.precision import trident_limit
-from jaxdark.dark.couplings import g_tilde
-from jaxdark.dark.model import SplitDarkSector, c9
-from jaxdark.dark.muon_g2 import delta_a_mu
-from jaxdark.dark.other_models import SimplifiedZPrime
-from jaxdark.inference.likelihood import Likelihood
-from jaxdark.inference.priors import prior_of
+from jaxdark.constraints.electroweak import trident_limit
 from jaxdark.inputs import StandardModel, read_data
-from jaxdark.measurements import load_dataset
+from jaxdark.likelihood.likelihood import Likelihood
+from jaxdark.likelihood.priors import prior_of
+from jaxdark.measurements.dataset import load_dataset
+from jaxdark.models.coefficients import c9
+from jaxdark.models.muon_g2 import delta_a_mu
+from jaxdark.models.split import SplitDarkSector, g_tilde
+from jaxdark.models.wilson import SM_ONLY
+from jaxdark.models.zprime import SimplifiedZPrime
 from jaxdark.reproduce import thresholds as limits
 from jaxdark.reproduce.claim import Claim, Criterion
 from jaxdark.reproduce.estimates import Estimate, exact, ratio
 from jaxdark.reproduce.figures import Q2
 from jaxdark.reproduce.study import INVISIBLE, MUONS, Study, proxy_scales
-from jaxdark.wilson import SM_ONLY
 
 Draws = Bool[np.ndarray, " n"]
 

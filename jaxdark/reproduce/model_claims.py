@@ -8,13 +8,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxdark.constraints.registry import all_constraints, verdicts
-from jaxdark.dark.box_scan import box_scan
-from jaxdark.dark.couplings import g_tilde, kappa9
-from jaxdark.dark.loops import box_F
-from jaxdark.dark.model import SplitDarkSector
-from jaxdark.dark.muon_g2 import delta_a_mu
-from jaxdark.dark.other_models import TEV, SplitVectorLike
 from jaxdark.inputs import StandardModel, read_data
+from jaxdark.models.box import TEV, box_scan
+from jaxdark.models.loops import box_F
+from jaxdark.models.muon_g2 import delta_a_mu
+from jaxdark.models.split import SplitDarkSector, g_tilde, kappa9
+from jaxdark.models.vector_like import SplitVectorLike
 from jaxdark.reproduce import thresholds as limits
 from jaxdark.reproduce.claim import Claim, Criterion
 from jaxdark.reproduce.estimates import exact, hull

@@ -10,12 +10,12 @@ from jaxdark.constraints.kinetic_mixing import epsilon
 from jaxdark.constraints.mixing import C1_V
 from jaxdark.constraints.relic import omega_h2_estimate
 from jaxdark.constraints.resonance_search import F1
-from jaxdark.dark.couplings import g_tilde
-from jaxdark.dark.loops import box_F
-from jaxdark.dark.model import SplitDarkSector, c9
-from jaxdark.dark.muon_g2 import delta_a_mu, kernels
-from jaxdark.dark.other_models import TEV
 from jaxdark.inputs import StandardModel, read_data
+from jaxdark.models.box import TEV
+from jaxdark.models.coefficients import c9
+from jaxdark.models.loops import box_F
+from jaxdark.models.muon_g2 import delta_a_mu, kernels
+from jaxdark.models.split import SplitDarkSector, g_tilde
 from jaxdark.reproduce.claim import Claim, Criterion
 from jaxdark.reproduce.estimates import exact
 from jaxdark.reproduce.thresholds import roughly, rounding

@@ -14,15 +14,15 @@ import jax
 import numpy as np
 import xarray as xr
 
-from jaxdark.bounds import checked_seed
-from jaxdark.checkpoints import Checkpoints
-from jaxdark.inference.record import SAMPLING
+from jaxdark._version import versions
+from jaxdark.compute.bounds import checked_seed
 from jaxdark.inputs import StandardModel, load_inputs
-from jaxdark.measurements import load_dataset
-from jaxdark.plots import save_figure
-from jaxdark.report import to_json
+from jaxdark.io.checkpoints import Checkpoints
+from jaxdark.io.result_dir import write_text
+from jaxdark.measurements.dataset import load_dataset
+from jaxdark.output.figures import save_figure
+from jaxdark.output.tables import to_json
 from jaxdark.reproduce import figures
-from jaxdark.reproduce.apart import studies
 from jaxdark.reproduce.claim import Claim, undecided
 from jaxdark.reproduce.estimates import LEVEL
 from jaxdark.reproduce.fit_claims import fit_claims
@@ -30,8 +30,8 @@ from jaxdark.reproduce.model_claims import model_claims
 from jaxdark.reproduce.numbers import numbers
 from jaxdark.reproduce.study import Selection, Study
 from jaxdark.reproduce.thresholds import CUTS
-from jaxdark.runs import write_text
-from jaxdark.versions import versions
+from jaxdark.reproduce.workers import studies
+from jaxdark.sampling.to_arviz import SAMPLING
 
 QUICK = (Selection("high"), Selection("low"))
 FULL = tuple(Selection(*s) for s in product(("high", "low"), ("paper2020", "hepfit2019"), ("limit", "upper")))

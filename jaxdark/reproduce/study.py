@@ -1,6 +1,6 @@
 """One fit of Sec. 4 with what figures and claims need of every draw: pulls, constraints and the two-sigma criteria.
 
-Enters: a region, a data set and a reading of (g-2). Leaves: arrays over the draws.
+Inputs: a region, a data set and a reading of (g-2). Outputs: arrays over the draws.
 """
 
 import json
@@ -11,20 +11,20 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float
 
-from jaxdark import results
-from jaxdark.checkpoints import written_whole
-from jaxdark.constrain import on_vectors
-from jaxdark.constraints.invisible import babar_bin_limits, proxy_uncertainty
-from jaxdark.constraints.verdict import Verdict
-from jaxdark.dark.model import SplitDarkSector
-from jaxdark.inference.importance import batched
-from jaxdark.inference.likelihood import Likelihood
-from jaxdark.inference.priors import prior_of
-from jaxdark.inference.sample import sample
-from jaxdark.measurements import load_dataset
+from jaxdark.analysis.constrain import on_vectors
+from jaxdark.compute.batch import batched
+from jaxdark.constraints.b_to_k_invisible.rates import babar_bin_limits, proxy_uncertainty
+from jaxdark.constraints.limit import LimitResult
+from jaxdark.io import results
+from jaxdark.io.checkpoints import atomic_write
+from jaxdark.likelihood.likelihood import Likelihood
+from jaxdark.likelihood.priors import prior_of
+from jaxdark.measurements.dataset import load_dataset
+from jaxdark.models.split import SplitDarkSector
 from jaxdark.reproduce import estimates
 from jaxdark.reproduce.estimates import INDEPENDENT, Chains, Estimate, Share, hull
 from jaxdark.reproduce.thresholds import IMPROVES, TWO_SIGMA
+from jaxdark.sampling.sample import sample
 
 INVISIBLE = ("cleo_2001", "babar_hadronic_sB_bins", "babar_semileptonic_low_q2", "babar_semileptonic_high_q2")
 """The limits of Appendix A; the second is a proxy where no limit per bin is public."""
@@ -68,7 +68,7 @@ class Study(NamedTuple):
     pulls: Float[np.ndarray, "n rows"]
     rows: tuple[str, ...]
     ids: tuple[str, ...]
-    verdicts: Verdict
+    verdicts: LimitResult
     chains: str
     correlation: Chains = INDEPENDENT
 
@@ -77,7 +77,7 @@ class Study(NamedTuple):
         words = {name: getattr(self, name) for name in _WORDS}
         parts = {f"{group}.{name}": a for group in _GROUPS for name, a in _named(getattr(self, group)).items()}
         parts |= {"words": np.array(json.dumps(words)), "log_likelihood": self.log_likelihood, "pulls": self.pulls}
-        written_whole(path, lambda file: np.savez(file, **parts))
+        atomic_write(path, lambda file: np.savez(file, **parts))
 
     @classmethod
     def load(cls, path: Path) -> "Study":
@@ -91,7 +91,7 @@ class Study(NamedTuple):
             {key.removeprefix(f"{group}."): arrays.pop(key) for key in list(arrays) if key.startswith(f"{group}.")}
             for group in _GROUPS
         )
-        return cls(**words, **arrays, parameters=parameters, verdicts=Verdict(**verdicts))
+        return cls(**words, **arrays, parameters=parameters, verdicts=LimitResult(**verdicts))
 
     def value(self, name: str) -> Float[np.ndarray, " n"]:
         """What a constraint predicts at each draw."""
@@ -182,8 +182,8 @@ def proxy_scales() -> tuple[float, ...]:
     return (1.0, 1 / factor, factor)
 
 
-def _named(group: dict[str, np.ndarray] | Verdict) -> dict[str, np.ndarray]:
-    return group._asdict() if isinstance(group, Verdict) else group
+def _named(group: dict[str, np.ndarray] | LimitResult) -> dict[str, np.ndarray]:
+    return group._asdict() if isinstance(group, LimitResult) else group
 
 
 def study(

@@ -1,7 +1,7 @@
 """What a scan computes at its points: log-likelihood, constraints, predictions, all of them or some by name; in a
 profile after it has minimised over the parameters that are left.
 
-Enters: names and a likelihood. Leaves: arrays of a chunk. Travels to the workers of a cluster.
+Inputs: names and a likelihood. Outputs: arrays of a chunk. Travels to the workers of a cluster.
 """
 
 from collections.abc import Sequence
@@ -12,15 +12,15 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from jaxdark.cluster import threads
+from jaxdark.compute.batch import mapped
+from jaxdark.compute.cluster import threads
+from jaxdark.constraints.limit import Constraint
 from jaxdark.constraints.registry import all_constraints, verdicts
-from jaxdark.constraints.verdict import Constraint
-from jaxdark.dark.model import Model
 from jaxdark.errors import RequestError, nearest
-from jaxdark.inference.conditional import Conditional
-from jaxdark.inference.least_squares import Minima
-from jaxdark.inference.likelihood import Likelihood
-from jaxdark.inference.sharded import mapped
+from jaxdark.likelihood.likelihood import Likelihood
+from jaxdark.models.base import Model
+from jaxdark.optimise.conditional import Conditional
+from jaxdark.optimise.least_squares import Solutions
 from jaxdark.scans.points import Points
 
 GROUPS = ("log_likelihood", "constraints", "observables")
@@ -94,7 +94,7 @@ class Work:
         found = fit(self.like.whitening, points) | further
         return found | (constraints(self.like.sm, points) if constraints else {})
 
-    def _minima(self, points: Float[np.ndarray, "n axes"]) -> Minima:
+    def _minima(self, points: Float[np.ndarray, "n axes"]) -> Solutions:
         """Where chi2 is smallest over what is profiled, each point by itself, so that no chunk asks for another."""
         starts = self._conditional.starts(
             self.like.whitening, points, points=_STARTS_FROM, seed=self.points.settings["seed"]
@@ -105,11 +105,11 @@ class Work:
 
     @cached_property
     def _conditional(self) -> Conditional:
-        def deviations(whitening, axes, u):
+        def whitened_residuals(whitening, axes, u):
             model = self.points.model(self.points.vector(jnp.concatenate([axes, u])))
-            return jnp.concatenate(list(self.like.deviations(model, whitening=whitening).values()))
+            return jnp.concatenate(list(self.like.whitened_residuals(model, whitening=whitening).values()))
 
-        return Conditional(deviations, len(self.points.profiled), threads())
+        return Conditional(whitened_residuals, len(self.points.profiled), threads())
 
     @property
     def constraints(self) -> list[Constraint]:

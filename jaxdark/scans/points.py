@@ -1,6 +1,6 @@
 """Points of a scan, cut into chunks: a grid, the grid of a profile, or random or quasi-random points of a prior.
 
-Enters: axes, or a prior and a number. Leaves: the points of any chunk, a pure function of the settings and the chunk's
+Inputs: axes, or a prior and a number. Outputs: the points of any chunk, a pure function of the settings and the chunk's
 number, so that nothing of the whole scan is ever in memory.
 """
 
@@ -15,12 +15,12 @@ import numpy as np
 from jaxtyping import Float
 from scipy.stats import qmc
 
-from jaxdark.bounds import count, readable
-from jaxdark.dark.model import Model
+from jaxdark.compute.bounds import count, readable
 from jaxdark.errors import RequestError
-from jaxdark.inference.identity import fractions
-from jaxdark.inference.priors import Prior, name_of
-from jaxdark.models import check_parameters, model_class
+from jaxdark.likelihood.identity import fractions
+from jaxdark.likelihood.priors import Prior, name_of
+from jaxdark.models.base import Model
+from jaxdark.models.registry import check_parameters, model_class
 
 _MOST_SOBOL = 2**30
 _MOST = 2**40

@@ -1,7 +1,7 @@
 """Scans of a likelihood, constraints and observables over grids or points of a prior, `jaxdark scan`.
 
-Enters: a likelihood and points. Leaves: a Zarr store with labelled axes; memory is that of a chunk, and a scan that was
-killed goes on where it was.
+Inputs: a likelihood and points. Outputs: a Zarr store with labelled axes; memory is that of a chunk, and a scan that
+was killed goes on where it was.
 """
 
 import hashlib
@@ -16,23 +16,23 @@ import jax
 import numpy as np
 import xarray as xr
 
-from jaxdark import fingerprint
-from jaxdark.bounds import checked_seed
-from jaxdark.cluster import map_chunks
-from jaxdark.dark.model import Model
+from jaxdark._version import versions
+from jaxdark.compute import fingerprint
+from jaxdark.compute.bounds import checked_seed
+from jaxdark.compute.cluster import map_chunks
 from jaxdark.errors import RequestError
-from jaxdark.inference import identity
-from jaxdark.inference.best_fit import at_best_fit
-from jaxdark.inference.least_squares import TOLERANCE
-from jaxdark.inference.likelihood import Likelihood, check_likelihood
-from jaxdark.inference.priors import Prior, name_of, prior_of
-from jaxdark.models import check_parameters
+from jaxdark.likelihood import identity
+from jaxdark.likelihood.likelihood import Likelihood, check_likelihood
+from jaxdark.likelihood.priors import Prior, name_of, prior_of
+from jaxdark.models.base import Model
+from jaxdark.models.registry import check_parameters
+from jaxdark.models.wilson import SM_ONLY, NewPhysics
+from jaxdark.optimise.least_squares import TOLERANCE
+from jaxdark.optimise.multistart import fit_with_covariance
 from jaxdark.precision import require_x64, usual_rules
 from jaxdark.scans import store
 from jaxdark.scans.outputs import Work, selected
 from jaxdark.scans.points import Points, grid, of_prior, of_profile
-from jaxdark.versions import versions
-from jaxdark.wilson import SM_ONLY, NewPhysics
 
 Report = Callable[[str, int, int], None]
 DEFAULT_OUTPUTS = ("log_likelihood", "constraints")
@@ -122,7 +122,7 @@ class Scan:
         if prior is None:
             return here
         self._report("best fit", 0, 1)
-        fit = at_best_fit(like, prior, seed=seed)
+        fit = fit_with_covariance(like, prior, seed=seed)
         self._report("best fit", 1, 1)
         at, best = (dict(zip(prior.names, v.tolist(), strict=True)) for v in (fit.reference, fit.vector))
         return ({"covariance_at": at} if reference == "fit" else here) | {"best_fit": best}

@@ -1,6 +1,6 @@
 """The Zarr store of a scan: labelled axes, units, settings; written chunk by chunk, each whole or not at all.
 
-Enters: points, what is computed there and attributes, then arrays of chunks. Leaves: a store that xarray opens at any
+Inputs: points, what is computed there and attributes, then arrays of chunks. Outputs: a store that xarray opens at any
 moment; chunks that are not done read as NaN.
 """
 
@@ -18,12 +18,12 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from jaxdark.bounds import fits_disk, fits_memory
-from jaxdark.checkpoints import names_to_disk, only_one
-from jaxdark.constraints.verdict import Constraint
+from jaxdark.compute.bounds import fits_disk, fits_memory
+from jaxdark.constraints.limit import Constraint
 from jaxdark.errors import RequestError
-from jaxdark.inference.least_squares import TOLERANCE
-from jaxdark.measurements import Row
+from jaxdark.io.checkpoints import file_lock, fsync_dir
+from jaxdark.measurements.dataset import Row
+from jaxdark.optimise.least_squares import TOLERANCE
 from jaxdark.scans.outputs import Outputs
 from jaxdark.scans.points import Points
 
@@ -65,7 +65,7 @@ def held(path: Path) -> Iterator[None]:
         RequestError: another process holds it, or the place cannot be written.
     """
     lock = path.absolute().with_name(f".{path.name}.lock")
-    with only_one(lock, path):
+    with file_lock(lock, path):
         try:
             yield
         finally:
@@ -285,7 +285,7 @@ class Store:
         if path.exists():  # Zarr writes no file for a chunk that is all NaN
             with path.open("rb") as file:
                 os.fsync(file.fileno())
-            names_to_disk(path.parent)
+            fsync_dir(path.parent)
 
     def _check_there(self) -> None:
         """Zarr would make the folders of a store anew that somebody has removed meanwhile."""

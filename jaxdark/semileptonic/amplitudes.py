@@ -1,6 +1,6 @@
 """Amplitudes of B -> K l l and B -> V l l, linear in the Wilson coefficients, and the quadratic forms of the rates.
 
-Enters: a decay at points q2 (GeV^2), the coefficients there and the inputs. Leaves: amplitudes, J_i and dGamma/dq2.
+Inputs: a decay at points q2 (GeV^2), the coefficients there and the inputs. Outputs: amplitudes, J_i and dGamma/dq2.
 Sections 2, 4 and 5 of the semileptonic formulas.
 """
 

@@ -1,8 +1,8 @@
 """Integrals of the rates over q2 bins that may hold a resonance.
 
-Enters: new physics, a channel, the panels of its bins and the inputs. Leaves: one row of integrated J_i (or dGamma/dq2)
-per bin, GeV^2 times the rate, as CP average or as half the difference of the flavours. Sections 6, 10.1 and 10.2 of the
-semileptonic formulas; for complex couplings the two amplitudes of `jaxdark.wilson`.
+Inputs: new physics, a channel, the panels of its bins and the inputs. Outputs: one row of integrated J_i (or
+dGamma/dq2) per bin, GeV^2 times the rate, as CP average or as half the difference of the flavours. Sections 6, 10.1 and
+10.2 of the semileptonic formulas; for complex couplings the two amplitudes of `jaxdark.models.wilson`.
 """
 
 from collections.abc import Sequence
@@ -16,6 +16,7 @@ from scipy.linalg import block_diag
 
 from jaxdark.errors import RequestError
 from jaxdark.inputs import StandardModel
+from jaxdark.models.wilson import CONTACT_NAMES, Contact, NewPhysics, Resonance, weak_parts
 from jaxdark.semileptonic.amplitudes import (
     J_NAMES,
     NARROW_CHARMONIA,
@@ -34,7 +35,6 @@ from jaxdark.semileptonic.form_factors import PseudoscalarFormFactors
 from jaxdark.semileptonic.kinematics import Channel
 from jaxdark.semileptonic.nonlocal_terms import SPECTATOR_UP_TO
 from jaxdark.semileptonic.quadrature import NODES, WEIGHTS, bend, in_panels, pole_weights
-from jaxdark.wilson import CONTACT_NAMES, Contact, NewPhysics, Resonance, weak_parts
 
 Bin = tuple[float, float]
 
@@ -150,9 +150,9 @@ def with_contact(C: Coefficients, contact: Contact | None, decay: Decay) -> Coef
 def resonant_coefficients(resonance: Resonance, decay: Decay) -> Coefficients:
     """What multiplies D = 1/(q2 - m_V^2 + i m_V Gamma), longitudinal factor (Sec. 9.3) included; 0 for electrons."""
     numerator = decay.muon * resonance.numerator(decay.q2)
-    C10 = resonance.kappa10 * numerator
-    timelike = {"paper": -C10 * decay.q2 / resonance.m_V**2, "without_C_P": 0.0 * numerator, "conserved": -C10}
-    return Coefficients(C9=resonance.kappa9 * numerator, C10=C10, C10_timelike=timelike[resonance.bs_current])
+    taken = decay.muon * resonance.longitudinal(decay.q2)[0]
+    C10, timelike = resonance.kappa10 * numerator, -resonance.kappa10 * taken * decay.q2
+    return Coefficients(C9=resonance.kappa9 * numerator, C10=C10, C10_timelike=timelike)
 
 
 def _real_parts(tree):
@@ -177,7 +177,7 @@ def real_amplitudes(physics: NewPhysics, decay: Decay, sm: StandardModel):
 def weak_amplitudes(physics: NewPhysics, decay: Decay, sm: StandardModel):
     """The same for the imaginary parts of the couplings, held by `physics`, without the Standard Model.
 
-    Their CP parity is the opposite one: see `jaxdark.wilson`.
+    Their CP parity is the opposite one: see `jaxdark.models.wilson`.
     """
     return _linear_amplitudes(Coefficients(), physics, decay._replace(even=decay.odd, odd=decay.even), sm)
 
@@ -242,7 +242,7 @@ def integrated_rates(physics: NewPhysics, decay: Decay, panels: Panels, sm: Stan
 def rate_differences(physics: NewPhysics, decay: Decay, panels: Panels, sm: StandardModel) -> Float[Array, "bins n"]:
     """Half of what the b quark's integrals exceed the anti-b quark's by, arguments and order as `integrated_rates`.
 
-    With A + i A' as in `jaxdark.wilson` that is -2 Im F(A', A), with the same weights as there; 0 for real couplings.
+    With A + i A' as in `models.wilson` that is -2 Im F(A', A), with the same weights as there; 0 for real couplings.
     For B_s -> phi the differences J_5, J_6, J_8 and J_9 are those of the untagged, time-integrated decay.
     """
     real, imaginary = weak_parts(physics)

@@ -1,6 +1,6 @@
 """B -> K, B -> K* and B_s -> phi form factors as functions of q2, Section 3 of the semileptonic formulas.
 
-Enters: q2 in GeV^2 and a `FormFactorSet`. Leaves: named dimensionless form factors of the shape of q2.
+Inputs: q2 in GeV^2 and a `FormFactorSet`. Outputs: named dimensionless form factors of the shape of q2.
 """
 
 from typing import NamedTuple

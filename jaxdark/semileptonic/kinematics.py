@@ -1,6 +1,6 @@
 """Kinematic functions of q2 and the decay channels that the observables know.
 
-Enters: masses and q2 in GeV. Leaves: phase-space factors, and `Channel` records naming the inputs of each decay.
+Inputs: masses and q2 in GeV. Outputs: phase-space factors, and `Channel` records naming the inputs of each decay.
 """
 
 from typing import Literal, NamedTuple

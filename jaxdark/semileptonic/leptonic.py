@@ -1,15 +1,15 @@
 """B_s -> mu mu, Section 7 of the semileptonic formulas and Eqs. (19), (20).
 
-Enters: new physics and inputs. Leaves: the time-integrated branching ratio and A_DeltaGamma.
+Inputs: new physics and inputs. Outputs: the time-integrated branching ratio and A_DeltaGamma.
 """
 
 import jax.numpy as jnp
 from jaxtyping import Array, Complex, Float
 
 from jaxdark.inputs import StandardModel
+from jaxdark.models.wilson import NewPhysics, Resonance, weak_parts
 from jaxdark.precision import usual_rules
 from jaxdark.semileptonic.kinematics import beta_lepton
-from jaxdark.wilson import NewPhysics, Resonance, weak_parts
 
 
 def resonant_pseudoscalar(resonance: Resonance, sm: StandardModel) -> Complex[Array, ""]:
@@ -19,8 +19,8 @@ def resonant_pseudoscalar(resonance: Resonance, sm: StandardModel) -> Complex[Ar
     """
     q2 = sm.m_Bs**2
     s0, g = resonance.pole
-    factor = {"paper": (s0 - q2) / s0, "without_C_P": 1.0, "conserved": 0.0}[resonance.bs_current]
-    return resonance.kappa10 * resonance.numerator(q2) * factor / (q2 - s0 + 1j * g)
+    _, left = resonance.longitudinal(q2)
+    return resonance.kappa10 * resonance.numerator(q2) * left / (q2 - s0 + 1j * g)
 
 
 def _amplitudes(physics: NewPhysics, sm: StandardModel) -> tuple[Complex[Array, ""], Complex[Array, ""]]:

@@ -1,6 +1,6 @@
 """B -> K nu nu and B -> K* nu nu in the Standard Model, Section 8 of the semileptonic formulas.
 
-Enters: q2 and inputs. Leaves: dBR/dq2 summed over three neutrino flavours, and branching ratios in q2 ranges.
+Inputs: q2 and inputs. Outputs: dBR/dq2 summed over three neutrino flavours, and branching ratios in q2 ranges.
 """
 
 import jax

@@ -1,6 +1,6 @@
 """Quark loops, two-loop matrix elements and spectator scattering: the q2 dependence of the Standard Model amplitude.
 
-Enters: q2 in GeV^2 and the inputs. Leaves: Y, dC_9, dC_7, T_perp, T_par, all complex.
+Inputs: q2 in GeV^2 and the inputs. Outputs: Y, dC_9, dC_7, T_perp, T_par, all complex.
 Section 2 of the semileptonic formulas.
 """
 

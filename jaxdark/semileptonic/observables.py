@@ -1,6 +1,6 @@
 """Binned observables in LHCb's conventions from integrated rates: ratios of integrals, never averages of ratios.
 
-Enters: integrated J_i (or dGamma/dq2) per bin. Leaves: dBR, F_L, A_FB, S_i, P_i, P'_i, R_K and R_K*, all CP averages,
+Inputs: integrated J_i (or dGamma/dq2) per bin. Outputs: dBR, F_L, A_FB, S_i, P_i, P'_i, R_K and R_K*, all CP averages,
 and the CP asymmetries A_i and A_CP. Section 6.
 """
 
@@ -12,11 +12,11 @@ from jaxtyping import Array, Float
 
 from jaxdark.errors import RequestError
 from jaxdark.inputs import StandardModel
+from jaxdark.models.wilson import NewPhysics
 from jaxdark.precision import usual_rules
 from jaxdark.semileptonic.amplitudes import J_NAMES, decay_at
 from jaxdark.semileptonic.bins import Bin, integrated_rates, make_panels, rate_differences
 from jaxdark.semileptonic.kinematics import CHANNELS, Channel
-from jaxdark.wilson import NewPhysics
 
 # Linear combinations of the J_i that the observables are ratios of; rows in this order.
 INTEGRALS = {

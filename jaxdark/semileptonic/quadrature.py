@@ -1,6 +1,6 @@
 """Legendre-Q rule: integrals over a q2 panel of smooth numerators times 1, D and |D|^2, D = 1/(q2 - s0 + i g).
 
-Enters: panel edges and the pole (s0, g). Leaves: weights at fixed Gauss-Legendre nodes, accurate to 1e-11 for any
+Inputs: panel edges and the pole (s0, g). Outputs: weights at fixed Gauss-Legendre nodes, accurate to 1e-11 for any
 g > 0 and any place of the pole; to 2e-10 in panels bent about an end of the spectrum, where the numerator is no
 polynomial in q2 but one in the root of the distance from that end. Section 10.2 of the semileptonic formulas.
 

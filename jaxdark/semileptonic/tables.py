@@ -1,9 +1,9 @@
 """Bin integrals for fixed inputs: what does not depend on new physics is computed once, Section 10.4.
 
-Enters: decays at the nodes of panels, the wanted combinations of J_i, the inputs. Leaves: a function of `NewPhysics`.
+Inputs: decays at the nodes of panels, the wanted combinations of J_i, the inputs. Outputs: a function of `NewPhysics`.
 The amplitude is sum_c x_c A_c + D sum_r y_r A_r with constant directions c (the Standard Model, contact terms) and
 resonant directions r (kappa9, kappa10 and the longitudinal part); every rate is a quadratic form in (x, y). The
-imaginary parts of complex couplings have tables of their own, without the Standard Model: see `jaxdark.wilson`.
+imaginary parts of complex couplings have tables of their own, without the Standard Model: see `jaxdark.models.wilson`.
 """
 
 from collections.abc import Callable
@@ -15,8 +15,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Complex, Float
 
-from jaxdark.ahead import Ahead
+from jaxdark.compute.aot import AotFunction
 from jaxdark.inputs import StandardModel
+from jaxdark.models.wilson import CONTACT_NAMES, BsCurrent, Contact, NewPhysics, Resonance, weak_parts
 from jaxdark.semileptonic.amplitudes import (
     Coefficients,
     Decay,
@@ -28,7 +29,6 @@ from jaxdark.semileptonic.amplitudes import (
 )
 from jaxdark.semileptonic.bins import Panels
 from jaxdark.semileptonic.quadrature import INTERPOLATION, fine_pole_weights
-from jaxdark.wilson import CONTACT_NAMES, BsCurrent, Contact, NewPhysics, Resonance, weak_parts
 
 
 def _unit_coefficients(q2: np.ndarray, power: int, bs_current: BsCurrent) -> Coefficients:
@@ -169,7 +169,7 @@ class _Tables(eqx.Module):
             tables = pairs(constant, constant).real, pairs(resonant, constant), pairs(resonant, resonant).real
             return *tables, decay.muon[:, 0]
 
-        plain, linear, quadratic, muon = Ahead(forms)(sm)
+        plain, linear, quadratic, muon = AotFunction(forms)(sm)
         # Electrons feel no new physics: their panels carry no resonant rows.
         muon = muon > 0
         linear, quadratic = (

@@ -14,11 +14,11 @@ import flavio_reference as reference
 from flavio_reference import SM, Scenario
 
 from jaxdark.inputs import load_inputs
+from jaxdark.models.wilson import Contact, NewPhysics, Resonance
 from jaxdark.semileptonic import leptonic, neutrinos, observables
 from jaxdark.semileptonic.amplitudes import J_NAMES
 from jaxdark.semileptonic.bins import rates
 from jaxdark.semileptonic.kinematics import CHANNELS
-from jaxdark.wilson import Contact, NewPhysics, Resonance
 
 LOWEST, LOW_RATIO, LOW_Q2, HIGH_Q2 = (0.1, 0.98), (0.045, 1.1), (1.1, 6.0), (15.0, 19.0)
 NARROW = [LOWEST, (1.1, 2.5), (2.5, 4.0), (4.0, 6.0), (6.0, 8.0), (15.0, 17.0), (17.0, 19.0)]

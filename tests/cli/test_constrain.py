@@ -10,12 +10,14 @@ from synthetic_result import synthetic_result
 from toy_data import TOY
 
 import jaxdark as jd
-from jaxdark import __version__, constrain, results
+from jaxdark import __version__
+from jaxdark.analysis import constrain
 from jaxdark.constraints.registry import all_constraints
-from jaxdark.dark.muon_g2 import delta_a_mu
 from jaxdark.errors import RequestError
-from jaxdark.inference.priors import prior_of
-from jaxdark.measurements import load_dataset
+from jaxdark.io import results
+from jaxdark.likelihood.priors import prior_of
+from jaxdark.measurements.dataset import load_dataset
+from jaxdark.models.muon_g2 import delta_a_mu
 
 
 @pytest.fixture(scope="module")

@@ -32,10 +32,10 @@ def test_commands_answer_in_ascii(arguments, code, words):
 
 TABLE = """
 import sys
-from jaxdark import report
+from jaxdark.output import tables
 from jaxdark.cli import main, options
 main(["--version"])
-options.console().print(report.with_error(0.846, 0.06), "4 × 2000 draws − …", sep="\\n")
+options.console().print(tables.with_error(0.846, 0.06), "4 × 2000 draws − …", sep="\\n")
 print("χ²", file=sys.stderr)
 """
 

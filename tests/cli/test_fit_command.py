@@ -12,9 +12,9 @@ import xarray as xr
 from synthetic_result import synthetic_result
 from toy_data import TOY_OF_THREE
 
-import jaxdark.inference.fit as module
-from jaxdark import results
-from jaxdark.results import save
+import jaxdark.optimise.fit as module
+from jaxdark.io import results
+from jaxdark.io.results import save
 
 CONSTANT = ("--model", "constant")
 QUICK = (*CONSTANT, "--starts", 8, "--pseudo", 20)

@@ -10,7 +10,7 @@ import pytest
 from synthetic_result import complete_result
 
 import jaxdark
-from jaxdark import results
+from jaxdark.io import results
 
 ROOT = Path(jaxdark.__file__).parents[1]
 WRITERS = {

@@ -8,9 +8,10 @@ import sys
 import jax
 import pytest
 
-from jaxdark import __version__, compile_cache
+from jaxdark import __version__
+from jaxdark.compute import xla_cache
 from jaxdark.inputs import read_data
-from jaxdark.measurements import dataset_names, load_dataset, load_entries
+from jaxdark.measurements.dataset import dataset_names, load_dataset, load_entries
 
 
 @pytest.mark.parametrize(
@@ -81,15 +82,15 @@ def test_the_compile_cache_is_in_the_users_folder_and_can_be_switched_off(tmp_pa
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr(sys, "platform", "linux")
     jax.config.update("jax_compilation_cache_dir", None)
-    monkeypatch.setenv(compile_cache.CACHE_SWITCH, "0")
-    compile_cache.use_compile_cache()
+    monkeypatch.setenv(xla_cache.CACHE_SWITCH, "0")
+    xla_cache.use_compile_cache()
     assert jax.config.jax_compilation_cache_dir is None and not list(tmp_path.iterdir())
-    monkeypatch.delenv(compile_cache.CACHE_SWITCH)
-    compile_cache.use_compile_cache()
+    monkeypatch.delenv(xla_cache.CACHE_SWITCH)
+    xla_cache.use_compile_cache()
     assert jax.config.jax_compilation_cache_dir == os.fspath(tmp_path / "jaxdark" / "xla")
     assert jax.config.jax_persistent_cache_min_compile_time_secs == 0.0
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "other"))
-    compile_cache.use_compile_cache()
+    xla_cache.use_compile_cache()
     assert jax.config.jax_compilation_cache_dir == os.fspath(tmp_path / "jaxdark" / "xla")
 
 
@@ -98,5 +99,5 @@ def test_a_cache_folder_that_cannot_be_made_is_left_alone(tmp_path, monkeypatch)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     monkeypatch.setattr(sys, "platform", "linux")
     jax.config.update("jax_compilation_cache_dir", None)
-    compile_cache.use_compile_cache()
+    xla_cache.use_compile_cache()
     assert jax.config.jax_compilation_cache_dir is None

@@ -9,8 +9,8 @@ from near import near
 from toy_data import POINT
 
 import jaxdark as jd
-from jaxdark import report
-from jaxdark.wilson import SM_ONLY
+from jaxdark.models.wilson import SM_ONLY
+from jaxdark.output import tables
 
 OBSERVABLE_FIELDS = {
     "id",
@@ -120,7 +120,7 @@ def test_without_a_gauge_coupling_every_number_is_finite(jaxdark, toy):
 
 
 def test_a_missing_value_is_null_with_its_reason():
-    text = report.to_json({"derived": {"x": float("nan"), "y": 1.0}, "limit": None})
+    text = tables.to_json({"derived": {"x": float("nan"), "y": 1.0}, "limit": None})
     expected = {"derived": {"x": None, "y": 1.0}, "limit": None, "missing": {"derived.x": "not a finite number"}}
     assert json.loads(text, parse_constant=reject) == expected
 

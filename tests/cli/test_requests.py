@@ -149,7 +149,7 @@ def test_a_wrong_config_file_is_refused(refused, tmp_path, toy, content, expecte
 )
 def test_sample_refuses_and_leaves_nothing(refused, tmp_path, monkeypatch, toy, arguments, expected):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("jaxdark.cluster._TIMEOUT", 1)
+    monkeypatch.setattr("jaxdark.compute.cluster._TIMEOUT", 1)
     sentence = refused("sample", "--data", toy, *arguments)
     assert all(part in sentence for part in expected), sentence
     assert [path.name for path in tmp_path.iterdir()] == ["toy.yaml"]
@@ -164,7 +164,7 @@ def test_sample_refuses_and_leaves_nothing(refused, tmp_path, monkeypatch, toy, 
 )
 def test_fit_refuses_a_scheduler_and_leaves_nothing(refused, tmp_path, monkeypatch, toy, arguments, expected):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("jaxdark.cluster._TIMEOUT", 1)
+    monkeypatch.setattr("jaxdark.compute.cluster._TIMEOUT", 1)
     sentence = refused("fit", "--data", toy, "--scheduler", "tcp://127.0.0.1:1", *arguments)
     assert all(part in sentence for part in expected), sentence
     assert [path.name for path in tmp_path.iterdir()] == ["toy.yaml"]

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 from synthetic_result import synthetic_result
 
-import jaxdark.inference.sample
-from jaxdark import plots, results
-from jaxdark.checkpoints import Checkpoints
-from jaxdark.inference.priors import prior_of
+import jaxdark.sampling.sample
+from jaxdark.io import results
+from jaxdark.io.checkpoints import Checkpoints
+from jaxdark.likelihood.priors import prior_of
+from jaxdark.output import figures
 
 NOT_SETTINGS = ("report", "checkpoints")
 FILES = {"posterior.nc", "summary.json", "config.toml", "plane.png", "plane.pdf"}
@@ -32,8 +33,8 @@ def sampler(monkeypatch):
 
     replacement = Sampler()
     replacement.calls = []
-    monkeypatch.setattr(jaxdark.inference.sample, "sample", replacement)
-    monkeypatch.setattr(plots, "FIGURES", {"plane": plots.plane_figure})
+    monkeypatch.setattr(jaxdark.sampling.sample, "sample", replacement)
+    monkeypatch.setattr(figures, "FIGURES", {"plane": figures.plane_figure})
     return replacement
 
 
@@ -193,19 +194,19 @@ def test_a_figure_that_fails_does_not_cost_the_numbers(jaxdark, sampler, toy, tm
         raise ZeroDivisionError("a bug")
 
     out, numbers = tmp_path / "result", {"posterior.nc", "summary.json", "config.toml"}
-    monkeypatch.setattr(plots, "FIGURES", {"plane": broken})
+    monkeypatch.setattr(figures, "FIGURES", {"plane": broken})
     code, shown, err = jaxdark("sample", "--data", toy, "--out", out)
     assert code == 0 and "verdict good" in shown
     assert err == f"jaxdark: could not draw plane (ZeroDivisionError: a bug); the numbers are in {out}\n"
     assert {path.name for path in out.iterdir()} == numbers
-    monkeypatch.setattr(plots, "FIGURES", {"plane": broken, "pulls": plots.pulls_figure})
+    monkeypatch.setattr(figures, "FIGURES", {"plane": broken, "pulls": figures.pulls_figure})
     code, _, err = jaxdark("plot", out)
     assert code == 1 and err.startswith("jaxdark: could not draw plane") and err.count("\n") == 1
     assert {path.name for path in out.iterdir()} == numbers | {"pulls.png", "pulls.pdf"}
     monkeypatch.setattr(
-        plots,
+        figures,
         "FIGURES",
-        {"plane": broken, "pulls": plots.pulls_figure} | dict.fromkeys(("corner", "trace"), plots.pulls_figure),
+        {"plane": broken, "pulls": figures.pulls_figure} | dict.fromkeys(("corner", "trace"), figures.pulls_figure),
     )
     assert jaxdark("report", out)[0] == 0
     page = (out / "report.html").read_text(encoding="utf-8")

@@ -47,7 +47,9 @@ def test_points_of_the_prior_as_json(jaxdark, toy, tmp_path):
 
 def test_a_profile_says_how_many_points_have_converged(jaxdark, toy, tmp_path, monkeypatch):
     near = np.array([-0.9, 0.0])
-    monkeypatch.setattr(scan_module, "at_best_fit", lambda *_, **__: SimpleNamespace(reference=near, vector=near))
+    monkeypatch.setattr(
+        scan_module, "fit_with_covariance", lambda *_, **__: SimpleNamespace(reference=near, vector=near)
+    )
     request = ["scan", "C9=-2:0.5:20", "--model", "constant", "--profile", "--outputs", "log_likelihood", "--data", toy]
     code, shown, err = jaxdark(*request, "--out", tmp_path / "s", "--json")
     record = json.loads(shown)
@@ -98,7 +100,7 @@ def test_a_failing_disk_is_a_failed_job(jaxdark, toy, tmp_path, monkeypatch):
     ],
 )
 def test_a_wrong_request(refused, toy, tmp_path, monkeypatch, arguments, sentence):
-    monkeypatch.setattr("jaxdark.cluster._TIMEOUT", 1)
+    monkeypatch.setattr("jaxdark.compute.cluster._TIMEOUT", 1)
     assert sentence in refused("scan", *arguments, "--data", toy, "--out", tmp_path / "s")
     assert not (tmp_path / "s").exists()
 

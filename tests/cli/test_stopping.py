@@ -123,9 +123,9 @@ def test_a_second_signal_ends_at_once_and_puts_the_working_folders_away(tmp_path
     body = (
         AT_WORK
         + f"""
-    from jaxdark import runs
+    from jaxdark.io import result_dir
     one, two = {[str(tmp_path / name) for name in ("one", "two")]}
-    with runs.resumable_folder(one) as (folder, kept), runs.result_folder(two):
+    with result_dir.resumable_folder(one) as (folder, kept), result_dir.result_folder(two):
         kept.begin({{}})
         kept.save("map", {{"a": 1}})
         (folder / "half").touch()

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from near import near
 
-from jaxdark.constraints.bare import constraints
-from jaxdark.dark.model import SplitDarkSector
+from jaxdark.constraints.without_limit import constraints
 from jaxdark.inputs import load_inputs
+from jaxdark.models.split import SplitDarkSector
 
 SM = load_inputs()
 

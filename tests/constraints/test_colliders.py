@@ -18,8 +18,8 @@ from jaxdark.constraints.colliders import (
     muon_coupling,
     top_charm_mumu,
 )
-from jaxdark.dark.model import DarkSector
 from jaxdark.inputs import load_inputs
+from jaxdark.models.split import DarkSector
 
 M_MU, M_TAU = 0.1056583755, 1.77686
 

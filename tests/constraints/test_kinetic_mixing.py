@@ -19,8 +19,8 @@ from jaxdark.constraints.kinetic_mixing import (
     mass_curves,
     prompt_verdict,
 )
-from jaxdark.dark.model import DarkSector
 from jaxdark.inputs import load_inputs
+from jaxdark.models.split import DarkSector
 
 E0 = math.sqrt(4 * math.pi / 137.035999084)
 M_MU, M_E = 0.1056583755, 0.00051099895

@@ -12,8 +12,8 @@ from near import near
 
 from jaxdark.constraints import mixing
 from jaxdark.constraints.mixing import C1, C1_SM, C1_V, R_BB, C1_box, delta_m_s_ratio, log_likelihood, measured_ratio
-from jaxdark.dark.model import SplitDarkSector
 from jaxdark.inputs import load_inputs
+from jaxdark.models.split import SplitDarkSector
 
 CHECKPOINTS = yaml.safe_load((Path(__file__).parents[1] / "checkpoints" / "dark_sector.yaml").read_text("utf-8"))
 CONSTRAINTS = mixing.constraints()

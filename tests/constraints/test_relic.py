@@ -13,10 +13,9 @@ from scipy.interpolate import CubicSpline
 from scipy.special import kve
 
 from jaxdark.constraints.relic import bessel_K, constraints, omega_h2, omega_h2_estimate, omega_h2_fast, sigma_v
-from jaxdark.dark.mediator import width_total
-from jaxdark.dark.model import DarkSector
 from jaxdark.errors import RequestError
 from jaxdark.inputs import load_inputs
+from jaxdark.models.split import DarkSector, width_total
 
 CHECKPOINTS = Path(__file__).parents[1] / "checkpoints" / "dark_sector.yaml"
 SM = load_inputs()

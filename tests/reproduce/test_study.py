@@ -8,10 +8,10 @@ import xarray as xr
 from near import near
 
 import jaxdark as jd
+from jaxdark.constraints.limit import LimitResult
 from jaxdark.constraints.registry import all_constraints
-from jaxdark.constraints.verdict import Verdict
-from jaxdark.dark.loops import box_F_mixing
-from jaxdark.inference.priors import prior_of
+from jaxdark.likelihood.priors import prior_of
+from jaxdark.models.loops import box_F_mixing
 from jaxdark.reproduce import figures, paper
 from jaxdark.reproduce.claim import undecided
 from jaxdark.reproduce.fit_claims import fit_claims
@@ -37,7 +37,7 @@ def synthetic(region="high", seed=0):
         pulls,
         ("LHCb_RK_2019", "b", "c"),
         IDS,
-        Verdict(ratio * 1e-5, np.full_like(ratio, 1e-5), ratio),
+        LimitResult(ratio * 1e-5, np.full_like(ratio, 1e-5), ratio),
         "good",
     )
 

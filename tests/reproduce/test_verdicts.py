@@ -10,10 +10,10 @@ from near import near
 from scipy.stats import binomtest
 
 import jaxdark as jd
+from jaxdark.constraints.limit import LimitResult
 from jaxdark.constraints.registry import all_constraints
-from jaxdark.constraints.verdict import Verdict
-from jaxdark.dark.box_scan import BoxScan
-from jaxdark.inference.priors import prior_of
+from jaxdark.likelihood.priors import prior_of
+from jaxdark.models.box import BoxScan
 from jaxdark.reproduce import figures, fit_claims, model_claims, thresholds
 from jaxdark.reproduce.claim import Claim, Criterion, undecided, verdict
 from jaxdark.reproduce.estimates import LEVEL, Chains, Estimate, exact, mean, median, ratio, share
@@ -36,7 +36,7 @@ def made(region="high", n=20_000, chains=None, **parameters):
     draws = dict(zip(prior.names, np.asarray(prior.vector(random.random((n, len(prior.names))))).T, strict=True))
     draws |= {name: np.broadcast_to(value, n) for name, value in parameters.items()}
     nothing = np.zeros((n, len(IDS)))
-    verdicts = Verdict(nothing.copy(), np.ones_like(nothing), nothing.copy())
+    verdicts = LimitResult(nothing.copy(), np.ones_like(nothing), nothing.copy())
     rows = ("LHCb_RK_2019", "b")
     pulls = np.full((n, 2), 2.5) + 0.01 * random.normal(size=(n, 2))
     likely = -50 + random.random(n)

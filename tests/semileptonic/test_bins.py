@@ -11,11 +11,11 @@ from scipy.integrate import quad_vec
 
 from jaxdark.errors import RequestError
 from jaxdark.inputs import load_inputs
+from jaxdark.models.wilson import SM_ONLY, Contact, NewPhysics, Resonance
 from jaxdark.semileptonic.amplitudes import J_NAMES, decay_at, side_by_side
 from jaxdark.semileptonic.bins import amplitude_at, check_bin, integrated_rates, join_panels, make_panels, rates
 from jaxdark.semileptonic.kinematics import CHANNELS
 from jaxdark.semileptonic.observables import INTEGRAL_MATRIX, binned_angular, binned_dBR, lepton_ratio
-from jaxdark.wilson import SM_ONLY, Contact, NewPhysics, Resonance
 
 SM = load_inputs()
 KST, K, KST_E, PHI = "B0->K*0mumu", "B+->K+mumu", "B0->K*0ee", "Bs->phimumu"
@@ -300,14 +300,16 @@ def alone(process, s0, g):
 @pytest.mark.parametrize("s0", [3.3, 4.9])
 def test_narrow_width_limit(s0, both):
     """pi N_2(s0)/g with corrections of order g."""
-    deviations = []
+    whitened_residuals = []
     for width in (1e-6, 1e-7):
         results = both(resonance(np.sqrt(s0), width))
         for process in (KST, K):
             expected = np.pi / (width * s0) * alone(process, s0, width * s0)
-            deviations.append((results[process, (1.1, 6.0)] - expected) / rate(expected))
-            assert np.abs(deviations[-1]).max() < 300 * width
-    np.testing.assert_allclose([*map(rate, deviations[2:])], np.array([*map(rate, deviations[:2])]) / 10, rtol=2e-3)
+            whitened_residuals.append((results[process, (1.1, 6.0)] - expected) / rate(expected))
+            assert np.abs(whitened_residuals[-1]).max() < 300 * width
+    np.testing.assert_allclose(
+        [*map(rate, whitened_residuals[2:])], np.array([*map(rate, whitened_residuals[:2])]) / 10, rtol=2e-3
+    )
 
 
 @pytest.mark.parametrize("width", [1e-9, 1e-12, 1e-16, 1e-20, 1e-24])

@@ -7,11 +7,11 @@ import pytest
 import yaml
 
 from jaxdark.inputs import load_inputs
+from jaxdark.models.wilson import Contact, NewPhysics, Resonance
 from jaxdark.semileptonic import amplitudes, form_factors, leptonic, neutrinos, nonlocal_terms, observables
 from jaxdark.semileptonic.bins import amplitude_at, rates
 from jaxdark.semileptonic.kinematics import CHANNELS
 from jaxdark.semileptonic.quadrature import LEGENDRE_FINE, fine_pole_weights
-from jaxdark.wilson import Contact, NewPhysics, Resonance
 
 POINTS = yaml.safe_load((Path(__file__).parents[1] / "checkpoints" / "semileptonic.yaml").read_text())["checkpoints"]
 FF_NAMES = {"f+": "plus", "f0": "zero", "fT": "tensor"}

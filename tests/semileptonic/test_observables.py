@@ -7,10 +7,11 @@ import pytest
 from near import near
 from scipy.integrate import quad
 
-from jaxdark.dark.model import DarkSector
-from jaxdark.dark.muon_g2 import delta_a_mu
 from jaxdark.errors import RequestError
 from jaxdark.inputs import load_inputs
+from jaxdark.models.muon_g2 import delta_a_mu
+from jaxdark.models.split import DarkSector
+from jaxdark.models.wilson import SM_ONLY, Contact, NewPhysics, Resonance
 from jaxdark.semileptonic.amplitudes import J_NAMES
 from jaxdark.semileptonic.kinematics import CHANNELS
 from jaxdark.semileptonic.leptonic import br_bs_mumu, resonant_pseudoscalar
@@ -25,7 +26,6 @@ from jaxdark.semileptonic.observables import (
     channel_of,
     lepton_ratio,
 )
-from jaxdark.wilson import SM_ONLY, Contact, NewPhysics, Resonance
 
 SM = load_inputs()
 KST, K = "B0->K*0mumu", "B+->K+mumu"

@@ -5,6 +5,7 @@ import pytest
 from near import near
 
 from jaxdark.inputs import load_inputs
+from jaxdark.models.wilson import Contact, NewPhysics
 from jaxdark.semileptonic.amplitudes import (
     J_NAMES,
     Pseudoscalar,
@@ -17,7 +18,6 @@ from jaxdark.semileptonic.amplitudes import (
 from jaxdark.semileptonic.bins import with_contact
 from jaxdark.semileptonic.kinematics import CHANNELS
 from jaxdark.semileptonic.leptonic import br_bs_mumu
-from jaxdark.wilson import Contact, NewPhysics
 
 SM = load_inputs()
 Q2 = np.array([0.05, 0.3, 3.0, 17.0])  # GeV^2; the muon's velocity squared is 0.11 at the first

@@ -11,6 +11,7 @@ from scipy.integrate import quad_vec
 
 from jaxdark.errors import RequestError
 from jaxdark.inputs import load_inputs
+from jaxdark.models.wilson import CONTACT_NAMES, SM_ONLY, Contact, NewPhysics, Resonance, weak_parts
 from jaxdark.semileptonic.amplitudes import (
     J_NAMES,
     Coefficients,
@@ -32,7 +33,6 @@ from jaxdark.semileptonic.observables import (
     binned_dBR,
     lepton_ratio,
 )
-from jaxdark.wilson import CONTACT_NAMES, SM_ONLY, Contact, NewPhysics, Resonance, weak_parts
 
 SM = load_inputs()
 KST, K, PHI = "B0->K*0mumu", "B+->K+mumu", "Bs->phimumu"

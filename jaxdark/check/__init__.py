@@ -1,0 +1,1 @@
+"""What is done with a finished run: sensitivity, calibration, comparison, evidence."""

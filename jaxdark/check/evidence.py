@@ -1,0 +1,92 @@
+"""Evidence of several models from the same data, with one theory covariance for all of them.
+
+Inputs: a likelihood and a region. Outputs: log-evidences with their errors. Section 4, comparison of models.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from jaxdark.compute.bounds import checked_seed
+from jaxdark.errors import RequestError
+from jaxdark.likelihood.likelihood import Likelihood
+from jaxdark.likelihood.priors import PRIORS, prior_of
+from jaxdark.models.wilson import SM_ONLY
+from jaxdark.optimise.multistart import MultiStart, fit_with_covariance
+from jaxdark.precision import usual_rules
+from jaxdark.sampling.flow import train_flow
+
+MODELS = ("split", "zprime", "constant")
+
+
+@usual_rules()
+def evidence(
+    like: Likelihood,
+    region: str = "high",
+    *,
+    models: Sequence[str] = MODELS,
+    seed: int = 0,
+    report: Callable[[str, int, int], None] | None = None,
+) -> dict[str, Any]:
+    """Log-evidence of models and of the Standard Model.
+
+    The theory covariance is the same for all models: once that at the Standard Model, once that at the best fit of the
+    first model in its region. The Standard Model has no parameters, so its evidence is its likelihood. Each evidence is
+    the mean weight of an importance sample of the model's prior, see `train_flow`; it depends on the ranges of
+    the prior.
+
+    Args:
+        like: the likelihood; mode "marginalised" is used whatever its mode.
+        region: of the models that have regions.
+        models: names of `PRIORS`.
+        seed: fixes the result.
+        report: called with (stage, done, all).
+
+    Returns:
+        {"region": .., "covariances": {name: parameters of the point, None for the Standard Model},
+        "models": {model: {covariance: {"log_evidence": .., "error": .., "log_bayes_factor": .. over the Standard Model,
+        "best_log_likelihood": ..}}}}.
+
+    Raises:
+        RequestError: an unknown model or region.
+    """
+    seed = checked_seed(seed)
+    if not models:
+        raise RequestError(f"expected at least one model, got none; take some of {', '.join(PRIORS)}")
+    report = report or (lambda stage, done, total: None)
+    priors = {name: prior_of(None if [*PRIORS.get(name, ())] == ["all"] else region, name) for name in models}
+    first = priors[models[0]]
+    report("best fit", 0, 1)
+    fit = fit_with_covariance(like, first, seed=seed)
+    report("best fit", 1, 1)
+    at_fit = f"best fit of {first.model_name}, {first.region}"
+    likes = {"Standard Model": like.marginalised().at(SM_ONLY), at_fit: fit.like}
+    found = {"SM": {name: _entry(at.evaluate(SM_ONLY).log_likelihood, 0.0) for name, at in likes.items()}}
+    for k, (model, prior) in enumerate(priors.items()):
+        values, found[model] = MultiStart(likes["Standard Model"], prior, seed=seed).values, {}
+        for i, (name, at) in enumerate(likes.items()):
+            whitening = at.whitening
+            sample = train_flow(lambda u: values(whitening, u), len(prior.names), seed=seed).sample  # noqa: B023
+            found[model][name] = _entry(
+                sample.log_evidence,
+                sample.log_evidence_error,
+                found["SM"][name]["log_evidence"],
+                float(sample.log_likelihood.max()),
+            )
+            report("evidences", len(likes) * k + i + 1, len(likes) * len(priors))
+    reference = dict(zip(first.names, fit.reference.tolist(), strict=True))
+    return {
+        "region": region,
+        "data": like.data.name,
+        "g_minus_2": like.g_minus_2,
+        "covariances": {"Standard Model": None, at_fit: reference},
+        "models": found,
+    }
+
+
+def _entry(value: float, error: float, of_sm: float | None = None, best: float | None = None) -> dict[str, float]:
+    return {
+        "log_evidence": value,
+        "error": error,
+        "log_bayes_factor": 0.0 if of_sm is None else value - of_sm,
+        "best_log_likelihood": value if best is None else best,
+    }

@@ -1,0 +1,1 @@
+"""Programs and processors, no physics: compiled and kept programs, batches over devices, chunks over a cluster."""

@@ -1,0 +1,293 @@
+"""B+ -> K+ invisible, Eq. (21), (22) and Appendix A: a dark-sector point enters; branching ratios and verdicts leave.
+
+Limits: data/limits/invisible.yaml.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from jaxdark.constraints.b_to_k_invisible.quadrature import Place, Ranges, integrals, root
+from jaxdark.constraints.b_to_k_invisible.running import integrals_running
+from jaxdark.constraints.limit import Constraint, LimitResult, SharedPrediction, upper_limit, without_limit
+from jaxdark.errors import RequestError
+from jaxdark.inputs import StandardModel, read_data
+from jaxdark.models.split import SplitDarkSector, g_tilde, width_running, width_total
+from jaxdark.models.wilson import LEAST_WIDTH
+from jaxdark.precision import usual_rules
+from jaxdark.semileptonic.form_factors import pseudoscalar_form_factors
+from jaxdark.semileptonic.neutrinos import br_k_nunu
+
+Bin = tuple[float, float]
+Width = Literal["constant", "running"]
+
+S_B_BINS: tuple[Bin, ...] = tuple((k / 10, (k + 1) / 10) for k in range(9))
+"""Bins in s_B = q2/M_B^2 of BaBar's hadronic-tag analysis, up to the end of the spectrum at 0.82."""
+
+_CUTS = tuple(k / 10 for k in range(1, 9))  # in s_B, close enough for the form factor
+_NARROWEST_RUNNING = 1e-15
+
+
+class InvisibleBR(NamedTuple):
+    """BR(B+ -> K+ chi chi) in the whole q2 range, in bins of s_B and in bins of q2."""
+
+    total: Float[Array, ""]
+    s_B: Float[Array, " s_B_bins"]
+    q2: Float[Array, " q2_bins"]
+
+
+def width_kv(s: Float[Array, "*s"], model: SplitDarkSector, sm: StandardModel) -> Float[Array, "*s"]:
+    """Width of B+ -> K+ V for a V of squared mass s >= 0 (GeV^2), Eq. (21), GeV; 0 from (M_B - M_K)^2 on."""
+    below = (sm.m_Bp - sm.m_Kp) ** 2 - s
+    is_open = below > 0
+    shape = kv_shape(jnp.where(is_open, s, 0.0), jnp.where(is_open, below, 1.0), sm)
+    return jnp.where(is_open, g_tilde(model) ** 2 * s * shape, 0.0)
+
+
+@usual_rules()
+def br_k_invisible(
+    model: SplitDarkSector, sm: StandardModel, bin: Bin | None = None, width: Width = "constant"
+) -> Float[Array, ""]:
+    """New-physics part of BR(B+ -> K+ invisible), Eq. (22), in all of q2 or in one bin of s_B = q2/M_B^2.
+
+    Arguments and errors as in `br_k_invisible_bins`.
+    """
+    rates = br_k_invisible_bins(model, sm, s_B=() if bin is None else (bin,), width=width)
+    return rates.total if bin is None else rates.s_B[0]
+
+
+def br_k_invisible_q2(
+    model: SplitDarkSector, sm: StandardModel, q2: Sequence[Bin], width: Width = "constant"
+) -> Float[Array, " bins"]:
+    """New-physics part of BR(B+ -> K+ invisible), Eq. (22), in bins of q2 (GeV^2), which may overlap.
+
+    Arguments and errors as in `br_k_invisible_bins`.
+    """
+    return br_k_invisible_bins(model, sm, s_B=(), q2=q2, width=width).q2
+
+
+def br_k_invisible_bins(
+    model: SplitDarkSector,
+    sm: StandardModel,
+    s_B: Sequence[Bin] = S_B_BINS,
+    q2: Sequence[Bin] = (),
+    width: Width = "constant",
+) -> InvisibleBR:
+    """New-physics part of BR(B+ -> K+ invisible), Eq. (22), in all ranges at once.
+
+    The on-shell B -> K V with V -> chi chi is part of Eq. (22). A V that cannot decay at all leaves unseen as well:
+    then Eq. (21) at s = m_V^2 is added to the total and to the bins [lower, upper) that hold m_V^2.
+
+    Relative accuracy 1e-8 for Gamma_V/m_V from 0 to 1, with the running width from 1e-11 on. First derivatives are
+    those of the integral; second ones hold for couplings and m_V, not for the masses of chi, B and K.
+
+    Args:
+        model: the dark-sector point.
+        sm: Standard Model inputs.
+        s_B: bins of q2/M_B^2, plain numbers.
+        q2: bins of q2 in GeV^2, plain numbers.
+        width: of V in the denominator, "constant" (m_V Gamma_V, as in print) or "running" (sqrt(s) Gamma_V(s)).
+
+    Raises:
+        RequestError: a bin is not ordered, or the width is neither of the two.
+    """
+    if width not in ("constant", "running"):
+        raise RequestError(f'the width must be "constant" or "running", got {width!r}')
+    for lower, upper in (*s_B, *q2):
+        if not 0 <= lower < upper:
+            raise RequestError(f"a bin needs 0 <= lower < upper, got [{lower:g}, {upper:g}]")
+    ranges = _ranges(s_B, q2, sm)
+    shapes = jax.vmap(lambda m: _chi_integrals(m, model, sm, ranges, width))(model.m_chi).sum(0)
+    rates = (g_tilde(model) * model.g_D * model.Q_Phi) ** 2 / (12 * jnp.pi**2) * shapes
+    s0 = model.m_V**2
+    unseen = (width_total(model, sm) == 0) & (ranges.lower <= s0) & (s0 < ranges.upper)
+    br = sm.tau_Bp * (rates + jnp.where(unseen, width_kv(s0, model, sm), 0.0))
+    return InvisibleBR(br[0], br[1 : 1 + len(s_B)], br[1 + len(s_B) :])
+
+
+def _ranges(s_B: Sequence[Bin], q2: Sequence[Bin], sm: StandardModel) -> Ranges:
+    """The whole range and the bins; an edge of both kinds of cuts makes one cut, for each costs a panel."""
+    ends = np.array([[0.0, 2.0], *s_B]) * sm.m_Bp**2
+    lower, upper = jnp.concatenate([ends, np.reshape(q2, (-1, 2))]).T
+    inner = sorted(set(np.ravel(s_B)) - {0.0, *_CUTS}), sorted(set(np.ravel(q2)) - {0.0})
+    return Ranges(lower, upper, jnp.concatenate([np.array([*_CUTS, *inner[0]]) * sm.m_Bp**2, np.array(inner[1])]))
+
+
+def _chi_integrals(m, model: SplitDarkSector, sm: StandardModel, ranges: Ranges, width: Width):
+    """Eq. (22) for one chi without its couplings, GeV^5, shape (ranges,); 0 where the decay is closed."""
+    released = sm.m_Bp - sm.m_Kp
+    is_open = 2 * m < released
+    m = jnp.where(is_open, m, released / 4)
+    place = Place(m, released, model.m_V)
+
+    def numerator(s, above, below):
+        return root(s) * (s + 2 * m**2) * kv_shape_smooth(s, below, sm)
+
+    def m_gamma_running(s):
+        running = jnp.vectorize(lambda x: width_running(x, model, sm))(s)
+        return jnp.hypot(jnp.sqrt(s) * running, _NARROWEST_RUNNING * model.m_V**2)
+
+    if width == "running":
+        thresholds = 4 * jnp.append(model.m_chi, sm.m_mu) ** 2
+        found = integrals_running(numerator, place, m_gamma_running, ranges, thresholds)
+    else:
+        found = integrals(numerator, place, m_gamma(model, sm), ranges)
+    return jnp.where(is_open, found, 0.0)
+
+
+def kv_shape(s, below, sm: StandardModel):
+    """Eq. (21) without g_tilde^2 s, GeV^3; below = (M_B - M_K)^2 - s. Real or complex."""
+    return root(below) * kv_shape_smooth(s, below, sm)
+
+
+def kv_shape_smooth(s, below, sm: StandardModel):
+    """`kv_shape` without the root of below, GeV^2: what is analytic at the end of the range."""
+    f_plus = pseudoscalar_form_factors(s, sm.B_to_K).plus
+    further = (sm.m_Bp + sm.m_Kp) ** 2 - s
+    return f_plus**2 * below * further * root(further) / (64 * jnp.pi * sm.m_Bp**3)
+
+
+def m_gamma(model: SplitDarkSector, sm: StandardModel):
+    """m_V Gamma_V, GeV^2, never 0; a V without width is felt only at m_V = 2 m_chi, where Eq. (22) diverges for it."""
+    return model.m_V * jnp.maximum(width_total(model, sm), LEAST_WIDTH * model.m_V)
+
+
+# Every verdict asks for the same rates: traced once, they are one computation to the compiler.
+_traced_once = jax.jit(br_k_invisible_bins, static_argnames=("s_B", "q2"))
+
+
+class BinLimits(NamedTuple):
+    """Limits on the branching ratio in bins of s_B, with the words of their source."""
+
+    s_B: tuple[Bin, ...]
+    limit: np.ndarray
+    reference: str
+    cl: float | None
+    quality: str
+
+
+@cache
+def babar_bin_limits() -> BinLimits:
+    """Limits per s_B bin of BaBar's hadronic-tag analysis, arXiv:1303.7465, for Appendix A.
+
+    The published ones (Fig. 6a) if `published_bins` of the data file holds them. Else a proxy: a limit on a two-body
+    B -> K X as a function of m_X, recast from the same spectrum, of which each bin takes the weakest value inside it.
+    """
+    data = _data("babar_hadronic_2013")
+    if rows := data["published_bins"]:
+        bins, limit = tuple(tuple(row["s_B"]) for row in rows), np.array([row["limit"] for row in rows])
+        return BinLimits(bins, limit, data["reference"], data["published_cl"], "published")
+    proxy = data["proxy"]
+    bins = tuple(tuple(edges) for edges in proxy["s_B"])
+    s_B, upper = (np.array(proxy["m_X"]) / proxy["m_B"]) ** 2, np.array(proxy["upper"])
+    limit = np.array([upper[(low <= s_B) & (s_B < high)].max() for low, high in bins])
+    return BinLimits(bins, limit, proxy["reference"], proxy["cl"], proxy["quality"])
+
+
+def proxy_uncertainty() -> float:
+    """Factor by which the proxy for the limits of BaBar's bins may be off either way."""
+    return _data("babar_hadronic_2013")["proxy"]["uncertainty_factor"]
+
+
+def shown_bins() -> tuple[Bin, ...]:
+    """Bins in s_B for which branching ratios are shown: those of BaBar's analysis and any with another limit."""
+    return tuple(sorted({*S_B_BINS, *babar_bin_limits().s_B}))
+
+
+def rates_of_the_searches(model: SplitDarkSector, sm: StandardModel) -> InvisibleBR:
+    """Branching ratios in the s_B bins of `shown_bins` and in the low and high q2 range of arXiv:1009.1529."""
+    semileptonic = _data("babar_semileptonic_2010")
+    q2 = tuple(tuple(semileptonic[name]["q2"]) for name in ("low_q2", "high_q2"))
+    return _traced_once(model, sm, s_B=shown_bins(), q2=q2)
+
+
+def babar_hadronic(model: SplitDarkSector, sm: StandardModel, scale: float = 1.0) -> LimitResult:
+    """The strongest s_B bin of BaBar's hadronic-tag analysis, Appendix A.
+
+    Args:
+        model: the dark-sector point.
+        sm: Standard Model inputs.
+        scale: factor on the limits; those of the proxy are uncertain by 1.6 either way.
+    """
+    return _strongest_s_B(rates_of_the_searches(model, sm), scale)
+
+
+def _strongest_s_B(rates: InvisibleBR, scale: float) -> LimitResult:
+    place = np.array([shown_bins().index(edges) for edges in babar_bin_limits().s_B])
+    values, limits = rates.s_B[place], scale * babar_bin_limits().limit
+    strongest = jnp.argmax(values / limits)
+    return upper_limit(values[strongest], jnp.asarray(limits)[strongest])
+
+
+def constraints(babar_scale: float = 1.0) -> tuple[Constraint, ...]:
+    """Verdicts on B+ -> K+ invisible, Appendix A and later measurements.
+
+    CLEO and BaBar meet the new-physics part, as in the paper; of BaBar's s_B bins the strongest counts and each one is
+    shown. Belle's limits, on the whole q2 range with the efficiency of the SM spectrum, meet the sum with
+    B+ -> K+ nu nu and do not count in the verdict. Belle II's measurement: `belle2_knunu`.
+
+    Args:
+        babar_scale: factor on the limits of `babar_hadronic_sB_bins`, see `babar_hadronic`.
+    """
+    semileptonic, bins = _data("babar_semileptonic_2010"), babar_bin_limits()
+
+    def total(rates, sm):
+        return rates.total
+
+    def with_sm(rates, sm):
+        return rates.total + br_k_nunu(sm)
+
+    def in_q2(index, name):
+        words = (semileptonic[name]["limit"], *(semileptonic[word] for word in ("reference", "cl", "quality")))
+        return _limited(f"babar_semileptonic_{name}", lambda rates, sm: rates.q2[index], *words)
+
+    def in_s_B(index):
+        edges = shown_bins()[index]
+        known = edges in bins.s_B
+        limit = babar_scale * bins.limit[bins.s_B.index(edges)] if known else np.inf
+        words = (bins.reference, bins.cl, bins.quality) if known else ("arXiv:2002.11150, Eq. (22)",)
+        name = "BR_Bp_Kp_inv_sB_{:g}_{:g}".format(*edges)
+        return _limited(name, lambda rates, sm: rates.s_B[index], limit, *words, counts=False)
+
+    def of_all_q2(id, value, counts):
+        return _limited(
+            id, value, *(_data(id)[name] for name in ("limit", "reference", "cl", "quality")), counts=counts
+        )
+
+    def babar(rates, model, sm):
+        return _strongest_s_B(rates, babar_scale)
+
+    def shown(rates, model, sm):
+        return without_limit(rates.total)
+
+    babar_words = bins.reference, bins.cl, bins.quality
+    return (
+        of_all_q2("cleo_2001", total, True),
+        _of_rates("babar_hadronic_sB_bins", babar, *babar_words),
+        in_q2(0, "low_q2"),
+        in_q2(1, "high_q2"),
+        _of_rates("BR_Bp_Kp_inv", shown, "arXiv:2002.11150, Eq. (22)"),
+        *map(in_s_B, range(len(shown_bins()))),
+        of_all_q2("belle_hadronic_2013", with_sm, False),
+        of_all_q2("belle_semileptonic_2017", with_sm, False),
+    )
+
+
+def _of_rates(id: str, evaluate: Callable[..., LimitResult], *words, **options) -> Constraint:
+    return Constraint(id, SharedPrediction(rates_of_the_searches, evaluate), *words, of=SplitDarkSector, **options)
+
+
+def _limited(id: str, value: Callable[..., Array], limit: float, *words, **options) -> Constraint:
+    def evaluate(rates, model, sm):
+        return upper_limit(value(rates, sm), limit)
+
+    return _of_rates(id, evaluate, *words, **options)
+
+
+def _data(name: str) -> dict:
+    return read_data("limits/invisible.yaml")[name]

@@ -1,0 +1,96 @@
+"""What every constraint beside the fit is and says: parameters -> value, limit, ratio, with level, quality, reference.
+
+A constraint enters as a pure function of a model and the inputs, so that it can be jitted, differentiated and mapped
+over draws; its words travel beside it in a `Constraint`.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, get_args
+
+import jax.numpy as jnp
+from jax.typing import ArrayLike
+from jaxtyping import Array, Float
+
+from jaxdark.inputs import StandardModel
+from jaxdark.models.base import Model
+from jaxdark.models.split import SplitDarkSector
+from jaxdark.models.vector_like import SplitVectorLike
+from jaxdark.models.zprime import SimplifiedZPrime
+
+WithAVector = SplitDarkSector | SplitVectorLike | SimplifiedZPrime
+"""A model whose `muon_couplings` are those of a vector."""
+WITH_A_VECTOR = get_args(WithAVector)
+
+
+class LimitResult(NamedTuple):
+    """A prediction against its limit; excluded where the ratio exceeds 1.
+
+    Attributes:
+        value: what is predicted, in the constraint's unit.
+        limit: in the same unit; infinite where there is no limit (outside the mass range of a search).
+        ratio: how close to exclusion, dimensionless, >= 0; 0 where there is no limit.
+    """
+
+    value: Float[Array, ""]
+    limit: Float[Array, ""]
+    ratio: Float[Array, ""]
+
+
+def upper_limit(value: ArrayLike, limit: ArrayLike, *, one_sided: bool = False) -> LimitResult:
+    """Limit on the magnitude of a value, or on its positive part alone."""
+    value, limit = jnp.asarray(value, float), jnp.asarray(limit, float)
+    size = jnp.maximum(value, 0.0) if one_sided else jnp.abs(value)
+    return LimitResult(value, limit, size / limit)
+
+
+def interval(value: ArrayLike, lower: ArrayLike, upper: ArrayLike) -> LimitResult:
+    """Two-sided interval: the limit shown is the end on the value's side of the centre."""
+    centre, half = (jnp.asarray(upper, float) + lower) / 2, (jnp.asarray(upper, float) - lower) / 2
+    off = jnp.asarray(value, float) - centre
+    return LimitResult(value=centre + off, limit=jnp.where(off < 0, lower, upper), ratio=jnp.abs(off) / half)
+
+
+def without_limit(value: ArrayLike) -> LimitResult:
+    """A prediction without a limit."""
+    value = jnp.asarray(value, float)
+    return LimitResult(value, jnp.full_like(value, jnp.inf), jnp.zeros_like(value))
+
+
+class SharedPrediction(NamedTuple):
+    """Evaluation of a prediction that others take as well: `registry.verdicts` makes it once for all.
+
+    Attributes:
+        prediction: pure function (model, sm) -> anything.
+        evaluate: pure function (prediction, model, sm) -> LimitResult of scalars.
+    """
+
+    prediction: Callable[[Model, StandardModel], Any]
+    evaluate: Callable[[Any, Model, StandardModel], LimitResult]
+
+    def __call__(self, model: Model, sm: StandardModel) -> LimitResult:
+        """The verdict by itself."""
+        return self.evaluate(self.prediction(model, sm), model, sm)
+
+
+class Constraint(NamedTuple):
+    """A named constraint.
+
+    Attributes:
+        id: its name in files and on the command line.
+        verdict: pure function (model, sm) -> LimitResult of scalars.
+        reference: of the limit, or of the prediction where there is none.
+        cl: confidence level of the limit, None where none is stated or there is no limit.
+        quality: published, digitised, recast, proxy or recalled, as the data file says.
+        unit: of value and limit, "1" if dimensionless.
+        of: models it is defined for.
+        counts: whether it takes part in the verdict on a point; what holds only under a further assumption does not.
+    """
+
+    id: str
+    verdict: Callable[[Model, StandardModel], LimitResult]
+    reference: str
+    cl: float | None = None
+    quality: str = "published"
+    unit: str = "1"
+    of: type[Model] | tuple[type[Model], ...] = Model
+    counts: bool = True

@@ -1,1 +1,0 @@
-"""Priors, the likelihood in its two modes, and the samplers of its posterior."""

@@ -1,0 +1,1 @@
+"""Priors and the likelihood of a data set in its two modes."""

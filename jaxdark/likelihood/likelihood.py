@@ -1,0 +1,468 @@
+"""The likelihood of a data set in two modes that agree: nuisances as parameters, or propagated into a covariance.
+
+Inputs: a data set, inputs, a model. Outputs: named log-likelihood terms, their sum, pulls and theory errors. Section 4.
+A model that is traced meets a covariance that is taken once, at a reference; a model that is evaluated by itself has
+the nuisances at their best values for it, so that two models compare without a choice of reference.
+"""
+
+import copy
+from collections.abc import Callable
+from functools import cached_property
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, get_args
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+from scipy.linalg import solve_triangular
+
+from jaxdark.compute.aot import AotFunction
+from jaxdark.errors import RequestError
+from jaxdark.inputs import StandardModel, load_inputs, read_data
+from jaxdark.likelihood.priors import Prior, prior_of
+from jaxdark.likelihood.residuals import Residuals
+from jaxdark.measurements.dataset import DataSet, load_dataset
+from jaxdark.models.base import Model
+from jaxdark.models.checks import one_of
+from jaxdark.models.muon_g2 import delta_a_mu
+from jaxdark.models.wilson import SM_ONLY, NewPhysics, Resonance
+from jaxdark.precision import usual_rules
+from jaxdark.semileptonic.predictor import Predictor
+
+Theory = Literal["marginalised", "full"]
+GMinus2 = Literal["limit", "upper", "measurement"]
+# The Standard Model as a resonance without couplings, so that it shares a compiled program with the models.
+_NO_COUPLINGS = NewPhysics(resonance=Resonance(kappa9=0.0, kappa10=0.0, m_V=1.0, width=1.0))
+_GAUSS_NEWTON_STEPS, _SETTLED = 30, 1e-3
+"""Of the nuisances to their best values: most steps, and what a parabola would still gain in chi2 where they end."""
+ITSELF = "each model itself, nuisances at their best values"
+"""Where the theory covariance is taken if no reference was chosen and a model is evaluated."""
+
+
+class Likelihood:
+    """Log-likelihood of a data set; call it with a model, or differentiate `log_likelihood` of a parameter vector.
+
+    In mode "marginalised" the theory parameters of `nuisances` are propagated linearly, at the reference model, into a
+    covariance that is added to the experimental one and kept fixed. In mode "full" they are parameters xi with a
+    standard-normal prior. Constants are left out: a model on all measured values has log-likelihood 0.
+
+    A fixed covariance favours models on one side of its reference: with that of the Standard Model a model of smaller
+    rates is given too large errors, with that of the best fit the Standard Model too small ones. Gains over the
+    Standard Model are therefore differences of `evaluate`, not of calls. Calls and their gradients are compiled, also
+    outside of jit.
+
+    Args:
+        data: the data set, or what `load_dataset` takes: a name, or the path of a file.
+        theory: "marginalised" or "full".
+        g_minus_2: "limit" (Gaussian of mean 0 whose 2-sigma point is the limit), "upper" (its upper half alone) or
+            "measurement" (experiment minus Standard Model).
+        inputs: Standard Model inputs; the shipped ones unless given.
+        reference: the model at which the theory covariance is taken. Unless given it is the Standard Model for calls,
+            and none for `evaluate`.
+
+    Raises:
+        RequestError: single precision, an unknown data set or mode, or a row without prediction.
+    """
+
+    @usual_rules()
+    def __init__(
+        self,
+        data: DataSet | str | Path,
+        theory: Theory = "marginalised",
+        g_minus_2: GMinus2 = "limit",
+        inputs: StandardModel | None = None,
+        reference: Model | NewPhysics | None = None,
+    ):
+        one_of("theory", theory, get_args(Theory))
+        one_of("g_minus_2", g_minus_2, get_args(GMinus2))
+        if reference is not None:
+            _checked_model(reference, "reference")
+        self.data, self.theory, self.g_minus_2 = _data_set(data), theory, g_minus_2
+        self.sm = load_inputs() if inputs is None else _checked_inputs(inputs)
+        self.reference = reference
+        self.predictor = Predictor(self.data.rows, self.sm)
+        self.residuals = Residuals(self.data.rows)
+
+    def at(self, reference: Model | NewPhysics | None) -> "Likelihood":
+        """The same likelihood with the theory covariance taken at another model; None chooses none."""
+        if reference is not None:
+            _checked_model(reference, "reference")
+        return self._changed(reference=reference)
+
+    def marginalised(self) -> "Likelihood":
+        """The same likelihood in mode "marginalised", without a chosen reference."""
+        return self._changed(reference=None, theory="marginalised")
+
+    def _changed(self, **attributes) -> "Likelihood":
+        of_covariance = ("_at_reference", "standardised_jacobian", "covariance", "whitening")
+        _ = self._programs, self._compiled  # shared, so that they are compiled once for all references
+        other = copy.copy(self)
+        kept = {name: value for name, value in self.__dict__.items() if name not in of_covariance}
+        other.__dict__ = kept | attributes
+        return other
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without compiled programs and tables, which another process makes anew."""
+        made = ("_programs", "_compiled", "tabulated")
+        return {name: value for name, value in self.__dict__.items() if name not in made}
+
+    @property
+    def nuisance_names(self) -> tuple[str, ...]:
+        """Names of the nuisance parameters, free in mode "full", propagated in mode "marginalised"."""
+        return self.predictor.nuisances.names
+
+    @cached_property
+    def tabulated(self):
+        """Predictions at the central inputs, from tables: a function of the model."""
+        return self.predictor.tabulated()
+
+    @cached_property
+    def _programs(self):
+        """Programs (model, xi) -> (new physics, its slopes in xi, (g-2) term) and (new physics, its slopes, xi) -> what
+        `_Linear` holds.
+        """
+
+        def linear(physics: NewPhysics, slopes: NewPhysics, xi: Float[Array, " nuisances"]) -> _Linear:
+            predictions, jacobian = self.predictor.linearised(physics, slopes, xi)
+            return _Linear(predictions, jacobian, self.residuals(predictions), self.residuals.slopes(predictions))
+
+        def of_model(model: Model | NewPhysics, xi: Float[Array, " nuisances"]):
+            return *self.predictor.new_physics(model, xi), -0.5 * self._pull_g_minus_2(model) ** 2
+
+        of = (self.g_minus_2, self.data.rows, self.sm)
+        return AotFunction(of_model, of=("model", *of)), AotFunction(linear, of=("linear", *of))
+
+    def _expansion(self, model: Model | NewPhysics) -> tuple["_Expansion", float]:
+        """Linearised predictions of a model that is not traced, as a function of where in xi, and its (g-2) term.
+
+        One program serves all models and all xi.
+        """
+        of_model, linear = self._programs
+
+        def at(xi: Float[np.ndarray, " nuisances"]) -> _Linear:
+            physics, slopes, _ = of_model(model, xi)
+            if physics.resonance is None and physics.contact is None:
+                physics = _NO_COUPLINGS
+                slopes = jax.tree.map(lambda _: np.zeros(len(xi)), physics)
+            return linear(physics, slopes, xi)
+
+        return at, float(of_model(model, np.zeros(len(self.nuisance_names)))[2])
+
+    def _linear(self, model: Model | NewPhysics) -> tuple["_Linear", float]:
+        """The same at the central nuisances."""
+        expansion, g_minus_2 = self._expansion(model)
+        return expansion(np.zeros(len(self.nuisance_names))), g_minus_2
+
+    @usual_rules()
+    def chi2_at_itself(self, model: Model | NewPhysics) -> float:
+        """-2 ln L of a model that is not traced with the theory covariance taken at this very model."""
+        found, g_minus_2 = self._linear(model)
+        return float(found.z @ np.linalg.solve(self._covariance_of(found), found.z)) - 2 * g_minus_2
+
+    @cached_property
+    def _at_reference(self) -> "_Linear":
+        return self._linear(SM_ONLY if self.reference is None else self.reference)[0]
+
+    @property
+    def theory_jacobian(self) -> Float[np.ndarray, "rows nuisances"]:
+        """Derivative of the predictions with respect to the standard-normal nuisances, at the reference."""
+        return self._at_reference.jacobian
+
+    @property
+    def theory_error(self) -> Float[np.ndarray, " rows"]:
+        """Theory error of each prediction at the reference, in its own units."""
+        return np.sqrt((self.theory_jacobian**2).sum(axis=1))
+
+    @cached_property
+    def standardised_jacobian(self) -> Float[np.ndarray, "rows nuisances"]:
+        """The Jacobian of the residuals z."""
+        return self._at_reference.standardised_jacobian
+
+    @cached_property
+    def covariance(self) -> Float[np.ndarray, "rows rows"]:
+        """Covariance of the residuals z: the experimental correlation plus the theory's part in mode "marginalised"."""
+        return self._covariance_of(self._at_reference) if self.theory == "marginalised" else self.data.correlation
+
+    def _covariance_of(self, found: "_Linear") -> Float[np.ndarray, "rows rows"]:
+        J = found.standardised_jacobian
+        return self.data.correlation + J @ J.T
+
+    @cached_property
+    def whitening(self) -> Float[np.ndarray, "rows rows"]:
+        """Inverse Cholesky factor of the covariance, lower triangular."""
+        cholesky = np.linalg.cholesky(self.covariance)
+        return solve_triangular(cholesky, np.eye(len(cholesky)), lower=True)
+
+    @usual_rules()
+    def predictions(
+        self, model: Model | NewPhysics, xi: Float[Array, " nuisances"] | None = None
+    ) -> Float[Array, " rows"]:
+        """Predictions in the order of the data set's rows."""
+        _checked_model(model, "model")
+        self._check_nuisances(xi)
+        return self.tabulated(model) if xi is None else self.predictor(model, xi)
+
+    @usual_rules()
+    def terms(
+        self,
+        model: Model | NewPhysics,
+        xi: Float[Array, " nuisances"] | None = None,
+        whitening: Float[Array, "rows rows"] | None = None,
+    ) -> dict[str, Float[Array, ""]]:
+        """Named log-likelihood terms; `nuisances` (the prior of xi) only where xi is given.
+
+        A whitening passed in place of the likelihood's own, lower triangular like that, lets one compiled program serve
+        several references.
+
+        Raises:
+            RequestError: single precision, what is no model, a wrong number of nuisances, or none in mode "full".
+        """
+        _checked_model(model, "model")
+        self._check_nuisances(xi)
+        if self.theory == "full" and xi is None:
+            raise RequestError(
+                f"expected {len(self.nuisance_names)} nuisances xi with the theory full, got none: the theory errors "
+                "would be left out; give them (zeros are the central values), or take the theory marginalised"
+            )
+        arguments = model, xi, self.whitening if whitening is None else whitening
+        try:
+            return self._compiled(*arguments)
+        except TypeError:  # a model that looks at its own values, or holds what is no number
+            return self._terms(*arguments)
+
+    def _terms(self, model, xi, whitening) -> dict[str, Float[Array, ""]]:
+        parts = self.whitened_residuals(model, xi, whitening)
+        return {name: -0.5 * jnp.sum(part**2) for name, part in parts.items()}
+
+    @cached_property
+    def _compiled(self):
+        """The terms compiled for eager calls and their derivatives, which take a minute operation by operation; within
+        jit the operations become part of the program around them.
+        """
+        return jax.jit(self._terms, inline=True)
+
+    def _check_nuisances(self, xi) -> None:
+        expected = (len(self.nuisance_names),)
+        if xi is not None and jnp.shape(xi) != expected:
+            raise RequestError(
+                f"expected {expected[0]} nuisances, in the order of nuisance_names, got an array of shape "
+                f"{jnp.shape(xi)}; give one number for each"
+            )
+
+    @usual_rules()
+    def whitened_residuals(
+        self,
+        model: Model | NewPhysics,
+        xi: Float[Array, " nuisances"] | None = None,
+        whitening: Float[Array, "rows rows"] | None = None,
+        offset: Float[Array, " rows+1"] | None = None,
+    ) -> dict[str, Float[Array, " n"]]:
+        """Whitened residuals by term: minus half the sum of their squares is the log-likelihood.
+
+        Arguments as for `terms`; the offset is added to the whitened residuals and to the pull of (g-2), which makes
+        pseudo-data.
+        """
+        z = self.residuals(self.predictions(model, xi))
+        flavour = _lower_triangular_times(self.whitening if whitening is None else whitening, z)
+        added = np.zeros(len(self.data) + 1) if offset is None else offset
+        parts = {"flavour": flavour + added[:-1], "g_minus_2": self._pull_g_minus_2(model, added[-1])[None]}
+        return parts if xi is None else parts | {"nuisances": xi}
+
+    @usual_rules()
+    def __call__(self, model: Model | NewPhysics, xi: Float[Array, " nuisances"] | None = None) -> Float[Array, ""]:
+        """Sum of the terms: the log-likelihood, in mode "full" times the nuisances' prior."""
+        return sum(self.terms(model, xi).values(), jnp.zeros(()))
+
+    @usual_rules()
+    def log_likelihood(self, vector: Float[Array, " d"], prior: str | Prior | None = None) -> Float[Array, ""]:
+        """Log-likelihood of a vector: the parameters in the order of the prior's names, then xi in mode "full".
+
+        The prior, or its region, fixes names and model alone (those of Table 1 unless given); its density is not part
+        of the value.
+
+        Raises:
+            RequestError: the vector has another length.
+        """
+        prior = prior_of("high" if prior is None else prior)
+        d = len(prior.names)
+        n = d + (len(self.nuisance_names) if self.theory == "full" else 0)
+        if jnp.shape(vector) != (n,):
+            nuisances = f" and then {n - d} nuisances" if n > d else ""
+            raise RequestError(
+                f"expected a vector of {n} numbers, {', '.join(prior.names)}{nuisances}, got one of shape "
+                f"{jnp.shape(vector)}; map over several with jax.vmap"
+            )
+        return self(prior.model(vector[:d]), vector[d:] if self.theory == "full" else None)
+
+    @usual_rules()
+    def log_posterior(self, vector: Float[Array, " d"], prior: str | Prior | None = None) -> Float[Array, ""]:
+        """Log-likelihood plus log-prior of a vector, arguments as there; minus infinity outside the prior.
+
+        Normalised but for the evidence and, in mode "full", a factor (2 pi)^(1/2) for each nuisance. Values and
+        gradients are finite inside the prior, whatever the model does outside of it.
+        """
+        prior = prior_of("high" if prior is None else prior)
+        d = len(prior.names)
+        log_prob = prior.log_prob(vector[:d])
+        inside = jnp.isfinite(log_prob)
+        somewhere = prior.vector(jnp.full(d, 0.5))
+        safe = jnp.concatenate([jnp.where(inside, vector[:d], somewhere), vector[d:]])
+        return jnp.where(inside, self.log_likelihood(safe, prior) + log_prob, -jnp.inf)
+
+    def measures_g_minus_2(self, model: Model) -> bool:
+        """Whether (g-2) is a datum of the model, for degrees of freedom and pseudo-data.
+
+        A one-sided limit is no measurement, and a limit says nothing of a model without a vector.
+        """
+        return self.g_minus_2 == "measurement" or (self.g_minus_2 == "limit" and model.muon_couplings() is not None)
+
+    def _pull_g_minus_2(self, model, offset=0.0) -> Float[Array, ""]:
+        if isinstance(model, Model):
+            shift = delta_a_mu(model, self.sm)
+        elif model.resonance is None:  # the Standard Model and contact terms: no vector that could shift it
+            shift = jnp.zeros(())
+        else:  # a bare record does not say how its vector couples to muons
+            return jnp.zeros(())
+        data = read_data("muon_g2.yaml")
+        if self.g_minus_2 == "measurement":
+            return (shift - data["measurement"]["value"]) / data["measurement"]["error"] + offset
+        pull = shift / (data["limit"]["delta_a_mu"] / 2) + offset
+        return jnp.maximum(pull, 0.0) if self.g_minus_2 == "upper" else pull
+
+    @usual_rules()
+    def evaluate(self, model: Model | NewPhysics) -> "Evaluation":
+        """Everything about a model that is not traced; needs no tables.
+
+        Unless a reference was chosen the log-likelihood is the profile over the nuisances, whatever the mode: xi where
+        (z(xi)^T R^-1 z(xi) + xi^2)/2 is smallest, by Gauss-Newton steps, each with the predictions linearised where the
+        last one ended. With a reference it is that of a call, with the fixed covariance.
+
+        Raises:
+            RequestError: single precision, or what is no model.
+        """
+        _checked_model(model, "model")
+        expansion, g_minus_2 = self._expansion(model)
+        central = expansion(np.zeros(len(self.nuisance_names)))
+        experiment = float(central.z @ np.linalg.solve(self.data.correlation, central.z))
+        if self.reference is None:
+            theory, flavour = central, self._profiled(expansion, central)
+        else:
+            theory, flavour = self._at_reference, float(np.sum((self.whitening @ central.z) ** 2))
+        terms = {"flavour": -0.5 * flavour, "g_minus_2": g_minus_2}
+        log_likelihood = sum(terms.values())
+        chi2 = {"experiment": experiment, "total": -2 * log_likelihood, "rows": len(self.data)}
+        return Evaluation(
+            predictions=central.predictions,
+            theory_error=np.sqrt((theory.jacobian**2).sum(axis=1)),
+            pulls=central.z / np.sqrt(1 + (theory.standardised_jacobian**2).sum(axis=1)),
+            terms=terms,
+            log_likelihood=log_likelihood,
+            chi2=chi2,
+        )
+
+    def _profiled(self, expansion: "_Expansion", here: "_Linear") -> float:
+        """Smallest z^T R^-1 z + xi^2 from the expansion at xi = 0; a step that does not lower it is halved."""
+        xi, weight = np.zeros(len(self.nuisance_names)), np.linalg.inv(self.data.correlation)
+        chi2, gain = float(here.z @ weight @ here.z), np.inf
+        for _ in range(_GAUSS_NEWTON_STEPS):
+            J = here.standardised_jacobian
+            force = J.T @ weight @ here.z + xi
+            step = -np.linalg.solve(np.eye(len(xi)) + J.T @ weight @ J, force)
+            gain = float(-force @ step)
+            if gain < _SETTLED:
+                break
+            for size in (1.0, 0.5, 0.25, 0.125, 0.0625):
+                there = expansion(xi + size * step)
+                value = float(there.z @ weight @ there.z + np.sum((xi + size * step) ** 2))
+                if value < chi2:
+                    xi, here, chi2 = xi + size * step, there, value
+                    break
+            else:
+                break
+        return chi2 - gain if gain < _SETTLED else chi2
+
+
+def check_likelihood(like: Any) -> None:
+    """Raise RequestError for what is no likelihood."""
+    if not isinstance(like, Likelihood):
+        raise RequestError(f"expected a jaxdark.Likelihood, got {type(like).__name__}; build one of a data set")
+
+
+def _checked_inputs(inputs: Any) -> StandardModel:
+    if not isinstance(inputs, StandardModel):
+        raise RequestError(
+            f"expected the inputs of jaxdark.load_inputs(...), got {type(inputs).__name__}; that takes a dictionary or "
+            "a file of those that you change"
+        )
+    return inputs
+
+
+def _data_set(data: Any) -> DataSet:
+    """The data set, loaded where it is given by its name or file; raises RequestError for anything else."""
+    if isinstance(data, str | Path):
+        return load_dataset(data)
+    if not isinstance(data, DataSet):
+        raise RequestError(
+            f"expected a data set, got {type(data).__name__}; take jaxdark.load_dataset(...) of a name or a file"
+        )
+    return data
+
+
+def _checked_model(model: Any, name: str) -> None:
+    if isinstance(model, Model | NewPhysics):
+        return
+    advice = (
+        "log_likelihood takes vectors of parameters"
+        if hasattr(model, "shape") or isinstance(model, list | tuple)
+        else "build one, for instance jaxdark.DarkSector(**parameters)"
+        if isinstance(model, dict)
+        else "a model of your own is a subclass of jaxdark.models.base.Model"
+    )
+    raise RequestError(f"expected a model or a NewPhysics record as the {name}, got {type(model).__name__}; {advice}")
+
+
+def _lower_triangular_times(matrix: Float[Array, "n n"], vector: Float[Array, " n"]) -> Float[Array, " n"]:
+    """The product in three bands of rows, each without the zeros right of it: a third of the work less."""
+    n = len(vector)
+    edges = [0, n // 3, 2 * n // 3, n]
+    return jnp.concatenate([matrix[a:b, :b] @ vector[:b] for a, b in pairwise(edges)])
+
+
+class _Linear(NamedTuple):
+    """Predictions, their derivative with respect to xi, residuals z and dz/dprediction."""
+
+    predictions: Float[np.ndarray, " rows"]
+    jacobian: Float[np.ndarray, "rows nuisances"]
+    z: Float[np.ndarray, " rows"]
+    slopes: Float[np.ndarray, " rows"]
+
+    @property
+    def standardised_jacobian(self) -> Float[np.ndarray, "rows nuisances"]:
+        """The Jacobian of the residuals z."""
+        return self.slopes[:, None] * self.jacobian
+
+
+_Expansion = Callable[[Float[np.ndarray, " nuisances"]], _Linear]
+
+
+class Evaluation(NamedTuple):
+    """A model against the data.
+
+    Attributes:
+        predictions: at the central nuisances, in the units of the rows.
+        theory_error: of each prediction there: that of the model itself, or of the reference where one was chosen.
+        pulls: (prediction - measurement)/error of each row, errors of experiment and theory together, uncorrelated.
+        terms: named log-likelihood terms; "flavour" has the prior of the nuisances in it where they are profiled.
+        log_likelihood: their sum.
+        chi2: "experiment" (flavour rows with the experimental covariance alone), "total" (minus twice the
+            log-likelihood) and "rows".
+    """
+
+    predictions: Float[np.ndarray, " rows"]
+    theory_error: Float[np.ndarray, " rows"]
+    pulls: Float[np.ndarray, " rows"]
+    terms: dict[str, float]
+    log_likelihood: float
+    chi2: dict[str, float]

@@ -1,0 +1,334 @@
+"""Data sets: the shipped selections or a user's file in, rows with total errors and their correlation out.
+
+Implements the data of Section 4 (fit); the origin of every number is in data/README.md.
+"""
+
+import hashlib
+import json
+import math
+import warnings
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+from scipy.linalg import block_diag
+
+from jaxdark.errors import DataWarning, RequestError, nearest, shown
+from jaxdark.io.text_files import read_yaml
+from jaxdark.io.yaml_fields import Place
+from jaxdark.measurements import plausibility
+from jaxdark.measurements.schema import (
+    ERROR_FIELDS,
+    PROCESSES,
+    Entry,
+    EntryRow,
+    Errors,
+    Scan,
+    Selected,
+    check_selection,
+    read_measurements,
+)
+
+_DATA = files("jaxdark") / "data"
+
+
+@dataclass(frozen=True, eq=False)
+class Row:
+    """One number of a data set.
+
+    Attributes:
+        id: `entry/observable[low,high]`, or the entry's id where it has one row.
+        process: such as B0->K*0mumu.
+        observable: such as P5p; angular observables in LHCb's sign and normalisation, dBR in GeV^-2.
+        q2: bin in GeV^2, None for Bs -> mu mu.
+        value: centre.
+        error_plus: total upper error, positive.
+        error_minus: total lower error, positive.
+        scan: (x, relative likelihood) where the rule keeps it, else None.
+        reference: arXiv number, or words where there is none.
+        quality: published, digitised, recast or recalled.
+        source: what the number was taken from.
+        parts: published errors (upper, lower) by name, stat, syst, norm or total, as far as the file has them.
+        luminosity: integrated luminosity behind it, fb^-1, where the file gives it.
+    """
+
+    id: str
+    entry: str
+    experiment: str
+    year: int
+    process: str
+    observable: str
+    q2: tuple[float, float] | None
+    value: float
+    error_plus: float
+    error_minus: float
+    scan: Scan | None
+    reference: str
+    quality: str
+    source: str
+    parts: Mapping[str, Errors] = field(default_factory=dict)
+    luminosity: float | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class DataSet:
+    """Rows in order with the total experimental correlation between them, (n, n).
+
+    Attributes:
+        errors: rule by which the published errors became total errors: asymmetric, mean or hepfit.
+        sha256: of rows, rule and correlation; the same for the same numbers under another name.
+    """
+
+    name: str
+    title: str
+    errors: str
+    rows: tuple[Row, ...]
+    correlation: Float[np.ndarray, "n n"]
+    sha256: str = field(init=False, repr=False)
+    description: str = field(default="", repr=False)
+
+    def __post_init__(self):
+        """Take the hash, also of a copy with other rows."""
+        object.__setattr__(self, "sha256", _sha256(self.errors, self.rows, self.correlation))
+
+    def __len__(self) -> int:
+        """Number of rows."""
+        return len(self.rows)
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """Row ids, all different."""
+        return tuple(row.id for row in self.rows)
+
+    @property
+    def values(self) -> Float[np.ndarray, " n"]:
+        """Centres."""
+        return np.array([row.value for row in self.rows])
+
+    @property
+    def sigma(self) -> Float[np.ndarray, " n"]:
+        """Mean of the total upper and lower errors."""
+        return np.array([0.5 * (row.error_plus + row.error_minus) for row in self.rows])
+
+
+def dataset_names() -> tuple[str, ...]:
+    """Names of the shipped data sets."""
+    return tuple(_shipped_datasets())
+
+
+def load_entries(path: str | Path | None = None) -> dict[str, Entry]:
+    """All entries by id, of the shipped measurements or of a user's file.
+
+    Raises:
+        RequestError: the file has a fault.
+    """
+    return read_measurements(_DATA / "measurements.yaml" if path is None else Path(path))[1]
+
+
+def load_dataset(name_or_path: str | Path, include: Iterable[str] = ()) -> DataSet:
+    """A shipped data set by name, or a user's file of the same schema.
+
+    A file never bears the name of a data set that ships: `lhcb_core.yaml` is "lhcb_core (own file)". Data that count
+    something twice raise a `DataWarning`.
+
+    Args:
+        name_or_path: a name of `dataset_names()` or the path of a YAML file.
+        include: ids of further shipped entries, such as those a data set keeps off by default.
+
+    Raises:
+        RequestError: unknown name or id, or a fault in the file; one sentence saying where and what to do.
+    """
+    data = _read_dataset(name_or_path, include)
+    for sentence in plausibility.counted_twice(data.rows):
+        warnings.warn(f"data set {data.name}: {sentence}", DataWarning, stacklevel=2)
+    return data
+
+
+def remarks(data: DataSet) -> list[str]:
+    """Sentences on what is most likely a mistake in a data set: implausible numbers, events that count twice."""
+    return [s for row in data.rows for s in plausibility.implausible(row)] + plausibility.counted_twice(data.rows)
+
+
+def _read_dataset(name_or_path: str | Path, include: Iterable[str]) -> DataSet:
+    if not isinstance(name_or_path, str | Path):
+        known = ", ".join(dataset_names())
+        raise RequestError(f"expected a data set, got {shown(name_or_path)}; give the path of a file, or {known}.")
+    definitions = _shipped_datasets()
+    if isinstance(name_or_path, str) and name_or_path in definitions:
+        definition = definitions[name_or_path]
+        entries = load_entries()
+        selection = [_selected(item, entries) for item in definition["entries"]]
+        header = {"name": name_or_path, **definition}
+        place = f"data set {name_or_path}"
+    else:
+        path = _user_file(name_or_path, definitions)
+        header, entries = read_measurements(path)
+        selection = [_selected(name, entries) for name in entries]
+        place = str(path)
+        if include or any(set(entry.alternative_to) - entries.keys() for entry in entries.values()):
+            entries = _with_shipped(entries, place)
+        header = {"name": path.stem, "title": path.name, **header}
+        if header["name"] in definitions:
+            header["name"] += " (own file)"
+    selection += _included(
+        include, header.get("off_by_default", ()), entries, {entry.id for entry, _ in selection}, place
+    )
+    check_selection(selection, place)
+    return _dataset(header, selection)
+
+
+def check_file(path: str | Path) -> list[str]:
+    """Everything that is wrong with a user's measurements file, one sentence each; an empty list where nothing is."""
+    problems: list[str] = []
+    try:
+        read_measurements(Path(path), problems)
+        if not problems:
+            rows = _read_dataset(Path(path), ()).rows
+            problems += [
+                f"{path}: {row.id}: there is no prediction for {row.process}; leave the row out"
+                for row in rows
+                if not PROCESSES[row.process].predicted
+            ]
+    except RequestError as error:
+        problems.append(str(error))
+    return problems
+
+
+def _shipped_datasets() -> dict[str, Any]:
+    return read_yaml(_DATA / "datasets.yaml")["datasets"]
+
+
+def _user_file(name_or_path: str | Path, names: Iterable[str]) -> Path:
+    path = Path(name_or_path)
+    looks_like_a_name = isinstance(name_or_path, str) and path.name == name_or_path and not path.suffix
+    if looks_like_a_name and not path.is_file():
+        advice = f"{nearest(name_or_path, names)}, or give the path of a file"
+        raise RequestError(f"expected a data set, got {shown(name_or_path)}; {advice}.")
+    return path
+
+
+def _with_shipped(entries: dict[str, Entry], place: str) -> dict[str, Entry]:
+    together = load_entries() | entries
+    for entry in entries.values():
+        for other in entry.alternative_to:
+            if other not in together:
+                raise Place(place, entry.id).error("alternative_to", "ids of entries", other, nearest(other, together))
+    return together
+
+
+def _selected(item: str | Mapping[str, Any], entries: Mapping[str, Entry]) -> Selected:
+    if isinstance(item, str):
+        return Selected(entries[item], tuple(range(len(entries[item].rows))))
+    entry = entries[item["id"]]
+    return Selected(entry, tuple(i for i, row in enumerate(entry.rows) if any(_agrees(row, f) for f in item["rows"])))
+
+
+def _agrees(row: EntryRow, wanted: Mapping[str, Any]) -> bool:
+    return all(tuple(value) == row.q2 if key == "q2" else value == getattr(row, key) for key, value in wanted.items())
+
+
+def _included(
+    include: Iterable[str], off: Iterable[Any], entries: Mapping[str, Entry], taken: set[str], place: str
+) -> list[Selected]:
+    filtered = {item if isinstance(item, str) else item["id"]: item for item in off}
+    names = [include] if isinstance(include, str) else list(include)
+    for name in names:
+        if name not in entries:
+            raise Place(place).error("include", "ids of entries", shown(name), nearest(name, entries))
+        if name in taken or names.count(name) > 1:
+            raise Place(place).error("include", "entries that are not in yet", shown(name), "leave it out of include")
+    return [_selected(filtered.get(name, name), entries) for name in names]
+
+
+def _mean(errors: Errors | None) -> float:
+    return 0.5 * (errors[0] + errors[1]) if errors else 0.0
+
+
+def _total_errors(row: EntryRow, rule: str) -> tuple[float, float, float]:
+    """Centre and total upper and lower error of a row under a rule."""
+    parts = [part for part in (row.stat, row.syst, row.norm, row.total) if part]
+    if rule == "asymmetric":
+        return row.value, math.hypot(*(up for up, _ in parts)), math.hypot(*(down for _, down in parts))
+    sigma = math.hypot(*map(_mean, parts))
+    interval = row.stat or row.total
+    shift = 0.5 * (interval[0] - interval[1]) if rule == "hepfit" and interval else 0.0
+    return row.value + shift, sigma, sigma
+
+
+def _total_correlation(entry: Entry, kept: tuple[int, ...]) -> Float[np.ndarray, "k k"]:
+    """Correlation of the kept rows: the published one on everything but `norm`, which is common to all rows."""
+    rows = [entry.rows[i] for i in kept]
+    own = np.array([math.hypot(_mean(row.stat), _mean(row.syst), _mean(row.total)) for row in rows])
+    norm = np.array([_mean(row.norm) for row in rows])
+    covariance = entry.correlation[np.ix_(kept, kept)] * np.outer(own, own) + np.outer(norm, norm)
+    sigma = np.sqrt(np.diag(covariance))
+    correlation = covariance / np.outer(sigma, sigma)
+    np.fill_diagonal(correlation, 1.0)
+    return correlation
+
+
+def _rows(selected: Selected, rule: str) -> list[Row]:
+    entry, kept = selected
+    count = Counter(row.label for row in entry.rows)
+    rows = []
+    for i in kept:
+        row = entry.rows[i]
+        label = row.label if count[row.label] == 1 else f"{row.process}/{row.label}"
+        value, plus, minus = _total_errors(row, rule)
+        rows.append(
+            Row(
+                id=entry.id if len(entry.rows) == 1 else f"{entry.id}/{label}",
+                entry=entry.id,
+                experiment=entry.experiment,
+                year=entry.year,
+                process=row.process,
+                observable=row.observable,
+                q2=row.q2,
+                value=value,
+                error_plus=plus,
+                error_minus=minus,
+                scan=row.scan if rule == "asymmetric" else None,
+                reference=entry.reference,
+                quality=row.quality,
+                source=row.source,
+                parts={name: part for name in ERROR_FIELDS if (part := getattr(row, name))},
+                luminosity=row.luminosity,
+            )
+        )
+    return rows
+
+
+def _dataset(header: Mapping[str, Any], selection: list[Selected]) -> DataSet:
+    rule = header["errors"]
+    rows = tuple(row for selected in selection for row in _rows(selected, rule))
+    correlation = np.asarray(block_diag(*(_total_correlation(entry, kept) for entry, kept in selection)))
+    correlation.setflags(write=False)
+    return DataSet(
+        name=header["name"],
+        title=header["title"],
+        errors=rule,
+        rows=rows,
+        correlation=correlation,
+        description=header.get("description", ""),
+    )
+
+
+def _sha256(rule: str, rows: Iterable[Row], correlation: np.ndarray) -> str:
+    """Hash of the numbers to 12 digits, so that the last bit of a square root does not change it."""
+
+    def digits(values: Iterable[float]) -> list[str]:
+        return [f"{value + 0.0:.12g}" for value in values]
+
+    content = []
+    for row in rows:
+        axes = (row.q2 or (), (row.value, row.error_plus, row.error_minus), *(row.scan or ()))
+        content.append([row.id, row.process, row.observable, *map(digits, axes)])
+    pairs = np.nonzero(np.triu(correlation, 1))
+    off_diagonal = [*map(np.ndarray.tolist, pairs), digits(correlation[pairs])]
+    text = json.dumps([rule, content, off_diagonal], separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,63 @@
+"""Wilson coefficients of the muon at q2 from any model's `NewPhysics`, Eqs. (7), (19), (20), and their normalisation.
+
+Inputs: q2 in GeV^2, a model and the inputs. Outputs: C_9, C_10 and C_P - C_P', dimensionless, of the b quark.
+"""
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Complex
+
+from jaxdark.inputs import StandardModel
+from jaxdark.models.base import Model
+from jaxdark.models.loops import Scalar
+from jaxdark.models.wilson import Contact, Resonance
+from jaxdark.precision import usual_rules
+
+_NO_RESONANCE = Resonance(kappa9=0.0, kappa10=0.0, m_V=1.0, width=1.0)
+
+
+def normalisation(sm: StandardModel) -> Scalar:
+    """N of Eq. (8), GeV^2: the inverse of (4 G_F/sqrt 2) V_tb V_ts*, negative as lambda_t is."""
+    return 1 / (4 * sm.GF / np.sqrt(2) * sm.lambda_t)
+
+
+def tree_level(sm: StandardModel) -> Scalar:
+    """4 pi N/alpha of Eq. (19), GeV^2: what turns a product of couplings over q2 - m_V^2 into C_9 or C_10."""
+    return 4 * jnp.pi / sm.alpha_em * normalisation(sm)
+
+
+@usual_rules()
+def c9(q2: Scalar, model: Model, sm: StandardModel) -> Complex[Array, ""]:
+    """New-physics part of C_9 of the muon at q2 (GeV^2), Eq. (7), dimensionless; that of the b quark, see `wilson`."""
+    contact, resonance = _parts(model, sm)
+    return contact.C9 + resonance.kappa9 * resonance.numerator(q2) * _propagator(q2, resonance)
+
+
+@usual_rules()
+def c10(q2: Scalar, model: Model, sm: StandardModel) -> Complex[Array, ""]:
+    """New-physics part of C_10 of the muon at q2 (GeV^2), Eq. (7) and (19), dimensionless."""
+    contact, resonance = _parts(model, sm)
+    return contact.C10 + resonance.kappa10 * resonance.numerator(q2) * _propagator(q2, resonance)
+
+
+@usual_rules()
+def c_p(q2: Scalar, model: Model, sm: StandardModel) -> Complex[Array, ""]:
+    """New-physics C_P - C_P' of the muon at q2 (GeV^2), Eq. (20), dimensionless.
+
+    That difference carries M_b + M_s and is what B_s -> mu mu and B -> K* mu mu see. With the conserved current it
+    cancels the timelike part of C_10.
+    """
+    contact, resonance = _parts(model, sm)
+    longitudinal, _ = resonance.longitudinal(q2)
+    pseudoscalar = -2 * sm.m_mu * (sm.mb + sm.ms) * longitudinal * resonance.kappa10 * _propagator(q2, resonance)
+    return contact.CP - contact.CPp + pseudoscalar
+
+
+def _parts(model: Model, sm: StandardModel) -> tuple[Contact, Resonance]:
+    new_physics = model.new_physics(sm)
+    return new_physics.contact or Contact(), new_physics.resonance or _NO_RESONANCE
+
+
+def _propagator(q2: Scalar, resonance: Resonance) -> Complex[Array, ""]:
+    m2, m_width = resonance.pole
+    return 1 / (q2 - m2 + 1j * m_width)

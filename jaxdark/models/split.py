@@ -1,0 +1,178 @@
+"""The paper's model, Sec. 2.2: light dark fermions, a heavy coloured scalar and a mediator V.
+
+Inputs: masses and couplings of Table 1. Outputs: g_tilde of the penguin loop, kappa_9 and kappa_10 of Eq. (7), the
+widths of V of Eq. (9), and one `NewPhysics` record.
+"""
+
+from typing import get_args
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.typing import ArrayLike
+from jaxtyping import Array, Float
+
+from jaxdark.inputs import StandardModel
+from jaxdark.models.base import Bound, Model, MuonVector
+from jaxdark.models.checks import float64, one_of, refuse_unknown, scalar, share_axis
+from jaxdark.models.coefficients import tree_level
+from jaxdark.models.loops import Scalar, penguin_loop
+from jaxdark.models.widths import width_fermions
+from jaxdark.models.wilson import BsCurrent, NewPhysics, Resonance
+from jaxdark.precision import require_x64, usual_rules
+
+
+class SplitDarkSector(Model):
+    """A point of the paper's model: light dark fermions chi, a heavy coloured scalar Phi, a mediator V, Sec. 2.2.
+
+    Inside jit, vmap and grad the values are not checked. Batches are made by vmap over the construction.
+
+    Args:
+        m_V: mass of V, GeV.
+        g_mu_V: vector coupling of V to muons.
+        r_AV: axial over vector coupling of V to muons.
+        g_D: dark gauge coupling.
+        r: g_D Q_Phi y_s* y_b of each dark fermion, signed; one number for one fermion, else shape (n_chi,).
+        m_chi: masses of the dark fermions, GeV, shape (n_chi,).
+        m_Phi: mass of the coloured scalar, GeV.
+        Q_Phi: dark charge of the scalar, Q_chi = -Q_Phi.
+        bs_current: longitudinal part of the V exchange, see `jaxdark.models.wilson.BsCurrent`.
+
+    Raises:
+        RequestError: JAX is in single precision, a name is unknown, or a value is not a finite number of the right
+            shape, or a mass is not positive.
+    """
+
+    m_V: Float[Array, ""]
+    g_mu_V: Float[Array, ""]
+    r_AV: Float[Array, ""]
+    g_D: Float[Array, ""]
+    r: Float[Array, "*n_chi"]
+    m_chi: Float[Array, " n_chi"]
+    m_Phi: Float[Array, ""]
+    Q_Phi: Float[Array, ""]
+    bs_current: BsCurrent = eqx.field(static=True)
+
+    def __init__(
+        self,
+        *,
+        m_V: ArrayLike,
+        g_mu_V: ArrayLike,
+        r_AV: ArrayLike,
+        g_D: ArrayLike,
+        r: ArrayLike,
+        m_chi: ArrayLike | tuple[ArrayLike, ...] = (1e-3,),
+        m_Phi: ArrayLike = 1000.0,
+        Q_Phi: ArrayLike = 1.0,
+        bs_current: BsCurrent = "paper",
+        **unknown: object,
+    ):
+        """Check the values and convert them to double precision."""
+        require_x64()
+        refuse_unknown(unknown, type(self))
+        self.m_V = scalar("m_V", m_V, positive="a mass in GeV")
+        self.g_mu_V = scalar("g_mu_V", g_mu_V)
+        self.r_AV = scalar("r_AV", r_AV)
+        self.g_D = scalar("g_D", g_D)
+        self.r = float64("r", r)
+        self.m_chi = jnp.atleast_1d(float64("m_chi", m_chi, positive="a mass in GeV"))
+        self.m_Phi = scalar("m_Phi", m_Phi, positive="a mass in GeV")
+        self.Q_Phi = scalar("Q_Phi", Q_Phi)
+        self.bs_current = one_of("bs_current", bs_current, get_args(BsCurrent))
+        share_axis("chi", self.m_chi, self.r, "dark fermion")
+
+    def new_physics(self, sm: StandardModel) -> NewPhysics:
+        """C_9 and C_10 of Eq. (7) as one resonance with the constant total width of Eq. (9)."""
+        return NewPhysics(
+            resonance=Resonance(
+                kappa9=kappa9(self, sm),
+                kappa10=kappa10(self, sm),
+                m_V=self.m_V,
+                width=width_total(self, sm),
+                bs_current=self.bs_current,
+            )
+        )
+
+    def muon_couplings(self) -> MuonVector:
+        """V with the couplings of Eq. (6)."""
+        return MuonVector(self.m_V, self.g_mu_V, self.r_AV * self.g_mu_V)
+
+
+DarkSector = SplitDarkSector
+
+
+@usual_rules()
+def g_tilde(model: SplitDarkSector) -> Float[Array, ""]:
+    """Coupling of V to sbar gamma_mu P_L b per q2, Eq. (11), GeV^-2; the sign is that of r."""
+    loops = jax.vmap(penguin_loop)((model.m_chi / model.m_Phi) ** 2)
+    return jnp.sum(model.r * loops) / (32 * jnp.pi**2 * model.m_Phi**2)
+
+
+def g_Vbs(q2: Scalar, model: SplitDarkSector) -> Float[Array, ""]:
+    """Coupling of V to sbar gamma_mu P_L b at q2 (GeV^2), g_tilde q2 of Eq. (11), dimensionless."""
+    return g_tilde(model) * q2
+
+
+def kappa9(model: SplitDarkSector, sm: StandardModel) -> Float[Array, ""]:
+    """Strength of C_9(q2) = kappa9 q2/(q2 - m_V^2 + i m_V Gamma_V), Eq. (7), dimensionless."""
+    return tree_level(sm) * g_tilde(model) * model.g_mu_V
+
+
+def kappa10(model: SplitDarkSector, sm: StandardModel) -> Float[Array, ""]:
+    """Strength of C_10(q2), Eq. (7) with the axial coupling, dimensionless."""
+    return model.r_AV * kappa9(model, sm)
+
+
+def width_chichi(model: SplitDarkSector, sm: StandardModel, s: Scalar | None = None) -> Float[Array, " n_chi"]:
+    """Partial widths of V into each dark fermion, Eq. (9), GeV, shape (n_chi,).
+
+    Args:
+        model: the dark-sector point.
+        sm: Standard Model inputs (not used: every width takes the same arguments).
+        s: squared invariant mass of the pair, GeV^2; m_V^2 unless given, as Eq. (22) needs off the mass shell.
+    """
+    s, mass = (model.m_V**2, model.m_V) if s is None else (s, None)
+    return width_fermions(s, model.m_chi, model.g_D * model.Q_Phi, 0.0, mass)
+
+
+def width_mumu(model: SplitDarkSector, sm: StandardModel, s: Scalar | None = None) -> Float[Array, ""]:
+    """Partial width of V into muons, Eq. (9), GeV; s as in `width_chichi`."""
+    g_V = model.g_mu_V
+    s, mass = (model.m_V**2, model.m_V) if s is None else (s, None)
+    return width_fermions(s, jnp.asarray(sm.m_mu), g_V, model.r_AV * g_V, mass)
+
+
+@usual_rules()
+def width_total(model: SplitDarkSector, sm: StandardModel) -> Float[Array, ""]:
+    """Total width of V, Eq. (9), GeV; 0 when every channel is closed."""
+    return jnp.sum(width_chichi(model, sm)) + width_mumu(model, sm)
+
+
+def width_running(s: Scalar, model: SplitDarkSector, sm: StandardModel) -> Float[Array, ""]:
+    """Total width Gamma_V(s) of a V of squared mass s (GeV^2), GeV: Eq. (9) with m_V replaced by sqrt(s)."""
+    return jnp.sum(width_chichi(model, sm, s)) + width_mumu(model, sm, s)
+
+
+def br_chichi(model: SplitDarkSector, sm: StandardModel) -> Float[Array, " n_chi"]:
+    """Branching ratios of V into each dark fermion, shape (n_chi,); 0 when V cannot decay."""
+    return _ratio(width_chichi(model, sm), width_total(model, sm))
+
+
+def br_mumu(model: SplitDarkSector, sm: StandardModel) -> Float[Array, ""]:
+    """Branching ratio of V into muons; 0 when V cannot decay."""
+    return _ratio(width_mumu(model, sm), width_total(model, sm))
+
+
+def _ratio(part: Float[Array, "*axes"], total: Float[Array, ""]) -> Float[Array, "*axes"]:
+    return part / jnp.where(total > 0, total, 1.0)
+
+
+def perturbativity_gauge(model: SplitDarkSector) -> Bound:
+    """g_D against sqrt(4 pi)."""
+    return Bound(model.g_D, float(np.sqrt(4 * np.pi)))
+
+
+def perturbativity_yukawa(model: SplitDarkSector) -> Bound:
+    """y_s^i* y_b^i = r_i/(g_D Q_Phi) against 4 pi, in the shape of r; infinite without a gauge coupling."""
+    return Bound(model.r / (model.g_D * model.Q_Phi), 4 * np.pi)

@@ -1,0 +1,1 @@
+"""Best fits: least squares from many starts, errors, pseudo-data, profile likelihoods."""

@@ -1,0 +1,1 @@
+"""Samplers of the posterior and the diagnostics that can fail them."""

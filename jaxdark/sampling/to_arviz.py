@@ -1,0 +1,197 @@
+"""The result of a run as one ArviZ object, whatever the method that drew from the posterior.
+
+Inputs: draws of the parameters with the likelihood they were drawn from. Outputs: predictions, derived quantities and
+row-by-row log-likelihoods of every draw, and the summary.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import xarray as xr
+from jaxtyping import Array, Float
+
+from jaxdark._version import versions
+from jaxdark.compute.batch import batched
+from jaxdark.io.results import make_tree
+from jaxdark.likelihood import identity
+from jaxdark.likelihood.likelihood import ITSELF, Likelihood
+from jaxdark.likelihood.priors import Prior
+from jaxdark.models.split import SplitDarkSector, g_tilde
+from jaxdark.models.wilson import SM_ONLY
+from jaxdark.optimise.multistart import RegionFit
+from jaxdark.sampling.diagnostics import Diagnosis
+from jaxdark.sampling.importance import ImportanceSample
+
+PER_DRAW = ("chain", "draw")
+SAMPLING = ("numpyro", "arviz", "blackjax")
+"""Libraries that draw and judge."""
+Judge = Callable[[dict[str, np.ndarray], dict[str, np.ndarray], Float[np.ndarray, "chains draws"]], Diagnosis]
+
+
+class Sampled(NamedTuple):
+    """What a method hands over.
+
+    Attributes:
+        vectors: parameters, then xi in mode "full".
+        stats: of the sampler, by name, (chains, draws).
+        judge: verdict on the draws, from the parameters by name, the nuisances by name and the log-likelihood.
+        evidence: weighted points whose mean weight is the evidence of the marginalised likelihood.
+        summary: entries of summary.json that the method knows.
+        attributes: further ones of the ArviZ object.
+    """
+
+    vectors: Float[np.ndarray, "chains draws n"]
+    stats: dict[str, np.ndarray]
+    judge: Judge
+    evidence: tuple[float, float]
+    summary: dict[str, Any]
+    attributes: dict[str, Any]
+
+
+def evidence_of(sample: ImportanceSample) -> tuple[float, float]:
+    """Log-evidence and its error."""
+    return sample.log_evidence, sample.log_evidence_error
+
+
+def posterior_tree(like: Likelihood, prior: Prior, fit: RegionFit, sampled: Sampled, *, seed: int):
+    """The ArviZ object of a run."""
+    chains, draws, n = sampled.vectors.shape
+    quick = like.theory == "marginalised"
+    at_draw = batched(lambda vector: _at_draw(like, fit.like, prior, vector), batch=64, quick=quick)
+    recorded = jax.tree.map(lambda a: a.reshape(chains, draws, *a.shape[1:]), at_draw(sampled.vectors.reshape(-1, n)))
+    d = len(prior.names)
+    axes = {"chain": np.arange(chains), "draw": np.arange(draws)}
+    row_axis = {"row": [row.id for row in like.data.rows]}
+
+    def draws_of(values: dict[str, np.ndarray], **extra) -> xr.Dataset:
+        dims = (*PER_DRAW, *extra)
+        return xr.Dataset({name: (dims[: value.ndim], value) for name, value in values.items()}, axes | extra)
+
+    posterior = {name: sampled.vectors[..., i] for i, name in enumerate(prior.names)}
+    names = {"nuisance": list(like.nuisance_names)} if n > d else {}
+    nuisances = {name: sampled.vectors[..., d + i] for i, name in enumerate(names.get("nuisance", ()))}
+    noise = np.random.default_rng(seed).normal(size=recorded["predictions"].shape)
+    replicated = recorded["predictions"] + like.data.sigma * (noise @ np.linalg.cholesky(like.covariance).T)
+    groups = {
+        "posterior": draws_of(posterior | ({"nuisances": sampled.vectors[..., d:]} if n > d else {}), **names),
+        "derived": draws_of(recorded["derived"]),
+        "sample_stats": draws_of(sampled.stats),
+        "log_likelihood": draws_of({"rows": recorded["pointwise"]}, **row_axis),
+        "posterior_predictive": draws_of({"rows": replicated}, **row_axis),
+        "observed_data": xr.Dataset({"rows": ("row", [row.value for row in like.data.rows])}, row_axis),
+        "prior": _prior_draws(prior, seed, draws),
+    }
+    log_likelihood = recorded["derived"]["log_likelihood"]
+    attributes = {
+        "summary": _summary(like, prior, fit, sampled, (posterior, nuisances, log_likelihood), seed),
+        "prior": {name: r._asdict() for name, r in prior.ranges.items()},
+        "best_fit": {
+            "parameters": dict(zip(prior.names, fit.vector.tolist(), strict=True)),
+            "log_likelihood": fit.log_likelihood,
+        },
+        "data_sha256": like.data.sha256,
+        "model_identity": identity.of_prior(prior),
+        "measured": len(like.data) + int(like.measures_g_minus_2(prior.model(fit.vector))),
+        "inputs": like.sm.scalars,
+    }
+    return make_tree(groups, attributes | sampled.attributes)
+
+
+def _at_draw(like: Likelihood, marginalised: Likelihood, prior: Prior, vector: Float[Array, " n"]) -> dict[str, Any]:
+    """What is recorded of one draw beside its vector.
+
+    The log-likelihood is that of the parameters, so that draws of both modes and the Standard Model compare; in mode
+    "full" that of the data at the draw's nuisances stands beside it, without their prior.
+    """
+    d = len(prior.names)
+    model, xi = prior.model(vector[:d]), (vector[d:] if like.theory == "full" else None)
+    predictions = like.predictions(model, xi)
+    whitening = jnp.asarray(like.whitening)
+    # log p(row | other rows) of a Gaussian: the row's entry of K^-1 z over the diagonal of K^-1.
+    weighted, diagonal = whitening.T @ (whitening @ like.residuals(predictions)), jnp.sum(whitening**2, axis=0)
+    derived = {"log_likelihood": marginalised(model)}
+    if xi is not None:
+        terms = like.terms(model, xi)
+        derived["log_likelihood_at_nuisances"] = terms["flavour"] + terms["g_minus_2"]
+    resonance = model.new_physics(like.sm).resonance
+    if resonance is not None:
+        kappas = {"kappa9": resonance.kappa9, "kappa10": resonance.kappa10}
+        derived |= _real_columns(kappas) | {"width_V": resonance.width}
+    if isinstance(model, SplitDarkSector):
+        derived["g_tilde"] = g_tilde(model)
+    pointwise = -0.5 * weighted**2 / diagonal + 0.5 * jnp.log(diagonal / (2 * jnp.pi))
+    return {"predictions": predictions, "pointwise": pointwise, "derived": derived}
+
+
+def _real_columns(values: dict[str, Any]) -> dict[str, Any]:
+    """Complex values as two columns, `re NAME` and `im NAME`, as the files hold real numbers alone."""
+    columns = {}
+    for name, value in values.items():
+        is_complex = jnp.iscomplexobj(value)
+        columns |= {f"re {name}": jnp.real(value), f"im {name}": jnp.imag(value)} if is_complex else {name: value}
+    return columns
+
+
+def _prior_draws(prior: Prior, seed: int, draws: int) -> xr.Dataset:
+    values = np.asarray(prior.vector(np.random.default_rng(seed).random((1, draws, len(prior.names)))))
+    axes = {"chain": [0], "draw": np.arange(draws)}
+    return xr.Dataset({name: (PER_DRAW, values[..., i]) for i, name in enumerate(prior.names)}, axes)
+
+
+def _summary(
+    like: Likelihood,
+    prior: Prior,
+    fit: RegionFit,
+    sampled: Sampled,
+    draws: tuple[dict[str, np.ndarray], dict[str, np.ndarray], Float[np.ndarray, "chains draws"]],
+    seed: int,
+) -> dict[str, Any]:
+    """The dictionary of summary.json; the Standard Model and the best draw are compared with the nuisances at their own
+    best values, and have the theory errors of either in their pulls.
+    """
+    posterior, _, log_likelihood = draws
+    diagnosis = sampled.judge(*draws)
+    chain, draw = np.unravel_index(np.argmax(log_likelihood), log_likelihood.shape)
+    best = {name: float(values[chain, draw]) for name, values in posterior.items()}
+    either = fit.like.at(None)
+    at_sm, at_best = either.evaluate(SM_ONLY), either.evaluate(prior.build(**best))
+    return {
+        "model": prior.model_name,
+        "region": prior.region,
+        "theory": like.theory,
+        "data": like.data.name,
+        "g_minus_2": like.g_minus_2,
+        "covariance_at": dict(zip(best, fit.reference.tolist(), strict=True)),
+        "covariance_settled": fit.settled,
+        "modes": [
+            {"parameters": dict(zip(best, vector, strict=True)), "chi2": chi2, "own_chi2": own}
+            for vector, chi2, own in zip(
+                np.asarray(prior.vector(fit.modes.u)).tolist(), fit.modes.chi2, fit.modes.own_chi2, strict=True
+            )
+        ],
+        "chains": log_likelihood.shape[0],
+        "draws": log_likelihood.shape[1],
+        **sampled.summary,
+        "parameters": diagnosis.parameters,
+        "nuisances": dict(diagnosis.nuisances),
+        "verdict": diagnosis.verdict,
+        "reasons": list(diagnosis.reasons),
+        "log_evidence": {"value": sampled.evidence[0], "error": sampled.evidence[1]},
+        "best": {
+            "log_likelihood": float(log_likelihood[chain, draw]),
+            "profile_log_likelihood": at_best.log_likelihood,
+            "parameters": best,
+        },
+        "sm_log_likelihood": at_sm.log_likelihood,
+        "delta_chi2_sm": 2 * (at_best.log_likelihood - at_sm.log_likelihood),
+        "compared_at": ITSELF,
+        "pulls": [
+            {"id": row.id, "sm": float(sm), "best": float(best_draw)}
+            for row, sm, best_draw in zip(like.data.rows, at_sm.pulls, at_best.pulls, strict=True)
+        ],
+        "versions": versions(*SAMPLING),
+        "seed": seed,
+    }

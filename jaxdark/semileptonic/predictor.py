@@ -1,0 +1,236 @@
+"""The second narrow waist: one vector of predictions in the order of a data set's rows.
+
+Inputs: rows (process, observable, q2), the inputs and a model. Outputs: the vector, either with every nuisance
+parameter free (`Predictor.__call__`) or at the central inputs from precomputed tables (`Predictor.tabulated`).
+"""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from jaxdark.compute.aot import AotFunction
+from jaxdark.errors import RequestError
+from jaxdark.inputs import StandardModel
+from jaxdark.models.wilson import NewPhysics
+from jaxdark.semileptonic.amplitudes import Decay, NonLocal, decay_at, nonlocal_at, side_by_side
+from jaxdark.semileptonic.bins import Bin, Panels, integrated_rates, join_panels, make_panels, rate_differences
+from jaxdark.semileptonic.kinematics import CHANNELS, Channel
+from jaxdark.semileptonic.leptonic import br_bs_mumu
+from jaxdark.semileptonic.nuisances import Nuisances
+from jaxdark.semileptonic.observables import (
+    ANGULAR,
+    ANGULAR_NAMES,
+    ASYMMETRIES,
+    INTEGRAL_MATRIX,
+    INTEGRALS,
+    asymmetry_names,
+    building_blocks,
+)
+from jaxdark.semileptonic.tables import RateTables
+
+# The ratio of a charged mode is that of the neutral one: they differ by isospin breaking alone, far below any error.
+RATIO_STEMS = {"B+->K+ll": "B+->K+", "B0->K0ll": "B0->K0", "B0->K*0ll": "B0->K*0", "B+->K*+ll": "B0->K*0"}
+
+
+def _difference(name: str) -> str:
+    return f"difference of {name}"
+
+
+# Numerator, denominator and factor of each observable that is a ratio within one decay.
+_RATIOS = ANGULAR | {name: (_difference(above), "rate", sign) for name, (above, sign) in ASYMMETRIES.items()}
+
+
+class RowLike(Protocol):
+    """What a prediction needs to know of a measurement."""
+
+    process: str
+    observable: str
+    q2: Bin | None
+
+
+class _Spin(NamedTuple):
+    """All bins of all channels with the same spin of the meson, side by side.
+
+    Attributes:
+        channels: one per part.
+        nodes: q2 of the part's panels, GeV^2.
+        nonlocal_: what no nuisance parameter touches, at those nodes.
+        panels: of all parts together.
+        keys: (process, bin) of each bin.
+    """
+
+    channels: tuple[Channel, ...]
+    nodes: tuple[np.ndarray, ...]
+    nonlocal_: tuple[NonLocal, ...]
+    panels: Panels
+    keys: tuple[tuple[str, Bin], ...]
+
+    @classmethod
+    def build(cls, bins: dict[str, dict[Bin, None]], sm: StandardModel) -> "_Spin":
+        channels = tuple(CHANNELS[name] for name in bins)
+        parts = [make_panels(list(bins[channel.name]), channel, sm) for channel in channels]
+        nodes = tuple(part.nodes for part in parts)
+
+        def at_nodes(q2s, sm):
+            return tuple(nonlocal_at(q2, channel, sm) for q2, channel in zip(q2s, channels, strict=True))
+
+        nonlocal_ = AotFunction(at_nodes, of=("nonlocal", channels))(nodes, sm)
+        keys = tuple((name, q2) for name in bins for q2 in bins[name])
+        return cls(channels, nodes, nonlocal_, join_panels(parts), keys)
+
+    def decay(self, sm: StandardModel) -> Decay:
+        """The decays at all nodes for inputs whose nuisance parameters may have moved."""
+        parts = zip(self.nodes, self.channels, self.nonlocal_, strict=True)
+        return side_by_side([decay_at(q2, channel, sm, known) for q2, channel, known in parts])
+
+    def integrals(self, of: Callable, physics: NewPhysics, sm: StandardModel) -> Float[Array, "integrals bins"]:
+        """The combinations of `matrix` from the amplitude at all nodes, `of` averages or of half the differences."""
+        return self.matrix @ of(physics, self.decay(sm), self.panels, sm).T
+
+    @property
+    def matrix(self) -> np.ndarray:
+        """Combinations of the integrated J_i (or of dGamma/dq2) that the observables are made of."""
+        return INTEGRAL_MATRIX if self.channels[0].spin else np.ones((1, 1))
+
+
+def _needs(row: RowLike) -> list[str]:
+    """Decays the row is made of, the numerator first."""
+    if row.observable in ("R_K", "R_Kst") and row.process in RATIO_STEMS:
+        return [f"{RATIO_STEMS[row.process]}{leptons}" for leptons in ("mumu", "ee")]
+    channel = CHANNELS.get(row.process)
+    if channel and row.observable in ("dBR", *(ANGULAR_NAMES if channel.spin else ()), *asymmetry_names(channel)):
+        return [row.process]
+    if (row.process, row.observable) == ("Bs->mumu", "BR"):
+        return []
+    raise RequestError(
+        f"no prediction for the observable {row.observable!r} of {row.process!r}; known are dBR of "
+        f"{', '.join(CHANNELS)}, {', '.join(ANGULAR_NAMES)} of those with a vector, {', '.join(ASYMMETRIES)} of "
+        "B0->K*0 (A5, A6s, A8 and A9 of Bs->phi, ACP of B+->K+), "
+        f"R_K or R_Kst of {', '.join(RATIO_STEMS)}, and BR of Bs->mumu"
+    )
+
+
+class Predictor:
+    """Predictions for a sequence of rows; pure functions of a model, to be jitted by the caller.
+
+    Args:
+        rows: measurements, or anything with process, observable and q2 (GeV^2).
+        sm: central inputs; everything that no nuisance parameter moves is taken from them.
+
+    Attributes:
+        nuisances: the theory parameters the rows depend on.
+
+    Raises:
+        RequestError: an observable or process without prediction, or a bin outside its range.
+    """
+
+    def __init__(self, rows: Sequence[RowLike], sm: StandardModel):
+        self.rows, self.sm = tuple(rows), sm
+        bins: dict[int, dict[str, dict[Bin, None]]] = {0: {}, 1: {}}
+        for row in self.rows:
+            for process in _needs(row):
+                bins[CHANNELS[process].spin].setdefault(process, {})[tuple(row.q2)] = None
+        self._spins = tuple(_Spin.build(wanted, sm) for wanted in bins.values() if wanted)
+        uses = [(CHANNELS[process], q2) for spin in self._spins for process, q2 in spin.keys]
+        self._with_differences = any(row.observable in ASYMMETRIES for row in self.rows)
+        leptonic = any(row.process == "Bs->mumu" for row in self.rows)
+        self.nuisances = Nuisances(uses, sm, leptonic=leptonic)
+        self._numerator, self._denominator, self._scale = self._assembly()
+
+    def _assembly(self):
+        """Where each row finds numerator and denominator in [1, BR(Bs), blocks of each spin], and its factor."""
+        place: dict[object, int] = {"one": 0, "Bs": 1}
+        for spin in self._spins:
+            one = np.ones((len(spin.matrix), 1))
+            for name in _blocks(one, one if self._with_differences else None):
+                place |= {(name, *key): len(place) + i for i, key in enumerate(spin.keys)}
+
+        def indices(row: RowLike):
+            above, below, factor = _RATIOS.get(row.observable, ("rate", "rate", 1.0))
+            processes = _needs(row) * (2 if row.observable in _RATIOS else 1)
+            keys = [(name, p, tuple(row.q2)) for name, p in zip((above, below), processes, strict=False)]
+            return *(place[key] for key in (*(keys or ["Bs"]), "one")[:2]), factor * self._factor(row)
+
+        numerator, denominator, scale = zip(*(indices(row) for row in self.rows), strict=True)
+        return np.array(numerator), np.array(denominator), np.array(scale)
+
+    def _factor(self, row: RowLike) -> float:
+        """Lifetime over bin width for a differential branching ratio, else 1."""
+        if row.observable != "dBR":
+            return 1.0
+        return float(getattr(self.sm, CHANNELS[row.process].lifetime)) / float(np.ptp(row.q2))
+
+    def __call__(self, model: NewPhysics, xi: Float[Array, " nuisances"] | None = None) -> Float[Array, " rows"]:
+        """Predictions with the full amplitude at every node.
+
+        Args:
+            model: a model or a `NewPhysics` record.
+            xi: standard-normal coordinates of the nuisance parameters, (len(nuisances),); None for central values.
+        """
+        sm = self.sm if xi is None else self.nuisances.inputs(xi, self.sm)
+        physics = model.new_physics(sm)
+        integrals = [spin.integrals(integrated_rates, physics, sm) for spin in self._spins]
+        return self._assemble(integrals, physics, sm)
+
+    def new_physics(self, model: NewPhysics, xi: Float[Array, " nuisances"]) -> tuple[NewPhysics, NewPhysics]:
+        """The record of a model at xi and its slopes there (in that of V_tb V_ts^*), on a trailing axis."""
+
+        def with_value(xi):
+            physics = model.new_physics(self.nuisances.inputs(xi, self.sm))
+            physics = jax.tree.map(lambda value: jnp.asarray(value, jnp.result_type(value, float)), physics)
+            return physics, physics
+
+        slopes, physics = jax.jacfwd(with_value, has_aux=True)(xi)
+        return physics, slopes
+
+    def linearised(
+        self, physics: NewPhysics, slopes: NewPhysics, xi: Float[Array, " nuisances"]
+    ) -> tuple[Float[Array, " rows"], Float[Array, "rows nuisances"]]:
+        """Predictions at xi and their derivative with respect to it, from what `new_physics` returns.
+
+        Apart from the model, so that one compiled program serves all models that end in the same record.
+        """
+
+        def shifted(there):
+            return self(jax.tree.map(lambda value, slope: value + slope @ (there - xi), physics, slopes), there)
+
+        # One direction after the other: batched over all of them the program takes longer to compile than to run.
+        directions = np.eye(len(self.nuisances))
+        predictions, columns = jax.lax.map(lambda direction: jax.jvp(shifted, (xi,), (direction,)), directions)
+        return predictions[0], columns.T
+
+    def tabulated(self) -> Callable[[NewPhysics], Float[Array, " rows"]]:
+        """The same predictions at the central inputs from tables computed once: a function of the model alone."""
+        sm = self.sm
+        tables = [RateTables.build(spin.decay, spin.panels, spin.matrix, sm) for spin in self._spins]
+
+        def predictions(model: NewPhysics) -> Float[Array, " rows"]:
+            physics = model.new_physics(sm)
+            return self._assemble([table(physics) for table in tables], physics, sm)
+
+        return predictions
+
+    def _assemble(
+        self, integrals: list[Float[Array, "integrals bins"]], physics: NewPhysics, sm: StandardModel
+    ) -> Float[Array, " rows"]:
+        """The rows from the CP-averaged integrals; half the differences are added where a row asks for them."""
+        blocks = []
+        for spin, part in zip(self._spins, integrals, strict=True):
+            differences = spin.integrals(rate_differences, physics, sm) if self._with_differences else None
+            blocks += _blocks(part, differences).values()
+        flat = jnp.concatenate([jnp.ones(1), br_bs_mumu(physics, sm)[None], *blocks])
+        return flat[self._numerator] / flat[self._denominator] * self._scale
+
+
+def _blocks(
+    integrals: Float[Array, "integrals bins"], differences: Float[Array, "integrals bins"] | None
+) -> dict[str, Float[Array, " bins"]]:
+    """What the rows of one spin are ratios of, per bin."""
+    blocks = {"rate": integrals[0]} if len(integrals) == 1 else building_blocks(integrals)
+    if differences is None:
+        return blocks
+    return blocks | {_difference(name): row for name, row in zip(INTEGRALS, differences, strict=False)}
