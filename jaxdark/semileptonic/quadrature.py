@@ -324,6 +324,7 @@ def _with_slopes(exact: Callable) -> Callable:
     return weights_and_slopes
 
 
+@jax.custom_jvp
 def _moments(up, um, gamma):
     """r_l = Re int P_l/(x - z) dx and v_l = int P_l/|x - z|^2 dx over [-1, 1], z = x0 - i gamma, l on the leading axis.
 
@@ -342,6 +343,26 @@ def _moments(up, um, gamma):
 
     _, (r, v) = jax.lax.scan(step, ((r0, v0), (r1, v1)), np.arange(1.0, N_NODES - 1))
     return jnp.concatenate([jnp.stack([r0, r1]), r]), jnp.concatenate([jnp.stack([v0, v1]), v])
+
+
+@_moments.defjvp
+def _moments_jvp(primals, tangents):
+    """Slopes of w_l = r_l - i gamma v_l, -2 Q_l(z), which is analytic in z: (z^2 - 1) w_l' = l (z w_l - w_(l-1)).
+
+    So dw/dx0 = w' and dw/dgamma = -i w'. Nothing is lost at z = +-1, where the quotient itself is that large.
+    """
+    up, um, gamma = primals
+    r, v = _moments(up, um, gamma)
+    x0, l = (um - up) / 2, np.arange(1.0, N_NODES).reshape(-1, *[1] * jnp.ndim(up))
+    # z^2 - 1 = real - i gamma imaginary
+    real, imaginary = -up * um - gamma**2, um - up
+    size = (up**2 + gamma**2) * (um**2 + gamma**2)
+    a = l * (x0 * r[1:] - gamma**2 * v[1:] - r[:-1])
+    b = l * (x0 * v[1:] + r[1:] - v[:-1])
+    r_x = jnp.concatenate([2 * real[None], a * real + gamma**2 * b * imaginary]) / size
+    v_x = jnp.concatenate([-2 * imaginary[None], b * real - a * imaginary]) / size
+    x_dot, gamma_dot = (tangents[1] - tangents[0]) / 2, tangents[2]
+    return (r, v), (r_x * x_dot - gamma * v_x * gamma_dot, v_x * x_dot + (r_x - v) / gamma * gamma_dot)
 
 
 def pole_weights(lower, upper, s0, g, bend=None):
