@@ -1,4 +1,6 @@
-"""What a model of new physics is: named parameters enter and are checked, one `NewPhysics` record leaves.
+"""What a model of new physics is.
+
+Inputs: named parameters, which are checked. Outputs: one `NewPhysics` record, and the couplings that (g-2) needs.
 
 A model of your own is a `Model` with two methods; every b -> s observable and (g-2) then works for it.
 """

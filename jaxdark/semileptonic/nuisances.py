@@ -15,8 +15,7 @@ from jaxtyping import Array, Float
 
 from jaxdark.inputs import StandardModel, read_data
 from jaxdark.semileptonic.amplitudes import NARROW_CHARMONIA
-from jaxdark.semileptonic.bins import Bin
-from jaxdark.semileptonic.kinematics import Channel
+from jaxdark.semileptonic.kinematics import Bin, Channel
 
 
 class _Block(NamedTuple):
