@@ -14,12 +14,13 @@ from jaxtyping import Array, Complex, Float
 
 from jaxdark.constraints.limit import Constraint, LimitResult, interval, without_limit
 from jaxdark.inputs import StandardModel, read_data
+from jaxdark.models.box import TEV
 from jaxdark.models.loops import Scalar, mixing_C1_box
 from jaxdark.models.split import SplitDarkSector, g_Vbs, m_gamma
 
 Year = Literal[2017, 2019]
 
-_TEV2 = 1e6  # GeV^2
+_TEV2 = TEV**2
 _NO_CHARGE = 1e-30
 """Stands in for a dark charge of zero: C_1 is then huge, but no NaN."""
 

@@ -20,6 +20,7 @@ from jaxdark.models.loops import Scalar
 from jaxdark.models.split import SplitDarkSector, br_mumu, g_tilde, m_gamma, width_total
 from jaxdark.models.widths import width_fermions
 from jaxdark.semileptonic.form_factors import vector_form_factors
+from jaxdark.semileptonic.kinematics import kallen
 
 WidthOfB = Callable[[Scalar, SplitDarkSector, StandardModel], Float[Array, ""]]
 """Width of B -> K(*) V, GeV, as a function of the squared mass of V, GeV^2."""
@@ -51,7 +52,7 @@ def width_kst_v(s: Scalar, model: SplitDarkSector, sm: StandardModel) -> Float[A
     m_B, m_Kst = sm.m_B0, sm.m_Kst0
     is_open = s < (m_B - m_Kst) ** 2
     s = jnp.where(is_open, s, 1.0)
-    p = jnp.sqrt(((m_B - m_Kst) ** 2 - s) * ((m_B + m_Kst) ** 2 - s)) / (2 * m_B)
+    p = jnp.sqrt(kallen(m_B, m_Kst, s)) / (2 * m_B)
     ff = vector_form_factors(s, sm.B_to_Kst)
     longitudinal = 16 * (m_B * m_Kst * ff.A12) ** 2
     # |H_+|^2 + |H_-|^2: the interference of A_1 and V drops out of the sum.
@@ -249,8 +250,19 @@ def _strongest_away(line: _Line, moments: Float[Array, "n 2 bins"], search: Sear
     slope = 2 * x * propagator
     ratio = propagator * (m0 - slope * m1 + (slope**2 - propagator) * m2)
     ratio = jnp.where(distance2 < (_NEAR * search.half) ** 2, 0.0, ratio)
-    # Two maxima, which XLA makes of vector instructions on a processor, in place of an argmax, of which it does not.
-    return jnp.where(ratio == ratio.max(), np.arange(ratio.size), 0).max()
+    return _argmax(ratio)
+
+
+def _argmax(values: Float[Array, " n"]) -> Int[Array, ""]:
+    """Index of the largest of many numbers >= 0, the last one of those that agree to a part 2^-40.
+
+    The bits of such numbers, read as integers, are in the same order. The index takes the place of their last bits, so
+    that one maximum of integers finds both: XLA makes vector instructions of that, not of `jnp.argmax`, which takes
+    twice as long for the bins of a search.
+    """
+    index_bits = 2 ** int(values.size).bit_length() - 1
+    keys = jax.lax.bitcast_convert_type(values, jnp.int64) & ~index_bits | np.arange(values.size)
+    return keys.max() & index_bits
 
 
 def _br(line: _Line, moments: Float[Array, "n 2 bins"], search: Search, bins: Int[Array, " some"]):

@@ -21,6 +21,9 @@ from jaxdark.models.checks import check_number
 from jaxdark.models.loops import Scalar
 from jaxdark.models.wilson import NewPhysics
 
+PERTURBATIVE = float(np.sqrt(4 * np.pi))
+"""Largest coupling that counts as perturbative, Sec. 2.2; for a product of two it is 4 pi."""
+
 
 class MuonVector(eqx.Module):
     """What (g-2) needs: mass of V in GeV and its vector and axial-vector coupling to muons, Eq. (6), in this order.

@@ -14,7 +14,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float
 
 from jaxdark.inputs import StandardModel
-from jaxdark.models.base import Bound, Model
+from jaxdark.models.base import PERTURBATIVE, Bound, Model
 from jaxdark.models.checks import one_of, refuse_unknown, scalar
 from jaxdark.models.loops import Scalar, box_F, box_F_mixing
 from jaxdark.models.muon_g2 import muon_yukawa_limit
@@ -26,7 +26,6 @@ TEV = 1000.0  # GeV
 
 # Largest C_1 of B_s mixing, GeV^-2: |Y_b Y_s| = 0.09 at 1 TeV and light partners, Sec. 2.1.
 MIXING_LIMIT = 0.09**2 / (128 * np.pi**2 * TEV**2)
-PERTURBATIVE = float(np.sqrt(4 * np.pi))
 
 
 class BoxModel(Model):

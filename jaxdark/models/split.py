@@ -14,7 +14,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from jaxdark.inputs import StandardModel, check_inputs
-from jaxdark.models.base import Bound, Model, MuonVector
+from jaxdark.models.base import PERTURBATIVE, Bound, Model, MuonVector
 from jaxdark.models.checks import float64, one_of, refuse_unknown, scalar, share_axis
 from jaxdark.models.coefficients import tree_level
 from jaxdark.models.loops import Scalar, penguin_loop
@@ -187,7 +187,7 @@ def _ratio(part: Float[Array, "*axes"], total: Float[Array, ""]) -> Float[Array,
 
 def perturbativity_gauge(model: SplitDarkSector) -> Bound:
     """g_D against sqrt(4 pi), Sec. 2.2, dimensionless."""
-    return Bound(model.g_D, float(np.sqrt(4 * np.pi)))
+    return Bound(model.g_D, PERTURBATIVE)
 
 
 def perturbativity_yukawa(model: SplitDarkSector) -> Bound:

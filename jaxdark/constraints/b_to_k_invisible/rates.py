@@ -30,7 +30,7 @@ WidthScheme = Literal["constant", "running"]
 S_B_BINS: tuple[Bin, ...] = tuple((k / 10, (k + 1) / 10) for k in range(9))
 """Bins in s_B = q2/M_B^2 of BaBar's hadronic-tag analysis, up to the end of the spectrum at 0.82."""
 
-_CUTS = tuple(k / 10 for k in range(1, 9))  # in s_B, close enough for the form factor
+_CUTS = tuple(upper for _, upper in S_B_BINS[:-1])  # in s_B, close enough for the form factor
 _NARROWEST_RUNNING = 1e-15
 
 
