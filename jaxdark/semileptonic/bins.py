@@ -293,7 +293,7 @@ def _integrals(left, resonance: Resonance | None, decay: Decay, panels: Panels, 
 
         right = jax.tree.map(weighted, left)
     symmetric = [J.sum((0, -1)) for J in symmetric_form(left, right, decay, sm)]
-    # The antisymmetric form of b and w a + ... less that of a and w b + ..., of which each is half of the integral.
+    # The form is antisymmetric: (W(b, w a + 2 Re(W) c) - W(a, w b + 2 Im(W) c))/2 holds every term once.
     im_and_re = jax.tree.map(lambda x: jnp.stack([x[_IM], x[_RE]]), left)
     re_and_im = jax.tree.map(lambda x: x[: _IM + 1], right)
     antisymmetric = [((J[0] - J[1]) / 2).sum(-1) for J in antisymmetric_form(im_and_re, re_and_im, decay)]
