@@ -184,6 +184,15 @@ def load_inputs(
     )
 
 
+def check_inputs(sm: Any) -> None:
+    """Raise RequestError for what are no Standard Model inputs."""
+    if not isinstance(sm, StandardModel):
+        raise RequestError(
+            f"expected the inputs of jaxdark.load_inputs(...), got {type(sm).__name__}; that takes a dictionary or "
+            "a file of those that you change"
+        )
+
+
 def check_overrides(overrides: Mapping[Any, Any], origin: str = "inputs") -> dict[str, float]:
     """The overrides as floats, each known and within its range; raises RequestError, which names the origin."""
     place, known = Place(origin), read_data("inputs.yaml")["inputs"]

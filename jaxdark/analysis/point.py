@@ -17,7 +17,8 @@ from jaxdark.constraints.kinetic_mixing import epsilon
 from jaxdark.constraints.limit import Constraint
 from jaxdark.constraints.registry import all_constraints, verdicts
 from jaxdark.inputs import StandardModel
-from jaxdark.likelihood.likelihood import ITSELF, Evaluation, Likelihood
+from jaxdark.likelihood.evaluation import Evaluation
+from jaxdark.likelihood.likelihood import ITSELF, Likelihood
 from jaxdark.models.base import Model
 from jaxdark.models.coefficients import c9, c10, c_p
 from jaxdark.models.split import SplitDarkSector, br_chichi, br_mumu, g_tilde, kappa9, kappa10, width_total

@@ -42,8 +42,10 @@ class Scaled(NamedTuple):
 def future_errors(data: DataSet, scenario: str = "lhcb50_belle50") -> tuple[Scaled, ...]:
     """Errors of each row in a scenario, from the published parts of its own error.
 
-    The present luminosity is that of the row where the file gives one, else that of its reference in
-    data/projections.yaml. Rows of experiments outside of the scenario, and those of no known luminosity, keep theirs.
+    Statistical parts fall like the root of the luminosity, systematic ones by the scenario's factor. A total that was
+    published in one number counts as statistical, which is the least that its future error can be. The present
+    luminosity is that of the row where the file gives one, else that of its reference in data/projections.yaml. Rows of
+    experiments outside of the scenario, and those of no known luminosity, keep theirs.
 
     Raises:
         RequestError: an unknown scenario.

@@ -1,7 +1,7 @@
 """Collider bounds on V, Sec. 3.2: Drell-Yan (26), e+e- -> mu mu V at Belle II and BaBar, t -> c mu mu (30).
 
-A dark-sector point enters; couplings against their limits leave. Limits: data/limits/colliders.yaml, where CMS's
-Z -> mu mu V and the Belle II curve of 2022 are missing, so nothing is said of them.
+Inputs: a dark-sector point. Outputs: couplings against their limits, which stand in data/limits/colliders.yaml. CMS's
+Z -> mu mu V and the Belle II curve of 2022 are missing there, so nothing is said of them.
 """
 
 from functools import cache
@@ -26,20 +26,21 @@ def muon_coupling(model: WithAVector) -> Float[Array, ""]:
 
 
 def drell_yan_limit(m_V: Scalar) -> Float[Array, ""]:
-    """Right-hand side of Eq. (26) at m_V in GeV, dimensionless; infinite outside 1 to 5 GeV."""
+    """Right-hand side of Eq. (26), 5.6e-2 (1 + 0.13 m_V/GeV), dimensionless; infinite outside 1 to 5 GeV."""
     data = _data("drell_yan")
     return _within(data, m_V, data["a"] * (1 + data["b"] * m_V))
 
 
 def drell_yan(model: WithAVector, sm: StandardModel) -> LimitResult:
-    """Coupling to muons against Drell-Yan production at the LHC, Eq. (26)."""
+    """sqrt((g_mu^V)^2 + (g_mu^A)^2) against Drell-Yan production at the LHC, Eq. (26), dimensionless."""
     return upper_limit(muon_coupling(model), drell_yan_limit(model.muon_couplings().m_V))
 
 
 def top_charm_mumu(model: SplitDarkSector, sm: StandardModel) -> LimitResult:
-    """g_tilde g_mu^V in GeV^-2 against rare top decays, Eq. (30): the up-type couplings have no CKM suppression.
+    """g_tilde g_mu^V against rare top decays, |g_tilde g_mu^V| < 1e-6 GeV^-2, Eq. (30).
 
-    A rough estimate for m_V much below m_t, which is read as below a tenth of it.
+    The up-type couplings have no CKM suppression. A rough estimate for m_V much below m_t, which is read as below a
+    tenth of it.
     """
     data = _data("top_charm_mumu")
     return upper_limit(g_tilde(model) * model.g_mu_V, _within(data, model.m_V, data["limit"]))
@@ -64,7 +65,7 @@ def babar_4mu(model: SplitDarkSector, sm: StandardModel) -> LimitResult:
 
 
 def br_mumu_L_mu_L_tau(m_V: Scalar, sm: StandardModel) -> Float[Array, ""]:
-    """Branching ratio of the vector of L_mu - L_tau, of mass m_V (GeV), into muons."""
+    """Branching ratio of the vector of L_mu - L_tau, of mass m_V (GeV), into muons, from the widths of Eq. (9)."""
     masses = jnp.asarray([sm.m_mu, _data("babar_4mu_2016")["m_tau"]["value"]])
     charged = width_fermions(m_V**2, masses, 1.0, 0.0, m_V)
     # Two left-handed neutrinos count as one Dirac fermion.
@@ -114,7 +115,7 @@ def constraints() -> tuple[Constraint, ...]:
             cl=_data(name)["cl"],
             quality=_data(name)["quality"],
             unit=units.get(name, "1"),
-            of=WITH_A_VECTOR if verdict is drell_yan else SplitDarkSector,
+            models=WITH_A_VECTOR if verdict is drell_yan else SplitDarkSector,
         )
         for name, verdict in verdicts.items()
     )

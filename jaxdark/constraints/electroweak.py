@@ -1,6 +1,6 @@
 """Precision bounds of Sec. 3.2: neutrino trident production (27), Z -> mu mu, and perturbativity.
 
-A dark-sector point enters; cross-section ratios, shifts and couplings against their limits leave.
+Inputs: a dark-sector point. Outputs: cross-section ratios, shifts and couplings against their limits.
 Limits: data/limits/precision.yaml.
 """
 
@@ -29,13 +29,13 @@ from jaxdark.models.split import SplitDarkSector, perturbativity_gauge, perturba
 
 
 def trident_limit(m_V: Scalar) -> Float[Array, ""]:
-    """Largest coupling of V to muon neutrinos, Eq. (27) at m_V in GeV: 0.002 m_V, and 0.001 below 1 GeV."""
+    """Largest coupling of V to muon neutrinos, Eq. (27), dimensionless: 0.002 m_V/GeV, and 0.001 below 1 GeV."""
     bound = _trident()["bound"]
     return jnp.where(m_V < bound["floor_below_GeV"], bound["floor"], bound["slope"] * m_V)
 
 
 def trident(model: WithAVector, sm: StandardModel, g_nu: Scalar = 0.0) -> LimitResult:
-    """Coupling to muon neutrinos against neutrino trident production, Eq. (27).
+    """Coupling to muon neutrinos against neutrino trident production, Eq. (27), dimensionless.
 
     Args:
         model: the dark-sector point.
@@ -131,8 +131,10 @@ def _photon_dissociation(K2: np.ndarray, W2: np.ndarray, s: np.ndarray, u: np.nd
 def z_mumu_shift(model: WithAVector, sm: StandardModel) -> Float[Array, ""]:
     """Relative change of the width of Z -> mu mu by the one-loop exchange of V between the muons, dimensionless.
 
-    The virtual part for muons without mass, M_mu << m_V. For light V its double logarithm is large and cancels
-    against the radiation of V, so it bounds what an experiment that does not count mu mu V would see.
+    2/(16 pi^2) Lambda_2(m_Z^2) times the mean of (g_mu^V -+ g_mu^A)^2 over the widths into left- and right-handed
+    muons, g_L = -1/2 + sin^2(theta_W) and g_R = sin^2(theta_W). The virtual part for muons without mass, M_mu << m_V.
+    For light V its double logarithm is large and cancels against the radiation of V, so it bounds what an experiment
+    that does not count mu mu V would see.
     """
     m_V, g_V, g_A = model.muon_couplings()
     loop = vertex_loop((m_V / _z_mumu()["m_Z"]["value"]) ** 2)
@@ -152,7 +154,7 @@ def vertex_loop(w: Scalar) -> Float[Array, ""]:
 
 
 def perturbative_g_D(model: SplitDarkSector, sm: StandardModel) -> LimitResult:
-    """g_D against sqrt(4 pi)."""
+    """g_D against sqrt(4 pi), Sec. 2.2."""
     bound = perturbativity_gauge(model)
     return upper_limit(bound.value, bound.limit)
 
@@ -198,7 +200,7 @@ def constraints(g_nu_over_g_mu_V: float | None = None) -> tuple[Constraint, ...]
     def z_mumu(model: WithAVector, sm: StandardModel) -> LimitResult:
         return without_limit(z_mumu_shift(model, sm))
 
-    entry, dark = (partial(Constraint, of=models) for models in (WITH_A_VECTOR, SplitDarkSector))
+    entry, dark = (partial(Constraint, models=models) for models in (WITH_A_VECTOR, SplitDarkSector))
     return (
         entry("neutrino_trident", trident_here, paper["reference"], counts=asked),
         entry("neutrino_trident_CCFR", ccfr_here, ccfr["reference"], cl=0.9545, counts=asked),

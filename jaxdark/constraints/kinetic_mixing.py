@@ -1,6 +1,6 @@
 """Kinetic mixing of V with the photon, Eq. (28), against searches for dark photons, Sec. 3.2.
 
-A dark-sector point enters; epsilon, the shares of the decays of V and verdicts leave; limits: limits/dark_photon.yaml.
+Inputs: a dark-sector point. Outputs: epsilon, the shares of the decays of V, verdicts. Limits: limits/dark_photon.yaml.
 The searches took V to be narrow and their final state to be its only decay: epsilon^2 BR is what they limit.
 """
 
@@ -27,6 +27,7 @@ Column = Literal["best", "median", "weakest"]
 def epsilon(model: SplitDarkSector, sm: StandardModel, *, muons: bool = False, g_nu: Scalar = 0.0) -> Scalar:
     """Kinetic mixing of V and the photon from Phi, Eq. (28) with g_Y cos(theta_W) = e(0), dimensionless.
 
+    e/(12 pi^2) (sum_fermions N_3 Y Q g_D + 1/8 sum_scalars N_3 Y Q g_D), where Phi is two scalars of N_3 = 3, Y = 1/6:
     9.59e-4 Q_Phi (g_D/3); Eq. (29) rounds to 8e-4.
 
     Args:
@@ -124,9 +125,10 @@ def _pieces(table: Mapping[str, Any], column: str, rows: Column) -> Float[np.nda
 
 
 def prompt_verdict(model: SplitDarkSector, sm: StandardModel, *, rows: Column = "median") -> LimitResult:
-    """Epsilon against the strongest search for a resonance in e+e- or mu+mu-, each weakened by its sqrt(BR).
+    """Epsilon, dimensionless, against the strongest search for a resonance in e+e- or mu+mu-.
 
-    Weaker than the truth, by up to the share of muons in the decays of a dark photon, where V goes to muons alone.
+    The limit of each search is divided by sqrt(BR) of its final states: weaker than the truth, by up to the share of
+    muons in the decays of a dark photon, where V goes to muons alone.
 
     Args:
         model: the dark-sector point.
@@ -139,7 +141,7 @@ def prompt_verdict(model: SplitDarkSector, sm: StandardModel, *, rows: Column = 
 
 
 def invisible_verdict(model: SplitDarkSector, sm: StandardModel) -> LimitResult:
-    """Epsilon against the strongest search for an invisible V, weakened by sqrt(BR)."""
+    """Epsilon, dimensionless, against the strongest search for an invisible V, weakened by sqrt(BR(V -> invisible))."""
     return _strongest(epsilon(model, sm), _invisible().at(model.m_V), decays(model, sm).invisible)
 
 
@@ -207,7 +209,7 @@ def constraints() -> tuple[Constraint, ...]:
             "; ".join(table["reference"] for table in tables[kind]),
             cl=0.9,
             quality="digitised",
-            of=SplitDarkSector,
+            models=SplitDarkSector,
             counts=False,
         )
         for kind, verdict in verdicts.items()

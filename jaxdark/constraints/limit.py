@@ -1,7 +1,7 @@
-"""What every constraint beside the fit is and says: parameters -> value, limit, ratio, with level, quality, reference.
+"""What every constraint beside the fit is and says: value, limit and ratio, with level, quality and reference.
 
-A constraint enters as a pure function of a model and the inputs, so that it can be jitted, differentiated and mapped
-over draws; its words travel beside it in a `Constraint`.
+Inputs: a pure function of a model and the Standard Model inputs, which can be jitted, differentiated and mapped over
+draws. Outputs: `LimitResult` of a model; the words travel beside it in a `Constraint`.
 """
 
 from collections.abc import Callable
@@ -37,14 +37,22 @@ class LimitResult(NamedTuple):
 
 
 def upper_limit(value: ArrayLike, limit: ArrayLike, *, one_sided: bool = False) -> LimitResult:
-    """Limit on the magnitude of a value, or on its positive part alone."""
+    """Limit on the magnitude of a value, ratio |value|/limit, or on its positive part alone, ratio max(value, 0)/limit.
+
+    Args:
+        value, limit: in the same unit.
+        one_sided: whether negative values are allowed however large.
+    """
     value, limit = jnp.asarray(value, float), jnp.asarray(limit, float)
     size = jnp.maximum(value, 0.0) if one_sided else jnp.abs(value)
     return LimitResult(value, limit, size / limit)
 
 
 def interval(value: ArrayLike, lower: ArrayLike, upper: ArrayLike) -> LimitResult:
-    """Two-sided interval: the limit shown is the end on the value's side of the centre."""
+    """Two-sided interval: the ratio is the distance from its centre over half its length.
+
+    The limit shown is the end on the value's side of the centre.
+    """
     centre, half = (jnp.asarray(upper, float) + lower) / 2, (jnp.asarray(upper, float) - lower) / 2
     off = jnp.asarray(value, float) - centre
     return LimitResult(value=centre + off, limit=jnp.where(off < 0, lower, upper), ratio=jnp.abs(off) / half)
@@ -82,7 +90,7 @@ class Constraint(NamedTuple):
         cl: confidence level of the limit, None where none is stated or there is no limit.
         quality: published, digitised, recast, proxy or recalled, as the data file says.
         unit: of value and limit, "1" if dimensionless.
-        of: models it is defined for.
+        models: it is defined for.
         counts: whether it takes part in the verdict on a point; what holds only under a further assumption does not.
     """
 
@@ -92,5 +100,5 @@ class Constraint(NamedTuple):
     cl: float | None = None
     quality: str = "published"
     unit: str = "1"
-    of: type[Model] | tuple[type[Model], ...] = Model
+    models: type[Model] | tuple[type[Model], ...] = Model
     counts: bool = True

@@ -1,6 +1,7 @@
-"""B_s mixing, Sec. 3.1: a dark-sector point enters; the coefficient C_1 of Eq. (17), (18) and verdicts leave.
+"""B_s mixing, Sec. 3.1, H_eff = C_1 (sbar gamma_mu P_L b)^2 + h.c.
 
-H_eff = C_1 (sbar gamma_mu P_L b)^2 + h.c. Limits and Standard Model numbers: data/limits/mixing.yaml.
+Inputs: a dark-sector point. Outputs: the coefficient C_1 of Eq. (17), (18), Delta M_s, and verdicts. Limits and
+Standard Model numbers: data/limits/mixing.yaml.
 """
 
 from collections.abc import Callable
@@ -13,15 +14,15 @@ from jaxtyping import Array, Complex, Float
 
 from jaxdark.constraints.limit import Constraint, LimitResult, interval, without_limit
 from jaxdark.inputs import StandardModel, read_data
+from jaxdark.models.box import TEV
 from jaxdark.models.loops import Scalar, mixing_C1_box
-from jaxdark.models.split import SplitDarkSector, g_Vbs, width_total
+from jaxdark.models.split import SplitDarkSector, g_Vbs, m_gamma
 
 Year = Literal[2017, 2019]
 
-_TEV2 = 1e6  # GeV^2
-# Stand in for a dark charge of zero and for an undamped V of exactly the B_s mass: C_1 is then huge, but no NaN.
+_TEV2 = TEV**2
 _NO_CHARGE = 1e-30
-_NO_WIDTH = 1e-30  # GeV^2
+"""Stands in for a dark charge of zero: C_1 is then huge, but no NaN."""
 
 
 def yukawa_products(model: SplitDarkSector) -> Float[Array, " n_chi"]:
@@ -32,7 +33,10 @@ def yukawa_products(model: SplitDarkSector) -> Float[Array, " n_chi"]:
 
 
 def C1_box(model: SplitDarkSector) -> Float[Array, ""]:
-    """Box contribution to C_1, Eq. (17), (18), GeV^-2, of any number of dark fermions, however they cancel."""
+    """Box contribution to C_1, Eq. (17), (18), GeV^-2, of any number of dark fermions, however they cancel.
+
+    sum_ij y_i y_j F(x_i, x_j)/(128 pi^2 m_Phi^2) with y_i of `yukawa_products` and x_i = m_chi_i^2/m_Phi^2.
+    """
     return mixing_C1_box(yukawa_products(model), (model.m_chi / model.m_Phi) ** 2, model.m_Phi)
 
 
@@ -46,8 +50,7 @@ def C1_V(model: SplitDarkSector, sm: StandardModel) -> Complex[Array, ""]:
     m_V = 5 GeV, 37 at 0.7 GeV). The two are one treatment only for bs_current "conserved", where neither exists.
     """
     M2 = sm.m_Bs**2
-    damping = jnp.maximum(model.m_V * width_total(model, sm), _NO_WIDTH)
-    return -(g_Vbs(M2, model) ** 2) / (2 * (M2 - model.m_V**2 + 1j * damping))
+    return -(g_Vbs(M2, model) ** 2) / (2 * (M2 - model.m_V**2 + 1j * m_gamma(model, sm)))
 
 
 def C1(model: SplitDarkSector, sm: StandardModel) -> Complex[Array, ""]:
@@ -112,7 +115,7 @@ def log_likelihood(model: SplitDarkSector, sm: StandardModel, year: Year) -> Flo
 
 
 def bs_mixing_R_BB(model: SplitDarkSector, sm: StandardModel) -> LimitResult:
-    """R_BB against its two-sigma interval, given by the ends of that of C_1 over C_1 of the Standard Model."""
+    """R_BB, dimensionless, against its two-sigma interval: that of C_1 (data file) over C_1 of the Standard Model."""
     lower, upper = read_data("limits/mixing.yaml")["bs_mixing_R_BB"]["C1_interval_TeV-2"]
     unit = 1 / (_TEV2 * C1_SM(sm))
     return interval(R_BB(model, sm), lower * unit, upper * unit)
@@ -137,14 +140,16 @@ def constraints() -> tuple[Constraint, ...]:
         return without_limit(_TEV2 * jnp.where(value.real < 0, -1.0, 1.0) * jnp.abs(value))
 
     return (
-        _of_data("bs_mixing_R_BB", bs_mixing_R_BB),
-        Constraint("C1_TeV-2", C1_in_TeV, "arXiv:2002.11150, Eq. (17)", unit="TeV^-2", of=SplitDarkSector),
-        *(_of_data(f"bs_mixing_dMs_{y}", partial(bs_mixing_dMs, year=y), counts=False) for y in (2017, 2019)),
+        _from_data("bs_mixing_R_BB", bs_mixing_R_BB),
+        Constraint("C1_TeV-2", C1_in_TeV, "arXiv:2002.11150, Eq. (17)", unit="TeV^-2", models=SplitDarkSector),
+        *(_from_data(f"bs_mixing_dMs_{y}", partial(bs_mixing_dMs, year=y), counts=False) for y in (2017, 2019)),
     )
 
 
-def _of_data(
+def _from_data(
     name: str, verdict: Callable[[SplitDarkSector, StandardModel], LimitResult], *, counts: bool = True
 ) -> Constraint:
     data = read_data("limits/mixing.yaml")[name]
-    return Constraint(name, verdict, data["reference"], data["cl"], data["quality"], of=SplitDarkSector, counts=counts)
+    return Constraint(
+        name, verdict, data["reference"], data["cl"], data["quality"], models=SplitDarkSector, counts=counts
+    )

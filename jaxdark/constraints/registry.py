@@ -1,4 +1,7 @@
-"""All constraints beside the fit, in the order of Sec. 3, and their verdicts on one model at once."""
+"""All constraints beside the fit, in the order of Sec. 3, and their verdicts on one model at once.
+
+Inputs: a model and the Standard Model inputs. Outputs: value, limit and ratio of every constraint.
+"""
 
 from collections.abc import Sequence
 from functools import cache
@@ -9,7 +12,7 @@ import jax.numpy as jnp
 from jaxdark.constraints import colliders, electroweak, kinetic_mixing, mixing, relic, resonance_search, without_limit
 from jaxdark.constraints.b_to_k_invisible import belle2, rates
 from jaxdark.constraints.limit import Constraint, LimitResult, SharedPrediction
-from jaxdark.inputs import StandardModel
+from jaxdark.inputs import StandardModel, check_inputs
 from jaxdark.models.base import Model
 from jaxdark.precision import usual_rules
 
@@ -26,13 +29,14 @@ def all_constraints(
         model: the class; None for all.
         g_minus_2: reading of the limit on (g-2) of the muon.
     """
-    found = (*without_limit.constraints(g_minus_2), *(entry for module in _MODULES for entry in module.constraints()))
-    return tuple(entry for entry in found if model is None or issubclass(model, entry.of))
+    entries = (*without_limit.constraints(g_minus_2), *(entry for module in _MODULES for entry in module.constraints()))
+    return tuple(entry for entry in entries if model is None or issubclass(model, entry.models))
 
 
 @usual_rules()
 def verdicts(model: Model, sm: StandardModel, constraints: Sequence[Constraint]) -> LimitResult:
     """Verdicts on a model, each field of shape (constraints,); pure, to be jitted and mapped over draws."""
+    check_inputs(sm)
     shared = dict.fromkeys(c.verdict.prediction for c in constraints if isinstance(c.verdict, SharedPrediction))
     made = {prediction: prediction(model, sm) for prediction in shared}
 

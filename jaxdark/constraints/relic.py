@@ -14,9 +14,8 @@ from jaxdark.constraints.limit import Constraint, LimitResult, without_limit
 from jaxdark.errors import RequestError
 from jaxdark.inputs import StandardModel
 from jaxdark.models.loops import Scalar
-from jaxdark.models.split import SplitDarkSector, width_mumu, width_total
+from jaxdark.models.split import SplitDarkSector, m_gamma, width_mumu, width_total
 from jaxdark.models.widths import width_fermions
-from jaxdark.models.wilson import LEAST_WIDTH
 from jaxdark.semileptonic.quadrature import NODES, pole_weights
 
 G_STAR = 2 + 7 / 8 * (4 + 6)
@@ -81,8 +80,7 @@ def sigma_v(x: Scalar, model: SplitDarkSector, sm: StandardModel) -> Float[Array
     edges = (threshold + T * _EDGES) ** 2
     half = (edges[1:] - edges[:-1]) / 2
     s = (edges[:-1] + half)[:, None] + half[:, None] * NODES
-    damping = model.m_V * jnp.maximum(width_total(model, sm), LEAST_WIDTH * model.m_V)
-    _, weights = pole_weights(edges[:-1], edges[1:], model.m_V**2, damping)
+    _, weights = pole_weights(edges[:-1], edges[1:], model.m_V**2, m_gamma(model, sm))
     widths = width_fermions(s, m, g_chi, 0.0) * width_mumu(model, sm, s)
     boltzmann = jnp.exp(-(jnp.sqrt(s) - threshold) / T) * bessel_K(1, jnp.sqrt(s) / T)
     integral = jnp.sum(weights / half[:, None] * s**1.5 * widths * boltzmann)
@@ -149,9 +147,9 @@ def omega_h2_fast(model: SplitDarkSector, sm: StandardModel, g_star: Scalar = G_
     B = (_Y[1] - _Y[0]) * jnp.exp(log_B[1:]) * mean
     Y_eq, change = jnp.exp(log_Y_eq[1:]), log_Y_eq[1:] - log_Y_eq[:-1]
 
-    def step(rarity, of_step):
+    def step(rarity, B_change_Y_eq):
         """Y_eq/Y after a step: the positive root of v + B Y_eq v^2 = v_before e^change + B Y_eq."""
-        B, change, Y_eq = of_step
+        B, change, Y_eq = B_change_Y_eq
         before = rarity * jnp.exp(change) + B * Y_eq
         return 2 * before / (1 + jnp.sqrt(1 + 4 * B * Y_eq * before)), None
 
@@ -248,4 +246,4 @@ def constraints() -> tuple[Constraint, ...]:
         return without_limit(omega_h2_fast(model, sm))
 
     reference = "freeze-out of chi chibar -> V* -> mu mu, which arXiv:2002.11150, Eq. (31), estimates"
-    return (Constraint("omega_h2", density, reference, of=SplitDarkSector),)
+    return (Constraint("omega_h2", density, reference, models=SplitDarkSector),)

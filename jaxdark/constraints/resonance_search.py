@@ -1,7 +1,7 @@
 """B0 -> K*0 V and B+ -> K+ V with V -> mu mu against LHCb's searches for a dimuon resonance, Sec. 3.1.
 
-A dark-sector point enters; widths, branching ratios in the bins of the searches and verdicts leave. A V of any width is
-compared with the limits bin by bin, and the strongest bin is the constraint. Limits: data/limits/resonance.yaml.
+Inputs: a dark-sector point. Outputs: widths, branching ratios in the bins of the searches, verdicts. A V of any width
+is compared with the limits bin by bin, and the strongest bin is the constraint. Limits: data/limits/resonance.yaml.
 """
 
 from collections.abc import Callable
@@ -17,12 +17,13 @@ from jaxdark.constraints.b_to_k_invisible.rates import width_kv
 from jaxdark.constraints.limit import Constraint, LimitResult, without_limit
 from jaxdark.inputs import StandardModel, read_data
 from jaxdark.models.loops import Scalar
-from jaxdark.models.split import SplitDarkSector, br_mumu, g_tilde, width_total
+from jaxdark.models.split import SplitDarkSector, br_mumu, g_tilde, m_gamma, width_total
 from jaxdark.models.widths import width_fermions
-from jaxdark.models.wilson import LEAST_WIDTH
 from jaxdark.semileptonic.form_factors import vector_form_factors
+from jaxdark.semileptonic.kinematics import kallen
 
-Width = Callable[[Scalar, SplitDarkSector, StandardModel], Float[Array, ""]]
+WidthOfB = Callable[[Scalar, SplitDarkSector, StandardModel], Float[Array, ""]]
+"""Width of B -> K(*) V, GeV, as a function of the squared mass of V, GeV^2."""
 
 # A bin takes the closed form when the pole is nearer than _NEAR half widths, else an expansion in half/|distance|. Its
 # remainder after N_AWAY terms is below _NEAR^-4 = 5e-5. N_NEAR bins about the pole contain all the near ones.
@@ -37,14 +38,21 @@ _FROM_MOMENTS = np.linalg.inv(np.where(_EXPONENTS % 2, 0.0, 2 / (_EXPONENTS + 1)
 
 
 def width_kst_v(s: Scalar, model: SplitDarkSector, sm: StandardModel) -> Float[Array, ""]:
-    """Width of B0 -> K*0 V for a V of squared mass s (GeV^2), Eq. (23) from its helicity amplitudes, GeV.
+    """Width of B0 -> K*0 V for a V of squared mass s, Eq. (23) from its helicity amplitudes, GeV.
 
-    Zero from (M_B - M_K*)^2 on. Form factors of arXiv:1503.05534; A_0 drops out for a V of definite mass.
+    Gamma = |p|/(8 pi M_B^2) (|H_0|^2 + |H_+|^2 + |H_-|^2) with g = g_tilde s, H_0 = 4 g M_B M_K* A_12(s)/sqrt(s) and
+    H_+- = (g/2) [(M_B + M_K*) A_1(s) -+ 2 M_B |p| V(s)/(M_B + M_K*)]; zero from (M_B - M_K*)^2 on. Form factors of
+    arXiv:1503.05534; A_0 drops out for a V of definite mass.
+
+    Args:
+        s: squared mass, positive, GeV^2.
+        model: the dark-sector point.
+        sm: Standard Model inputs.
     """
     m_B, m_Kst = sm.m_B0, sm.m_Kst0
     is_open = s < (m_B - m_Kst) ** 2
     s = jnp.where(is_open, s, 1.0)
-    p = jnp.sqrt(((m_B - m_Kst) ** 2 - s) * ((m_B + m_Kst) ** 2 - s)) / (2 * m_B)
+    p = jnp.sqrt(kallen(m_B, m_Kst, s)) / (2 * m_B)
     ff = vector_form_factors(s, sm.B_to_Kst)
     longitudinal = 16 * (m_B * m_Kst * ff.A12) ** 2
     # |H_+|^2 + |H_-|^2: the interference of A_1 and V drops out of the sum.
@@ -56,6 +64,8 @@ def width_kst_v(s: Scalar, model: SplitDarkSector, sm: StandardModel) -> Float[A
 def F1(s: Scalar, sm: StandardModel) -> Float[Array, ""]:
     """The F_1(x, y) that makes Eq. (23) exact, dimensionless; at s = 0 it is 64 x^2 (1-x) A_12(0)^2.
 
+    Gamma = g_tilde^2 s M_B^5/(64 pi M_K*^2 (1 - x)) lambda(1, x, y)^(1/2) F_1(x, y).
+
     Args:
         s: squared mass of V, 0 < s < (M_B - M_K*)^2, GeV^2; y = s/M_B^2.
         sm: Standard Model inputs; x = M_K*^2/M_B^2.
@@ -66,7 +76,10 @@ def F1(s: Scalar, sm: StandardModel) -> Float[Array, ""]:
 
 
 def br_kst_v_mumu(model: SplitDarkSector, sm: StandardModel) -> Float[Array, ""]:
-    """Branching ratio of B0 -> K*0 V, V -> mu mu for a narrow V on its mass shell, Eq. (23) and (9)."""
+    """BR(B0 -> K*0 V, V -> mu mu) of a narrow V on its mass shell, tau_B Gamma_K*V Gamma_mumu/Gamma_V, dimensionless.
+
+    Eqs. (23) and (9).
+    """
     return sm.tau_B0 * width_kst_v(model.m_V**2, model, sm) * br_mumu(model, sm)
 
 
@@ -82,7 +95,7 @@ class Search(NamedTuple):
         reach: beyond the last lifetime limits grow like 1/(1 - exp(-reach/lifetime)), ps; None if there are none.
     """
 
-    width: Width
+    width: WidthOfB
     tau_B: str
     centre: Float[np.ndarray, " bins"]
     half: Float[np.ndarray, " bins"]
@@ -116,7 +129,7 @@ def k_search() -> Search:
     return _search(width_kv, "tau_Bp", edges, lifetimes, [row for row in data["limit"] for _ in range(2)], None)
 
 
-def _search(width: Width, tau_B: str, edges, lifetimes, limits, reach: float | None) -> Search:
+def _search(width: WidthOfB, tau_B: str, edges, lifetimes, limits, reach: float | None) -> Search:
     lower, upper = edges[:-1] ** 2, edges[1:] ** 2
     strength = 1 / np.array([[np.inf if limit is None else limit for limit in row] for row in limits])
     return Search(width, tau_B, (lower + upper) / 2, (upper - lower) / 2, np.array(lifetimes), strength, reach)
@@ -140,8 +153,8 @@ def strongest_bin(model: SplitDarkSector, sm: StandardModel, search: Search) -> 
     lifetime, and so does a V that lives shorter. The tables are in the proper lifetime: no boost enters.
     """
     line, moments, window = _line(model, sm), _moments(sm, search), _window(model.m_V**2, search)
-    # Only the place of the strongest bin is kept, and what it holds evaluated again beside the bins at the pole: so no
-    # array over all bins is ever stored, nor differentiated.
+    # Of the bins away from the pole the number of the strongest is kept, and its content evaluated again beside the
+    # bins at the pole: so no array over all bins is ever stored, nor differentiated.
     bins = jnp.append(window, _strongest_away(*jax.lax.stop_gradient((line, moments)), search))
     strength = jnp.append(_displaced(model, sm, search, window), jnp.asarray(search.strength[0])[bins[-1]])
     br = _br(line, moments, search, bins)
@@ -163,23 +176,23 @@ def lhcb_k_mumu(model: SplitDarkSector, sm: StandardModel) -> LimitResult:
 def constraints() -> tuple[Constraint, ...]:
     """Verdicts of the two searches, and the branching ratio of a narrow V."""
     return (
-        _of_data("lhcb_kstar_mumu_2015", lhcb_kstar_mumu),
-        _of_data("lhcb_k_mumu_2016", lhcb_k_mumu),
+        _from_data("lhcb_kstar_mumu_2015", lhcb_kstar_mumu),
+        _from_data("lhcb_k_mumu_2016", lhcb_k_mumu),
         Constraint(
             "BR_B0_Kst0_V_mumu",
             lambda model, sm: without_limit(br_kst_v_mumu(model, sm)),
             "arXiv:2002.11150, Eq. (23)",
-            of=SplitDarkSector,
+            models=SplitDarkSector,
         ),
     )
 
 
-def _of_data(name: str, verdict: Callable[[SplitDarkSector, StandardModel], LimitResult]) -> Constraint:
+def _from_data(name: str, verdict: Callable[[SplitDarkSector, StandardModel], LimitResult]) -> Constraint:
     data = read_data("limits/resonance.yaml")[name]
-    return Constraint(name, verdict, data["reference"], data["cl"], data["quality"], of=SplitDarkSector)
+    return Constraint(name, verdict, data["reference"], data["cl"], data["quality"], models=SplitDarkSector)
 
 
-def _per_coupling(width: Width, s: Float[Array, "*axes"], sm: StandardModel) -> Float[Array, "*axes"]:
+def _per_coupling(width: WidthOfB, s: Float[Array, "*axes"], sm: StandardModel) -> Float[Array, "*axes"]:
     """A width of B -> K(*) V over g_tilde^2, which holds all its dependence on the model, GeV^5."""
     unit = SplitDarkSector(m_V=1.0, g_mu_V=1.0, r_AV=0.0, g_D=1.0, r=1.0)
     return jnp.vectorize(lambda s: width(s, unit, sm))(s) / g_tilde(unit) ** 2
@@ -195,8 +208,7 @@ class _Line(NamedTuple):
 
 
 def _line(model: SplitDarkSector, sm: StandardModel) -> _Line:
-    gamma = model.m_V * jnp.maximum(width_total(model, sm), LEAST_WIDTH * model.m_V)
-    return _Line(model.m_V**2, gamma, (g_tilde(model) * model.g_mu_V) ** 2, model.r_AV**2)
+    return _Line(model.m_V**2, m_gamma(model, sm), (g_tilde(model) * model.g_mu_V) ** 2, model.r_AV**2)
 
 
 def _moments(sm: StandardModel, search: Search) -> Float[Array, "n 2 bins"]:
@@ -238,19 +250,27 @@ def _strongest_away(line: _Line, moments: Float[Array, "n 2 bins"], search: Sear
     slope = 2 * x * propagator
     ratio = propagator * (m0 - slope * m1 + (slope**2 - propagator) * m2)
     ratio = jnp.where(distance2 < (_NEAR * search.half) ** 2, 0.0, ratio)
-    # Of positive numbers the bits are in the same order. The last of them give way to the number of the bin, since a
-    # maximum of integers runs in vectors and an argmax does not.
-    last = 2 ** int(search.half.size).bit_length() - 1
-    keys = jax.lax.bitcast_convert_type(ratio, jnp.int64) & ~last | np.arange(search.half.size)
-    return keys.max() & last
+    return _argmax(ratio)
+
+
+def _argmax(values: Float[Array, " n"]) -> Int[Array, ""]:
+    """Index of the largest of many numbers >= 0, the last one of those that agree to a part 2^-40.
+
+    The bits of such numbers, read as integers, are in the same order. The index takes the place of their last bits, so
+    that one maximum of integers finds both: XLA makes vector instructions of that, not of `jnp.argmax`, which takes
+    twice as long for the bins of a search.
+    """
+    index_bits = 2 ** int(values.size).bit_length() - 1
+    keys = jax.lax.bitcast_convert_type(values, jnp.int64) & ~index_bits | np.arange(values.size)
+    return keys.max() & index_bits
 
 
 def _br(line: _Line, moments: Float[Array, "n 2 bins"], search: Search, bins: Int[Array, " some"]):
     """Branching ratio in the given bins of a search, shape (some,)."""
     half = jnp.asarray(search.half)[bins]
     u, v = (jnp.asarray(search.centre)[bins] - line.pole) / half, line.gamma / half
-    of_line = moments[:, :, bins]
-    near, away = (_sum(f(u, v, N_MOMENTS), line, of_line) for f in (_closed_form, _expansion))
+    moments = moments[:, :, bins]
+    near, away = (_sum(f(u, v, N_MOMENTS), line, moments) for f in (_closed_form, _expansion))
     return jnp.where(_is_near(u, v), near, away)
 
 

@@ -1,4 +1,7 @@
-"""Predictions asked for beside every fit: (g-2) of the muon with its limit, B_s -> mu mu, SM neutrino rates."""
+"""Predictions asked for beside every fit: (g-2) of the muon with its limit, B_s -> mu mu, SM neutrino rates.
+
+Inputs: a model. Outputs: delta a_mu of Eq. (24) against its limit, and branching ratios without one.
+"""
 
 from typing import Literal
 
@@ -26,7 +29,7 @@ def constraints(g_minus_2: Literal["limit", "upper", "measurement"] = "limit") -
         return upper_limit(shift, entry["delta_a_mu"], one_sided=g_minus_2 == "upper")
 
     return (
-        Constraint("delta_a_mu", muon_g_minus_2, entry["reference"], 0.9545, entry["quality"], of=WITH_A_VECTOR),
+        Constraint("delta_a_mu", muon_g_minus_2, entry["reference"], 0.9545, entry["quality"], models=WITH_A_VECTOR),
         Constraint("BR_Bs_mumu", lambda model, sm: without_limit(br_bs_mumu(model, sm)), "arXiv:1204.1737"),
         Constraint("BR_Bp_Kp_nunu_SM", lambda model, sm: without_limit(br_k_nunu(sm)), "arXiv:2002.11150, App. A"),
         Constraint("BR_B0_Kst0_nunu_SM", lambda model, sm: without_limit(br_kst_nunu(sm)), "arXiv:2002.11150, App. A"),

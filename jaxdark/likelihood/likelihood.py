@@ -6,11 +6,10 @@ the nuisances at their best values for it, so that two models compare without a 
 """
 
 import copy
-from collections.abc import Callable
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, get_args
 
 import jax
 import jax.numpy as jnp
@@ -20,7 +19,9 @@ from scipy.linalg import solve_triangular
 
 from jaxdark.compute.aot import AotFunction
 from jaxdark.errors import RequestError
-from jaxdark.inputs import StandardModel, load_inputs, read_data
+from jaxdark.inputs import StandardModel, check_inputs, load_inputs, read_data
+from jaxdark.likelihood.evaluation import Evaluation
+from jaxdark.likelihood.nuisance_profile import Linearise, Linearised, profiled_chi2
 from jaxdark.likelihood.priors import Prior, prior_of
 from jaxdark.likelihood.residuals import Residuals
 from jaxdark.measurements.dataset import DataSet, load_dataset
@@ -35,8 +36,6 @@ Theory = Literal["marginalised", "full"]
 GMinus2 = Literal["limit", "upper", "measurement"]
 # The Standard Model as a resonance without couplings, so that it shares a compiled program with the models.
 _NO_COUPLINGS = NewPhysics(resonance=Resonance(kappa9=0.0, kappa10=0.0, m_V=1.0, width=1.0))
-_GAUSS_NEWTON_STEPS, _SETTLED = 30, 1e-3
-"""Of the nuisances to their best values: most steps, and what a parabola would still gain in chi2 where they end."""
 ITSELF = "each model itself, nuisances at their best values"
 """Where the theory covariance is taken if no reference was chosen and a model is evaluated."""
 
@@ -80,7 +79,8 @@ class Likelihood:
         if reference is not None:
             _checked_model(reference, "reference")
         self.data, self.theory, self.g_minus_2 = _data_set(data), theory, g_minus_2
-        self.sm = load_inputs() if inputs is None else _checked_inputs(inputs)
+        self.sm = load_inputs() if inputs is None else inputs
+        check_inputs(self.sm)
         self.reference = reference
         self.predictor = Predictor(self.data.rows, self.sm)
         self.residuals = Residuals(self.data.rows)
@@ -96,11 +96,11 @@ class Likelihood:
         return self._changed(reference=None, theory="marginalised")
 
     def _changed(self, **attributes) -> "Likelihood":
-        of_covariance = ("_at_reference", "standardised_jacobian", "covariance", "whitening")
+        at_reference = ("_at_reference", "standardised_jacobian", "covariance", "whitening")
         _ = self._programs, self._compiled  # shared, so that they are compiled once for all references
         other = copy.copy(self)
-        kept = {name: value for name, value in self.__dict__.items() if name not in of_covariance}
-        other.__dict__ = kept | attributes
+        shared = {name: value for name, value in self.__dict__.items() if name not in at_reference}
+        other.__dict__ = shared | attributes
         return other
 
     def __getstate__(self) -> dict[str, Any]:
@@ -121,49 +121,49 @@ class Likelihood:
     @cached_property
     def _programs(self):
         """Programs (model, xi) -> (new physics, its slopes in xi, (g-2) term) and (new physics, its slopes, xi) -> what
-        `_Linear` holds.
+        `Linearised` holds.
         """
 
-        def linear(physics: NewPhysics, slopes: NewPhysics, xi: Float[Array, " nuisances"]) -> _Linear:
+        def linear(physics: NewPhysics, slopes: NewPhysics, xi: Float[Array, " nuisances"]) -> Linearised:
             predictions, jacobian = self.predictor.linearised(physics, slopes, xi)
-            return _Linear(predictions, jacobian, self.residuals(predictions), self.residuals.slopes(predictions))
+            return Linearised(predictions, jacobian, self.residuals(predictions), self.residuals.slopes(predictions))
 
-        def of_model(model: Model | NewPhysics, xi: Float[Array, " nuisances"]):
+        def record(model: Model | NewPhysics, xi: Float[Array, " nuisances"]):
             return *self.predictor.new_physics(model, xi), -0.5 * self._pull_g_minus_2(model) ** 2
 
         of = (self.g_minus_2, self.data.rows, self.sm)
-        return AotFunction(of_model, of=("model", *of)), AotFunction(linear, of=("linear", *of))
+        return AotFunction(record, of=("model", *of)), AotFunction(linear, of=("linear", *of))
 
-    def _expansion(self, model: Model | NewPhysics) -> tuple["_Expansion", float]:
+    def _linearise(self, model: Model | NewPhysics) -> tuple[Linearise, float]:
         """Linearised predictions of a model that is not traced, as a function of where in xi, and its (g-2) term.
 
         One program serves all models and all xi.
         """
-        of_model, linear = self._programs
+        record, linear = self._programs
 
-        def at(xi: Float[np.ndarray, " nuisances"]) -> _Linear:
-            physics, slopes, _ = of_model(model, xi)
+        def linearise(xi: Float[np.ndarray, " nuisances"]) -> Linearised:
+            physics, slopes, _ = record(model, xi)
             if physics.resonance is None and physics.contact is None:
                 physics = _NO_COUPLINGS
                 slopes = jax.tree.map(lambda _: np.zeros(len(xi)), physics)
             return linear(physics, slopes, xi)
 
-        return at, float(of_model(model, np.zeros(len(self.nuisance_names)))[2])
+        return linearise, float(record(model, np.zeros(len(self.nuisance_names)))[2])
 
-    def _linear(self, model: Model | NewPhysics) -> tuple["_Linear", float]:
+    def _central(self, model: Model | NewPhysics) -> tuple[Linearised, float]:
         """The same at the central nuisances."""
-        expansion, g_minus_2 = self._expansion(model)
-        return expansion(np.zeros(len(self.nuisance_names))), g_minus_2
+        linearise, g_minus_2 = self._linearise(model)
+        return linearise(np.zeros(len(self.nuisance_names))), g_minus_2
 
     @usual_rules()
     def chi2_at_itself(self, model: Model | NewPhysics) -> float:
         """-2 ln L of a model that is not traced with the theory covariance taken at this very model."""
-        found, g_minus_2 = self._linear(model)
-        return float(found.z @ np.linalg.solve(self._covariance_of(found), found.z)) - 2 * g_minus_2
+        central, g_minus_2 = self._central(model)
+        return float(central.z @ np.linalg.solve(self._covariance_at(central), central.z)) - 2 * g_minus_2
 
     @cached_property
-    def _at_reference(self) -> "_Linear":
-        return self._linear(SM_ONLY if self.reference is None else self.reference)[0]
+    def _at_reference(self) -> Linearised:
+        return self._central(SM_ONLY if self.reference is None else self.reference)[0]
 
     @property
     def theory_jacobian(self) -> Float[np.ndarray, "rows nuisances"]:
@@ -183,10 +183,10 @@ class Likelihood:
     @cached_property
     def covariance(self) -> Float[np.ndarray, "rows rows"]:
         """Covariance of the residuals z: the experimental correlation plus the theory's part in mode "marginalised"."""
-        return self._covariance_of(self._at_reference) if self.theory == "marginalised" else self.data.correlation
+        return self._covariance_at(self._at_reference) if self.theory == "marginalised" else self.data.correlation
 
-    def _covariance_of(self, found: "_Linear") -> Float[np.ndarray, "rows rows"]:
-        J = found.standardised_jacobian
+    def _covariance_at(self, theory: Linearised) -> Float[np.ndarray, "rows rows"]:
+        J = theory.standardised_jacobian
         return self.data.correlation + J @ J.T
 
     @cached_property
@@ -332,71 +332,31 @@ class Likelihood:
         return jnp.maximum(pull, 0.0) if self.g_minus_2 == "upper" else pull
 
     @usual_rules()
-    def evaluate(self, model: Model | NewPhysics) -> "Evaluation":
+    def evaluate(self, model: Model | NewPhysics) -> Evaluation:
         """Everything about a model that is not traced; needs no tables.
 
         Unless a reference was chosen the log-likelihood is the profile over the nuisances, whatever the mode: xi where
-        (z(xi)^T R^-1 z(xi) + xi^2)/2 is smallest, by Gauss-Newton steps, each with the predictions linearised where the
-        last one ended. With a reference it is that of a call, with the fixed covariance.
+        (z(xi)^T R^-1 z(xi) + xi^2)/2 is smallest, see `nuisance_profile`. With a reference it is that of a call, with
+        the fixed covariance.
 
         Raises:
             RequestError: single precision, or what is no model.
         """
         _checked_model(model, "model")
-        expansion, g_minus_2 = self._expansion(model)
-        central = expansion(np.zeros(len(self.nuisance_names)))
-        experiment = float(central.z @ np.linalg.solve(self.data.correlation, central.z))
+        linearise, g_minus_2 = self._linearise(model)
+        central = linearise(np.zeros(len(self.nuisance_names)))
         if self.reference is None:
-            theory, flavour = central, self._profiled(expansion, central)
+            theory, flavour = central, profiled_chi2(linearise, central, self.data.correlation)
         else:
             theory, flavour = self._at_reference, float(np.sum((self.whitening @ central.z) ** 2))
         terms = {"flavour": -0.5 * flavour, "g_minus_2": g_minus_2}
-        log_likelihood = sum(terms.values())
-        chi2 = {"experiment": experiment, "total": -2 * log_likelihood, "rows": len(self.data)}
-        return Evaluation(
-            predictions=central.predictions,
-            theory_error=np.sqrt((theory.jacobian**2).sum(axis=1)),
-            pulls=central.z / np.sqrt(1 + (theory.standardised_jacobian**2).sum(axis=1)),
-            terms=terms,
-            log_likelihood=log_likelihood,
-            chi2=chi2,
-        )
-
-    def _profiled(self, expansion: "_Expansion", here: "_Linear") -> float:
-        """Smallest z^T R^-1 z + xi^2 from the expansion at xi = 0; a step that does not lower it is halved."""
-        xi, weight = np.zeros(len(self.nuisance_names)), np.linalg.inv(self.data.correlation)
-        chi2, gain = float(here.z @ weight @ here.z), np.inf
-        for _ in range(_GAUSS_NEWTON_STEPS):
-            J = here.standardised_jacobian
-            force = J.T @ weight @ here.z + xi
-            step = -np.linalg.solve(np.eye(len(xi)) + J.T @ weight @ J, force)
-            gain = float(-force @ step)
-            if gain < _SETTLED:
-                break
-            for size in (1.0, 0.5, 0.25, 0.125, 0.0625):
-                there = expansion(xi + size * step)
-                value = float(there.z @ weight @ there.z + np.sum((xi + size * step) ** 2))
-                if value < chi2:
-                    xi, here, chi2 = xi + size * step, there, value
-                    break
-            else:
-                break
-        return chi2 - gain if gain < _SETTLED else chi2
+        return Evaluation.build(central, theory, self.data.correlation, terms)
 
 
 def check_likelihood(like: Any) -> None:
     """Raise RequestError for what is no likelihood."""
     if not isinstance(like, Likelihood):
         raise RequestError(f"expected a jaxdark.Likelihood, got {type(like).__name__}; build one of a data set")
-
-
-def _checked_inputs(inputs: Any) -> StandardModel:
-    if not isinstance(inputs, StandardModel):
-        raise RequestError(
-            f"expected the inputs of jaxdark.load_inputs(...), got {type(inputs).__name__}; that takes a dictionary or "
-            "a file of those that you change"
-        )
-    return inputs
 
 
 def _data_set(data: Any) -> DataSet:
@@ -428,41 +388,3 @@ def _lower_triangular_times(matrix: Float[Array, "n n"], vector: Float[Array, " 
     n = len(vector)
     edges = [0, n // 3, 2 * n // 3, n]
     return jnp.concatenate([matrix[a:b, :b] @ vector[:b] for a, b in pairwise(edges)])
-
-
-class _Linear(NamedTuple):
-    """Predictions, their derivative with respect to xi, residuals z and dz/dprediction."""
-
-    predictions: Float[np.ndarray, " rows"]
-    jacobian: Float[np.ndarray, "rows nuisances"]
-    z: Float[np.ndarray, " rows"]
-    slopes: Float[np.ndarray, " rows"]
-
-    @property
-    def standardised_jacobian(self) -> Float[np.ndarray, "rows nuisances"]:
-        """The Jacobian of the residuals z."""
-        return self.slopes[:, None] * self.jacobian
-
-
-_Expansion = Callable[[Float[np.ndarray, " nuisances"]], _Linear]
-
-
-class Evaluation(NamedTuple):
-    """A model against the data.
-
-    Attributes:
-        predictions: at the central nuisances, in the units of the rows.
-        theory_error: of each prediction there: that of the model itself, or of the reference where one was chosen.
-        pulls: (prediction - measurement)/error of each row, errors of experiment and theory together, uncorrelated.
-        terms: named log-likelihood terms; "flavour" has the prior of the nuisances in it where they are profiled.
-        log_likelihood: their sum.
-        chi2: "experiment" (flavour rows with the experimental covariance alone), "total" (minus twice the
-            log-likelihood) and "rows".
-    """
-
-    predictions: Float[np.ndarray, " rows"]
-    theory_error: Float[np.ndarray, " rows"]
-    pulls: Float[np.ndarray, " rows"]
-    terms: dict[str, float]
-    log_likelihood: float
-    chi2: dict[str, float]

@@ -13,7 +13,7 @@ from jaxtyping import Array, Bool, Float
 
 from jaxdark.compute.fingerprint import short_name
 from jaxdark.errors import RequestError, near_name
-from jaxdark.models.base import Model
+from jaxdark.models.base import PERTURBATIVE, Model
 from jaxdark.models.box import BoxModel
 from jaxdark.models.constant import ConstantWilson
 from jaxdark.models.registry import MODELS
@@ -193,8 +193,7 @@ def _constant() -> Prior:
 def _box() -> Prior:
     """Perturbative Yukawa couplings, and masses of 10 GeV to the coloured particle's 1 TeV, Sec. 2.1."""
     masses = {f"m_{i}": Range(10.0, 1000.0, log=True) for i in (1, 2, 3)}
-    largest = float(np.sqrt(4 * np.pi))
-    couplings = {"Y_s": Range(-largest, largest), "Y_b": Range(0.0, largest), "Y_mu": Range(0.0, largest)}
+    couplings = {"Y_s": Range(-PERTURBATIVE, PERTURBATIVE)} | dict.fromkeys(("Y_b", "Y_mu"), Range(0.0, PERTURBATIVE))
     return Prior("all", masses | couplings, BoxModel, "box")
 
 

@@ -1,4 +1,6 @@
-"""What a model of new physics is: named parameters enter and are checked, one `NewPhysics` record leaves.
+"""What a model of new physics is.
+
+Inputs: named parameters, which are checked. Outputs: one `NewPhysics` record, and the couplings that (g-2) needs.
 
 A model of your own is a `Model` with two methods; every b -> s observable and (g-2) then works for it.
 """
@@ -18,6 +20,9 @@ from jaxdark.inputs import StandardModel
 from jaxdark.models.checks import check_number
 from jaxdark.models.loops import Scalar
 from jaxdark.models.wilson import NewPhysics
+
+PERTURBATIVE = float(np.sqrt(4 * np.pi))
+"""Largest coupling that counts as perturbative, Sec. 2.2; for a product of two it is 4 pi."""
 
 
 class MuonVector(eqx.Module):

@@ -1,4 +1,6 @@
-"""Heavy particles in a box, Sec. 2.1: their C_9 and C_10, and whether B_s mixing and (g-2) leave room for them.
+"""Heavy particles in a box, Sec. 2.1.
+
+Inputs: masses and Yukawa couplings. Outputs: C_9 and C_10, and whether B_s mixing and (g-2) leave room for them.
 
 B_s mixing limits the quark couplings, so that C_9 asks for a least muon coupling; (g-2) and perturbativity cap it.
 """
@@ -12,7 +14,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float
 
 from jaxdark.inputs import StandardModel
-from jaxdark.models.base import Bound, Model
+from jaxdark.models.base import PERTURBATIVE, Bound, Model
 from jaxdark.models.checks import one_of, refuse_unknown, scalar
 from jaxdark.models.loops import Scalar, box_F, box_F_mixing
 from jaxdark.models.muon_g2 import muon_yukawa_limit
@@ -24,7 +26,6 @@ TEV = 1000.0  # GeV
 
 # Largest C_1 of B_s mixing, GeV^-2: |Y_b Y_s| = 0.09 at 1 TeV and light partners, Sec. 2.1.
 MIXING_LIMIT = 0.09**2 / (128 * np.pi**2 * TEV**2)
-PERTURBATIVE = float(np.sqrt(4 * np.pi))
 
 
 class BoxModel(Model):
@@ -76,17 +77,17 @@ class BoxModel(Model):
 
     @property
     def C9(self) -> Float[Array, ""]:
-        """C_9 of the muon, Eq. (2), dimensionless."""
+        """C_9 of the muon, -Y_s* Y_b |Y_mu|^2 F(x, y, z)/(m_4/TeV)^2, Eq. (2), (3), dimensionless."""
         return -self.Y_s * self.Y_b * self.Y_mu**2 * box_strength(self.m_1, self.m_2, self.m_3, self.m_4)
 
     @property
     def mixing_C1(self) -> Float[Array, ""]:
-        """Coefficient C_1 of B_s mixing, GeV^-2."""
+        """Coefficient C_1 of B_s mixing, (Y_s* Y_b)^2 F(y, z)/(128 pi^2 m_4^2), Eq. (17), (18), GeV^-2."""
         return (self.Y_s * self.Y_b) ** 2 * box_mixing_strength(self.m_2, self.m_3, self.m_4)
 
     @property
     def muon_yukawa(self) -> Bound:
-        """|Y_mu| against what (g-2) allows, Eq. (4)."""
+        """|Y_mu| against what (g-2) allows, 1e-2 max(m_1, m_2)/GeV, Eq. (4)."""
         return Bound(self.Y_mu, muon_yukawa_limit(jnp.maximum(self.m_1, self.m_2)))
 
     def new_physics(self, sm: StandardModel) -> NewPhysics:
@@ -116,7 +117,7 @@ class BoxScan(NamedTuple):
 
     Attributes:
         quarks: largest |Y_s* Y_b| under the bound from B_s mixing.
-        needed: |Y_mu| that gives the wanted C_9 with it.
+        needed: |Y_mu| that gives the C_9 asked for with it.
         g_minus_2: largest |Y_mu| under the bound from (g-2), Eq. (4).
         C9: most negative C_9 with all couplings at their bounds.
         common: whether C_9 can be reached.
@@ -137,7 +138,7 @@ def box_scan(
 
     Args:
         m_1, m_2, m_3, m_4: masses in the loop as in `BoxModel`, GeV, arrays that broadcast to the grid.
-        C9: the wanted C_9, negative.
+        C9: the C_9 asked for, negative.
         perturbative: largest |Y_mu|.
 
     Raises:

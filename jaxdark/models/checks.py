@@ -1,4 +1,6 @@
-"""Checks of what models and records are built from: values in, double-precision arrays out, or one sentence.
+"""Checks of what models and records are built from.
+
+Inputs: values as a user gives them. Outputs: double-precision arrays, or RequestError with one sentence.
 
 Inside jit, vmap and grad shape and type are checked, not the value. Every function raises RequestError.
 """
@@ -71,12 +73,12 @@ def check_number(name: str, value: object, *, is_complex: bool = False, positive
     """
     traced = isinstance(value, Tracer)
     shape, kind = (value.shape, value.dtype.kind) if traced else _shape_and_kind(value)
-    wanted = "number" if is_complex else "real number"
+    expected = "number" if is_complex else "real number"
     if kind not in ("iufc" if is_complex else "iuf"):
         got = f"a traced value of type {value.dtype}" if traced else repr(value)
-        raise RequestError(f"{name} must be one {wanted}, got {got}")
+        raise RequestError(f"{name} must be one {expected}, got {got}")
     if shape:
-        raise RequestError(f"{name} must be one {wanted}, got shape {shape}: make batches with jax.vmap")
+        raise RequestError(f"{name} must be one {expected}, got shape {shape}: make batches with jax.vmap")
     if traced:
         return
     value = np.asarray(value)  # while something else is traced, comparing an array of JAX would be as well

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Complex
 
-from jaxdark.inputs import StandardModel
+from jaxdark.inputs import StandardModel, check_inputs
 from jaxdark.models.base import Model
 from jaxdark.models.loops import Scalar
 from jaxdark.models.wilson import Contact, Resonance
@@ -17,7 +17,7 @@ _NO_RESONANCE = Resonance(kappa9=0.0, kappa10=0.0, m_V=1.0, width=1.0)
 
 
 def normalisation(sm: StandardModel) -> Scalar:
-    """N of Eq. (8), GeV^2: the inverse of (4 G_F/sqrt 2) V_tb V_ts*, negative as lambda_t is."""
+    """N of Eq. (8), 1/N = (4 G_F/sqrt 2) V_tb V_ts*, GeV^2; negative as lambda_t = V_tb V_ts* is."""
     return 1 / (4 * sm.GF / np.sqrt(2) * sm.lambda_t)
 
 
@@ -28,14 +28,17 @@ def tree_level(sm: StandardModel) -> Scalar:
 
 @usual_rules()
 def c9(q2: Scalar, model: Model, sm: StandardModel) -> Complex[Array, ""]:
-    """New-physics part of C_9 of the muon at q2 (GeV^2), Eq. (7), dimensionless; that of the b quark, see `wilson`."""
+    """New-physics part of C_9 of the muon at q2 (GeV^2), Eq. (7), dimensionless; that of the b quark, see `wilson`.
+
+    C_9 + kappa_9 n(q2)/(q2 - m_V^2 + i m_V Gamma_V), contact term and resonance, n = q2 for the paper's model.
+    """
     contact, resonance = _parts(model, sm)
     return contact.C9 + resonance.kappa9 * resonance.numerator(q2) * _propagator(q2, resonance)
 
 
 @usual_rules()
 def c10(q2: Scalar, model: Model, sm: StandardModel) -> Complex[Array, ""]:
-    """New-physics part of C_10 of the muon at q2 (GeV^2), Eq. (7) and (19), dimensionless."""
+    """New-physics part of C_10 of the muon at q2 (GeV^2), Eq. (7) and (19), dimensionless; as `c9`, with kappa_10."""
     contact, resonance = _parts(model, sm)
     return contact.C10 + resonance.kappa10 * resonance.numerator(q2) * _propagator(q2, resonance)
 
@@ -44,8 +47,9 @@ def c10(q2: Scalar, model: Model, sm: StandardModel) -> Complex[Array, ""]:
 def c_p(q2: Scalar, model: Model, sm: StandardModel) -> Complex[Array, ""]:
     """New-physics C_P - C_P' of the muon at q2 (GeV^2), Eq. (20), dimensionless.
 
-    That difference carries M_b + M_s and is what B_s -> mu mu and B -> K* mu mu see. With the conserved current it
-    cancels the timelike part of C_10.
+    C_P - C_P' - 2 M_mu (M_b + M_s)/m_V^2 C_10(q2), C_10 that of the resonance; 1/m_V^2 is (a/q2 + b/m_V^2) for other
+    longitudinal parts, see `Resonance.longitudinal`. That difference carries M_b + M_s and is what B_s -> mu mu and B
+    -> K* mu mu see. With the conserved current it cancels the timelike part of C_10.
     """
     contact, resonance = _parts(model, sm)
     longitudinal, _ = resonance.longitudinal(q2)
@@ -54,6 +58,7 @@ def c_p(q2: Scalar, model: Model, sm: StandardModel) -> Complex[Array, ""]:
 
 
 def _parts(model: Model, sm: StandardModel) -> tuple[Contact, Resonance]:
+    check_inputs(sm)
     new_physics = model.new_physics(sm)
     return new_physics.contact or Contact(), new_physics.resonance or _NO_RESONANCE
 

@@ -1,4 +1,7 @@
-"""New physics far above the b mass: constant shifts of C_9 and C_10."""
+"""New physics far above the b mass.
+
+Inputs: constant shifts of C_9 and C_10 of the muon. Outputs: one `NewPhysics` record of contact terms.
+"""
 
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float

@@ -1,4 +1,6 @@
-"""One-loop functions of Sec. 2 and 3.1: mass ratios squared enter, dimensionless numbers leave.
+"""One-loop functions of Sec. 2 and 3.1.
+
+Inputs: squared mass ratios. Outputs: dimensionless numbers.
 
 Every function is an integral with a positive denominator, so value and gradient need no limit at coinciding masses.
 """
@@ -23,7 +25,10 @@ _T_WEIGHTS = _STEP * _T
 
 
 def F9(x: Scalar) -> Float[Array, ""]:
-    """Penguin function with V on the scalar line, Eq. (10), as -1/6 int_0^1 (1-s)^3/(1-s+x s) ds; 0 < x."""
+    """Penguin function with V on the scalar line, Eq. (10), as -1/6 int_0^1 (1-s)^3/(1-s+x s) ds, dimensionless.
+
+    x is the squared mass ratio of fermion and scalar, positive; F9(0) = -1/18, F9(1) = -1/24.
+    """
 
     def closed(x: Float[Array, ""]) -> Float[Array, ""]:
         return (-2 + 9 * x - 18 * x**2 + 11 * x**3 - 6 * x**3 * jnp.log(x)) / (36 * (x - 1) ** 4)
@@ -32,7 +37,10 @@ def F9(x: Scalar) -> Float[Array, ""]:
 
 
 def G9(x: Scalar) -> Float[Array, ""]:
-    """Penguin function with V on the fermion line, Eq. (10), as 1/6 int_0^1 s^2 (3-s)/(1-s+x s) ds; 0 < x."""
+    """Penguin function with V on the fermion line, Eq. (10), as 1/6 int_0^1 s^2 (3-s)/(1-s+x s) ds, dimensionless.
+
+    x as in `F9`; grows like -(ln x)/3 for small x, G9(1) = 1/8.
+    """
 
     def closed(x: Float[Array, ""]) -> Float[Array, ""]:
         return (-16 + 45 * x - 36 * x**2 + 7 * x**3 + 6 * (3 * x - 2) * jnp.log(x)) / (36 * (x - 1) ** 4)
@@ -41,7 +49,7 @@ def G9(x: Scalar) -> Float[Array, ""]:
 
 
 def penguin_loop(x: Scalar) -> Float[Array, ""]:
-    """F9 + G9 of Eq. (10), which simplifies to (3 (x-1) - (x+2) ln x)/(6 (x-1)^2); 0 < x."""
+    """F9 + G9 of Eq. (10), which simplifies to (3 (x-1) - (x+2) ln x)/(6 (x-1)^2), dimensionless; x as in `F9`."""
 
     def closed(x: Float[Array, ""]) -> Float[Array, ""]:
         return (3 * (x - 1) - (x + 2) * jnp.log(x)) / (6 * (x - 1) ** 2)
@@ -91,7 +99,9 @@ def box_mixing_sum(yy: Float[Array, " n_chi"], x: Float[Array, " n_chi"]) -> Flo
 
 
 def mixing_C1_box(yy: Float[Array, " n_chi"], x: Float[Array, " n_chi"], m_Phi: Scalar) -> Float[Array, ""]:
-    """Box contribution to the B_s mixing coefficient C_1, Eq. (17), GeV^-2.
+    """Box contribution to the B_s mixing coefficient, C_1 = sum_ij y_i y_j F(x_i, x_j)/(128 pi^2 m_Phi^2), GeV^-2.
+
+    Eq. (17), with F of Eq. (18).
 
     Args:
         yy: products y_s^i* y_b^i of the Yukawa couplings, dimensionless, shape (n_chi,).

@@ -1,4 +1,6 @@
-"""Anomalous magnetic moment of the muon, Eq. (24), (25): the couplings of V to muons enter, delta a_mu leaves.
+"""Anomalous magnetic moment of the muon, Eq. (24), (25).
+
+Inputs: mass and couplings to muons of V. Outputs: delta a_mu, dimensionless.
 
 With a = M_mu^2/m_V^2 the denominator of Eq. (25) is 1 - z + a z^2, and its numerators are cubic polynomials in z.
 """
@@ -7,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from jaxdark.inputs import StandardModel
+from jaxdark.inputs import StandardModel, check_inputs
 from jaxdark.models.base import Model
 from jaxdark.models.loops import Scalar
 from jaxdark.precision import usual_rules
@@ -21,8 +23,10 @@ _POWERS = _WEIGHTS / 2 * _Z ** np.arange(1, 4)[:, None]
 def delta_a_mu(model: Model, sm: StandardModel) -> Float[Array, ""]:
     """Contribution of V to (g-2)/2 of the muon, Eq. (24), dimensionless; 0 for a model without V.
 
-    Relative accuracy 1e-12 of the larger of the vector and axial parts for m_V from 1e-5 to 100 GeV.
+    a/(8 pi^2) [(g_mu^V)^2 K_V(a) + (g_mu^A)^2 K_A(a)] with a = M_mu^2/m_V^2 and the `kernels` of Eq. (25). Relative
+    accuracy 1e-12 of the larger of the vector and axial parts for m_V from 1e-5 to 100 GeV.
     """
+    check_inputs(sm)
     couplings = model.muon_couplings()
     if couplings is None:
         return jnp.zeros(())
@@ -33,7 +37,11 @@ def delta_a_mu(model: Model, sm: StandardModel) -> Float[Array, ""]:
 
 
 def kernels(a: Scalar) -> tuple[Float[Array, ""], Float[Array, ""]]:
-    """Factors of (g_mu^V)^2 and (g_mu^A)^2 in the integral of Eq. (25) at x^2 = a; 2/3 and -10/3 for heavy V."""
+    """Factors of (g_mu^V)^2 and (g_mu^A)^2 in Eq. (25) at x^2 = a = M_mu^2/m_V^2, dimensionless.
+
+    K_V = int_0^1 2 z^2 (1-z)/(1 - z + a z^2) dz, K_A = int_0^1 [2 z (1-z) (z-4) - 4 a z^3]/(1 - z + a z^2) dz; 2/3 and
+    -10/3 for heavy V.
+    """
     J1, J2, J3 = _moments(a)
     return 2 * (J2 - J3), -8 * J1 + 10 * J2 - (2 + 4 * a) * J3
 
@@ -66,5 +74,5 @@ def _moments_light(a: Float[Array, ""]) -> Float[Array, " 3"]:
 
 
 def muon_yukawa_limit(m: Scalar) -> Scalar:
-    """Largest |Y| of the muon that (g-2) allows in a box of uncoloured particles of mass m (GeV), Eq. (4)."""
+    """Largest muon Yukawa coupling that (g-2) allows particles without colour, 1e-2 m/GeV, Eq. (4); m in GeV."""
     return 1e-2 * m

@@ -13,13 +13,13 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
-from jaxdark.inputs import StandardModel
-from jaxdark.models.base import Bound, Model, MuonVector
+from jaxdark.inputs import StandardModel, check_inputs
+from jaxdark.models.base import PERTURBATIVE, Bound, Model, MuonVector
 from jaxdark.models.checks import float64, one_of, refuse_unknown, scalar, share_axis
 from jaxdark.models.coefficients import tree_level
 from jaxdark.models.loops import Scalar, penguin_loop
 from jaxdark.models.widths import width_fermions
-from jaxdark.models.wilson import BsCurrent, NewPhysics, Resonance
+from jaxdark.models.wilson import BsCurrent, NewPhysics, Resonance, pole_width
 from jaxdark.precision import require_x64, usual_rules
 
 
@@ -104,7 +104,10 @@ DarkSector = SplitDarkSector
 
 @usual_rules()
 def g_tilde(model: SplitDarkSector) -> Float[Array, ""]:
-    """Coupling of V to sbar gamma_mu P_L b per q2, Eq. (11), GeV^-2; the sign is that of r."""
+    """Coupling of V to sbar gamma_mu P_L b per q2, Eq. (11), GeV^-2; the sign is that of r.
+
+    sum_i r_i [F9(x_i) + G9(x_i)]/(32 pi^2 m_Phi^2) with x_i = m_chi_i^2/m_Phi^2.
+    """
     loops = jax.vmap(penguin_loop)((model.m_chi / model.m_Phi) ** 2)
     return jnp.sum(model.r * loops) / (32 * jnp.pi**2 * model.m_Phi**2)
 
@@ -115,17 +118,22 @@ def g_Vbs(q2: Scalar, model: SplitDarkSector) -> Float[Array, ""]:
 
 
 def kappa9(model: SplitDarkSector, sm: StandardModel) -> Float[Array, ""]:
-    """Strength of C_9(q2) = kappa9 q2/(q2 - m_V^2 + i m_V Gamma_V), Eq. (7), dimensionless."""
+    """Strength of C_9(q2) = kappa9 q2/(q2 - m_V^2 + i m_V Gamma_V), Eq. (7), dimensionless.
+
+    kappa9 = (4 pi N/alpha) g_tilde g_mu^V with N of Eq. (8) and g_tilde of Eq. (11).
+    """
     return tree_level(sm) * g_tilde(model) * model.g_mu_V
 
 
 def kappa10(model: SplitDarkSector, sm: StandardModel) -> Float[Array, ""]:
-    """Strength of C_10(q2), Eq. (7) with the axial coupling, dimensionless."""
+    """Strength of C_10(q2), Eq. (7) with the axial coupling, kappa10 = (4 pi N/alpha) g_tilde g_mu^A, dimensionless."""
     return model.r_AV * kappa9(model, sm)
 
 
 def width_chichi(model: SplitDarkSector, sm: StandardModel, s: Scalar | None = None) -> Float[Array, " n_chi"]:
     """Partial widths of V into each dark fermion, Eq. (9), GeV, shape (n_chi,).
+
+    m_V/(12 pi) beta_i (1 + 2 m_chi_i^2/m_V^2) g_D^2 Q_chi^2 with beta_i^2 = 1 - 4 m_chi_i^2/m_V^2; 0 below threshold.
 
     Args:
         model: the dark-sector point.
@@ -137,7 +145,10 @@ def width_chichi(model: SplitDarkSector, sm: StandardModel, s: Scalar | None = N
 
 
 def width_mumu(model: SplitDarkSector, sm: StandardModel, s: Scalar | None = None) -> Float[Array, ""]:
-    """Partial width of V into muons, Eq. (9), GeV; s as in `width_chichi`."""
+    """Partial width of V into muons, Eq. (9), GeV; s as in `width_chichi`.
+
+    m_V/(12 pi) [beta (1 + 2 M_mu^2/m_V^2) (g_mu^V)^2 + beta^3 (g_mu^A)^2] with beta^2 = 1 - 4 M_mu^2/m_V^2.
+    """
     g_V = model.g_mu_V
     s, mass = (model.m_V**2, model.m_V) if s is None else (s, None)
     return width_fermions(s, jnp.asarray(sm.m_mu), g_V, model.r_AV * g_V, mass)
@@ -145,8 +156,14 @@ def width_mumu(model: SplitDarkSector, sm: StandardModel, s: Scalar | None = Non
 
 @usual_rules()
 def width_total(model: SplitDarkSector, sm: StandardModel) -> Float[Array, ""]:
-    """Total width of V, Eq. (9), GeV; 0 when every channel is closed."""
+    """Total width of V, Eq. (9), sum of `width_chichi` and `width_mumu`, GeV; 0 when every channel is closed."""
+    check_inputs(sm)
     return jnp.sum(width_chichi(model, sm)) + width_mumu(model, sm)
+
+
+def m_gamma(model: SplitDarkSector, sm: StandardModel) -> Float[Array, ""]:
+    """m_V Gamma_V of the propagators in Eqs. (7) and (22), GeV^2, never 0: see `wilson.pole_width`."""
+    return pole_width(model.m_V, width_total(model, sm))
 
 
 def width_running(s: Scalar, model: SplitDarkSector, sm: StandardModel) -> Float[Array, ""]:
@@ -155,12 +172,12 @@ def width_running(s: Scalar, model: SplitDarkSector, sm: StandardModel) -> Float
 
 
 def br_chichi(model: SplitDarkSector, sm: StandardModel) -> Float[Array, " n_chi"]:
-    """Branching ratios of V into each dark fermion, shape (n_chi,); 0 when V cannot decay."""
+    """Branching ratios of V into each dark fermion from Eq. (9), dimensionless, shape (n_chi,); 0 without decays."""
     return _ratio(width_chichi(model, sm), width_total(model, sm))
 
 
 def br_mumu(model: SplitDarkSector, sm: StandardModel) -> Float[Array, ""]:
-    """Branching ratio of V into muons; 0 when V cannot decay."""
+    """Branching ratio of V into muons from Eq. (9), dimensionless; 0 when V cannot decay."""
     return _ratio(width_mumu(model, sm), width_total(model, sm))
 
 
@@ -169,10 +186,10 @@ def _ratio(part: Float[Array, "*axes"], total: Float[Array, ""]) -> Float[Array,
 
 
 def perturbativity_gauge(model: SplitDarkSector) -> Bound:
-    """g_D against sqrt(4 pi)."""
-    return Bound(model.g_D, float(np.sqrt(4 * np.pi)))
+    """g_D against sqrt(4 pi), Sec. 2.2, dimensionless."""
+    return Bound(model.g_D, PERTURBATIVE)
 
 
 def perturbativity_yukawa(model: SplitDarkSector) -> Bound:
-    """y_s^i* y_b^i = r_i/(g_D Q_Phi) against 4 pi, in the shape of r; infinite without a gauge coupling."""
+    """y_s^i* y_b^i = r_i/(g_D Q_Phi) against 4 pi, Sec. 2.2, in the shape of r; infinite without a gauge coupling."""
     return Bound(model.r / (model.g_D * model.Q_Phi), 4 * np.pi)

@@ -1,4 +1,7 @@
-"""A heavy vector-like fermion and light scalars in the penguin loop, the other half of Sec. 2.2."""
+"""A heavy vector-like fermion and light scalars in the penguin loop, the other half of Sec. 2.2.
+
+Inputs: masses and couplings. Outputs: g_tilde, the width of V, and one `NewPhysics` record.
+"""
 
 import jax
 import jax.numpy as jnp
@@ -75,6 +78,8 @@ class SplitVectorLike(Model):
     @property
     def g_tilde(self) -> Float[Array, ""]:
         """Coupling of V to sbar gamma_mu P_L b per q2, Eq. (11), GeV^-2; the sign is that of r.
+
+        -sum_i r_i [F9(x_i) + G9(x_i)]/(32 pi^2 m_pi_i^2) with x_i = m_Psi^2/m_pi_i^2.
 
         Tends to r (ln x - 3)/(192 pi^2 m_Psi^2) for a light scalar, against r (2 ln x - 3)/(192 pi^2 m_Phi^2) for a
         light fermion, x the squared ratio of heavy to light mass: a light scalar counts half of a light fermion.

@@ -1,4 +1,6 @@
-"""Widths of a vector into pairs of fermions or scalars, Eq. (9), from plain numbers.
+"""Widths of a vector into pairs of fermions or scalars, Eq. (9).
+
+Inputs: masses in GeV and couplings, plain numbers. Outputs: partial widths in GeV.
 
 A channel is closed up to and at its threshold: value and gradient are 0 there. Above it both are the formula's; the
 gradient grows like 1/velocity towards the threshold but stays finite for every floating-point mass.
@@ -14,6 +16,8 @@ def width_fermions(
     s: Scalar, m: Float[Array, "*axes"], g_V: Scalar, g_A: Scalar, mass: Scalar | None = None
 ) -> Float[Array, "*axes"]:
     """Width of a vector of mass sqrt(s) into a pair of Dirac fermions, one channel of Eq. (9), GeV.
+
+    sqrt(s)/(12 pi) [beta (1 + 2 m^2/s) g_V^2 + beta^3 g_A^2] with beta^2 = 1 - 4 m^2/s.
 
     Args:
         s: squared mass of the vector, GeV^2.
@@ -33,7 +37,7 @@ def width_fermions(
 def width_scalars(m_V: Scalar, m: Float[Array, "*axes"], g: Scalar) -> Float[Array, "*axes"]:
     """Width of a vector of mass m_V (GeV) into a pair of complex scalars of mass m and charge g, GeV.
 
-    g^2 m_V beta^3/(48 pi), which is not in the paper.
+    g^2 m_V beta^3/(48 pi) with beta^2 = 1 - 4 m^2/m_V^2, which is not in the paper.
     """
     beta2 = 1 - 4 * (m / m_V) ** 2
     is_open = beta2 > 0

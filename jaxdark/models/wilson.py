@@ -15,7 +15,7 @@ Hermitian form: its CP average is F(A, A) + F(A', A'), half its difference -2 Im
 conjugate, i A' has the CP parity opposite to that of A; nothing else changes.
 """
 
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 import equinox as eqx
 import jax
@@ -34,12 +34,33 @@ B_s mixing has no longitudinal part in any of them (`constraints.mixing.C1_V`).
 """
 
 
+class ResonanceKind(NamedTuple):
+    """What of a resonance is fixed when a program is compiled.
+
+    Attributes:
+        power: of q2 in the numerator.
+        taken, taken_at_pole: a and b of the share a + b q2/m_V^2 of the timelike C_10 that the longitudinal part takes.
+    """
+
+    power: int
+    taken: int
+    taken_at_pole: int
+
+
+_TAKEN: dict[BsCurrent, tuple[int, int]] = {"paper": (0, 1), "without_C_P": (0, 0), "conserved": (1, 0)}
+
+
 LEAST_WIDTH = 1e-60
 """Least Gamma_V/m_V, far below that of any V that decays.
 
 It serves a V of width 0, every channel of which is closed. Outside of a bin its pole is harmless at any width, while a
 bin that holds it diverges if V couples to both its currents all the same: such a bin comes out huge, but finite.
 """
+
+
+def pole_width(m_V: Float[Array, ""] | float, width: Float[Array, ""] | float) -> Float[Array, ""]:
+    """m_V Gamma_V, GeV^2, of a mass and a width in GeV, with a width of at least `LEAST_WIDTH` times the mass."""
+    return m_V * jnp.maximum(width, LEAST_WIDTH * m_V)
 
 
 class Contact(eqx.Module):
@@ -109,24 +130,30 @@ class Resonance(eqx.Module):
         """q2^power at q2 (GeV^2): what kappa9 and kappa10 multiply."""
         return q2 if self.power == 1 else jnp.ones_like(q2)
 
+    @property
+    def kind(self) -> ResonanceKind:
+        """Power of q2 in the numerator, and what `bs_current` does to the timelike C_10."""
+        return ResonanceKind(self.power, *_TAKEN[self.bs_current])
+
     def longitudinal(self, q2: Float[Array, "*q2"] | float) -> tuple[Any, Any]:
         """What the longitudinal part of the propagator does to the timelike C_10 at q2 (GeV^2), Eq. (20).
 
+        C_10(q2) (1 - a - b q2/m_V^2) is left of C_10(q2) = kappa10 numerator(q2) D, with a and b of `kind`.
+
         Returns:
-            l, with which kappa10 l q2 D is taken from it, and the share 1 - l q2/numerator that is left; `bs_current`:
-            numerator/m_V^2 and 1 - q2/m_V^2, 0 and 1, or numerator/q2 and 0. The share vanishes on the pole exactly.
+            l = numerator (a/q2 + b/m_V^2), with which kappa10 l q2 D is taken from it, and the share 1 - l q2/numerator
+            that is left, which vanishes on the pole exactly where a + b = 1.
         """
-        s0, numerator = self.m_V**2, self.numerator(q2)
-        if self.bs_current == "paper":
-            return numerator / s0, (s0 - q2) / s0
-        if self.bs_current == "without_C_P":
-            return 0.0 * numerator, 1.0
-        return (jnp.ones_like(numerator) if self.power == 1 else 1 / q2), 0.0
+        s0, numerator, (power, a, b) = self.m_V**2, self.numerator(q2), self.kind
+        l = numerator / s0 if b else 0.0 * numerator
+        if a:
+            l += q2 ** (power - 1)
+        return l, (1 - a - b) + b * ((s0 - q2) / s0)
 
     @property
     def pole(self) -> tuple[Float[Array, ""], Float[Array, ""]]:
-        """Position (m_V^2, m_V Gamma) of the pole in q2, GeV^2, with a width of at least `LEAST_WIDTH` times m_V."""
-        return self.m_V**2, self.m_V * jnp.maximum(self.width, LEAST_WIDTH * self.m_V)
+        """Position (m_V^2, m_V Gamma) of the pole in q2, GeV^2, see `pole_width`."""
+        return self.m_V**2, pole_width(self.m_V, self.width)
 
 
 class NewPhysics(eqx.Module):
@@ -160,17 +187,17 @@ def weak_parts(physics: NewPhysics) -> tuple[NewPhysics, NewPhysics | None]:
     Whether a coupling is real is read off its type, which is static: real ones cost nothing here or later on.
     """
     contact, resonance = physics.contact, physics.resonance
-    of_contact = contact is not None and any(map(jnp.iscomplexobj, jax.tree.leaves(contact)))
-    of_resonance = resonance is not None and any(map(jnp.iscomplexobj, (resonance.kappa9, resonance.kappa10)))
-    if not (of_contact or of_resonance):
+    complex_contact = contact is not None and any(map(jnp.iscomplexobj, jax.tree.leaves(contact)))
+    complex_kappas = resonance is not None and any(map(jnp.iscomplexobj, (resonance.kappa9, resonance.kappa10)))
+    if not (complex_contact or complex_kappas):
         return physics, None
-    return _part(physics, _real, of_contact), _part(physics, _imaginary, of_contact)
+    return _part(physics, _real, complex_contact), _part(physics, _imaginary, complex_contact)
 
 
-def _part(physics: NewPhysics, part, of_contact: bool) -> NewPhysics:
+def _part(physics: NewPhysics, part, complex_contact: bool) -> NewPhysics:
     contact, resonance = physics.contact, physics.resonance
     if contact is not None:
-        contact = jax.tree.map(part, contact) if of_contact or part is _real else None
+        contact = jax.tree.map(part, contact) if complex_contact or part is _real else None
     if resonance is not None:
         kappas = part(resonance.kappa9), part(resonance.kappa10)
         resonance = eqx.tree_at(lambda r: (r.kappa9, r.kappa10), resonance, kappas)

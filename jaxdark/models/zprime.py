@@ -1,4 +1,7 @@
-"""A Z' with constant couplings, with which the end of Sec. 4 compares."""
+"""A Z' with constant couplings, with which the end of Sec. 4 compares.
+
+Inputs: mass, couplings and width. Outputs: one `NewPhysics` record with a resonance whose numerator is 1.
+"""
 
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float

@@ -21,7 +21,8 @@ from jaxdark.constraints.mixing import C1_box, bs_mixing_R_BB
 from jaxdark.constraints.registry import all_constraints, verdicts
 from jaxdark.inputs import StandardModel, read_data
 from jaxdark.likelihood.priors import prior_of
-from jaxdark.models.box import PERTURBATIVE, box_scan
+from jaxdark.models.base import PERTURBATIVE
+from jaxdark.models.box import box_scan
 from jaxdark.models.muon_g2 import kernels
 from jaxdark.models.split import SplitDarkSector, g_tilde, g_Vbs
 from jaxdark.output.drawing import literal, own_style

@@ -134,13 +134,21 @@ def sm_coefficients(decay: Decay, sm: StandardModel) -> Coefficients:
 
 
 def amplitude(C: Coefficients, decay: Decay, sm: StandardModel) -> Pseudoscalar | Transversity:
-    """Amplitude linear in the Wilson coefficients C, Secs. 4 and 5.1."""
+    """Amplitude linear in the Wilson coefficients C, Secs. 4 and 5.1.
+
+    For B -> K: F_V and F_A, dimensionless, F_P and F_S, GeV. For B -> V: transversity amplitudes, GeV^(-1/2).
+    """
     if isinstance(decay.ff, PseudoscalarFormFactors):
         return _pseudoscalar_amplitude(C, decay, sm)
     return _transversity_amplitude(C, decay, sm)
 
 
 def _pseudoscalar_amplitude(C: Coefficients, decay: Decay, sm: StandardModel) -> Pseudoscalar:
+    """F_V, F_A, F_P and F_S of Sec. 4, with C_i for C_i + C_i' and X = (m_B^2 - m_K^2)/(2 (m_b - m_s)) f_0.
+
+    F_V = C_9 f_+ + 2 m_b/(m_B + m_K) C_7 f_T, F_A = C_10 f_+, F_S = X C_S and
+    F_P = X C_P + m_l C_10 [(m_B^2 - m_K^2)/q2 (f_0 - f_+) - f_+], where f_0 also multiplies C10_timelike.
+    """
     m_B, m_K, q2, ff = decay.m_B, decay.m_M, decay.q2, decay.ff
     C10 = C.C10 + C.C10p
     scalar = (m_B**2 - m_K**2) / (2 * (sm.mb - sm.ms)) * ff.zero
@@ -165,12 +173,20 @@ def _nuisance_C9(decay: Decay):
 
 
 def _normalisation(decay: Decay, sm: StandardModel):
-    """N of Sec. 5."""
+    """N = G_F alpha lambda_t sqrt(q2 sqrt(lambda) beta/(3 2^10 pi^5 m_B^3)) of Sec. 5."""
     phase_space = decay.q2 * jnp.sqrt(decay.kal) * beta_lepton(decay.q2, decay.m_l)
     return sm.GF * sm.alpha_em * sm.lambda_t * jnp.sqrt(phase_space / (3 * 2**10 * jnp.pi**5 * decay.m_B**3))
 
 
 def _transversity_amplitude(C: Coefficients, decay: Decay, sm: StandardModel) -> Transversity:
+    """Transversity amplitudes of Sec. 5.1, times the CP factors of Sec. 6.1; upper signs L, lower ones R.
+
+    A_perp = sqrt(2) N sqrt(lambda) [(C_9 + C_9' -+ (C_10 + C_10')) V/(m_B + m_V) + 2 m_b/q2 (C_7 + C_7') T_1],
+    A_par = -sqrt(2) N (m_B^2 - m_V^2) [(C_9 - C_9' -+ (C_10 - C_10')) A_1/(m_B - m_V) + 2 m_b/q2 (C_7 - C_7') T_2],
+    A_0 = -8 N m_B m_V/sqrt(q2) [(C_9 - C_9' -+ (C_10 - C_10')) A_12 + m_b/(m_B + m_V) (C_7 - C_7') T_23],
+    A_t = N sqrt(lambda/q2) [2 (C_10 - C_10' + C10_timelike) + q2/(m_l (m_b + m_s)) (C_P - C_P')] A_0,
+    A_S = -2 N sqrt(lambda) (C_S - C_S')/(m_b + m_s) A_0.
+    """
     m_B, m_V, q2, ff = decay.m_B, decay.m_M, decay.q2, decay.ff
     N, root, dipole = _normalisation(decay, sm), jnp.sqrt(decay.kal), 2 * sm.mb / q2
 
@@ -255,7 +271,12 @@ def antisymmetric_form(X, Y, decay: Decay) -> tuple[Float[Array, "*q2"], ...]:
 
 
 def _pseudoscalar_form(X: Pseudoscalar, Y: Pseudoscalar, decay: Decay, sm: StandardModel):
-    """2 (a + c/3) of Sec. 4."""
+    """dGamma/dq2 = 2 (a + c/3) of Sec. 4, GeV^-1.
+
+    a = G {q2 (beta^2 |F_S|^2 + |F_P|^2) + lambda/4 (|F_A|^2 + |F_V|^2) + 2 m_l (m_B^2 - m_K^2 + q2) Re(F_P F_A^*)
+    + 4 m_l^2 m_B^2 |F_A|^2}, c = -G lambda beta^2/4 (|F_A|^2 + |F_V|^2) and
+    G = G_F^2 alpha^2 lambda_t^2 sqrt(lambda) beta/(2^9 pi^5 m_B^3).
+    """
     q2, m_B, m_K, m_l, kal = decay.q2, decay.m_B, decay.m_M, decay.m_l, decay.kal
     beta = beta_lepton(q2, m_l)
     G = sm.GF**2 * sm.alpha_em**2 * sm.lambda_t**2 / (2**9 * jnp.pi**5 * m_B**3) * jnp.sqrt(kal) * beta
@@ -266,7 +287,7 @@ def _pseudoscalar_form(X: Pseudoscalar, Y: Pseudoscalar, decay: Decay, sm: Stand
 
 
 def _angular_form(X: Transversity, Y: Transversity, decay: Decay):
-    """J_1s ... J_6c of Sec. 5.4 in the order of J_NAMES."""
+    """J_1s ... J_6c of Sec. 5.4 in the order of J_NAMES, GeV^-1, from products of transversity amplitudes."""
     mass, beta = decay.m_l / jnp.sqrt(decay.q2), beta_lepton(decay.q2, decay.m_l)
     beta2 = beta**2
 

@@ -32,12 +32,12 @@ from jaxdark.semileptonic.amplitudes import (
     symmetric_form,
 )
 from jaxdark.semileptonic.form_factors import PseudoscalarFormFactors
-from jaxdark.semileptonic.kinematics import Channel
+from jaxdark.semileptonic.kinematics import Bin, Channel
 from jaxdark.semileptonic.nonlocal_terms import SPECTATOR_UP_TO
 from jaxdark.semileptonic.quadrature import NODES, WEIGHTS, bend, in_panels, pole_weights
 
-Bin = tuple[float, float]
-
+# Re A, Im A and A_1 of the amplitude A + A_1 D, on the leading axis of amplitudes in real arithmetic.
+_RE, _IM, _RES = range(3)
 # Where the tables of the Standard Model amplitude have a kink, and the spectator functions a step.
 _KINKS = (0.03, SPECTATOR_UP_TO)
 # Bernstein ellipse of every panel, in its own variable, up to the nearest singularity of the amplitude: the photon pole
@@ -120,7 +120,7 @@ def make_panels(bins: Sequence[Bin], channel: Channel, sm: StandardModel) -> Pan
     return Panels(lower, upper, bends, nodes, half[:, None] * weights, owner)
 
 
-def _shortened(lower: float, upper: float, end: float, charm: float) -> list[Bin]:
+def _shortened(lower: float, upper: float, end: float, charm: float) -> list[tuple[float, float]]:
     """A panel, or what it falls into when it is halved until the photon pole and the charm threshold are far enough.
 
     Where u = sqrt(|q2 - end|) is the variable, those are at u = sqrt(-end) and sqrt(charm - end). A panel from
@@ -216,9 +216,9 @@ def amplitude_at(
 
     def with_propagator(parts):
         if physics.resonance is None:
-            return jax.tree.map(lambda a: a[0] + 1j * a[1], parts)
+            return jax.tree.map(lambda x: x[_RE] + 1j * x[_IM], parts)
         s0, g = physics.resonance.pole
-        return jax.tree.map(lambda a: a[0] + 1j * a[1] + a[2] / (q2 - s0 + 1j * g), parts)
+        return jax.tree.map(lambda x: x[_RE] + 1j * x[_IM] + x[_RES] / (q2 - s0 + 1j * g), parts)
 
     A = with_propagator(real_amplitudes(real, decay, sm))
     if imaginary is None:
@@ -251,24 +251,20 @@ def rate_differences(physics: NewPhysics, decay: Decay, panels: Panels, sm: Stan
         return jnp.zeros((len(panels.owner), n))
     A, weak = real_amplitudes(real, decay, sm), weak_amplitudes(imaginary, decay, sm)
     if physics.resonance is None:
-        of_real = of_imaginary = jax.tree.map(lambda a: panels.weights * a, A)
+        for_real = for_imaginary = jax.tree.map(lambda a: panels.weights * a, A)
     else:
-        W, GV, V = _weights(physics.resonance, panels)
-        of_real = jax.tree.map(
-            lambda x: jnp.stack(
-                [
-                    panels.weights * x[0] + W * x[2],
-                    panels.weights * x[1] - GV * x[2],
-                    W * x[0] - GV * x[1] + V * x[2],
-                ]
-            ),
-            A,
-        )
+        w, (W, GV, V) = panels.weights, _weights(physics.resonance, panels)
+
+        def weighted(x):
+            re, im, res = x[_RE], x[_IM], x[_RES]
+            return jnp.stack([w * re + W * res, w * im - GV * res, W * re - GV * im + V * res])
+
+        for_real = jax.tree.map(weighted, A)
         # What the imaginary part is made of: Im A in place of Re A, Re A in place of -Im A, no square of A_1.
-        of_imaginary = jax.tree.map(lambda full, x: full.at[2].set(-W * x[1] - GV * x[0]), of_real, A)
-    turned = jax.tree.map(lambda a: jnp.concatenate([a[1:2], -a[:1], a[2:]]), weak)
-    symmetric = [-2 * J.sum((0, -1)) for J in symmetric_form(turned, of_imaginary, decay, sm)]
-    antisymmetric = [J.sum((0, -1)) for J in antisymmetric_form(weak, of_real, decay)]
+        for_imaginary = jax.tree.map(lambda full, x: full.at[_RES].set(-W * x[_IM] - GV * x[_RE]), for_real, A)
+    turned = jax.tree.map(lambda x: jnp.concatenate([x[_IM][None], -x[_RE][None], x[_RES:]]), weak)
+    symmetric = [-2 * J.sum((0, -1)) for J in symmetric_form(turned, for_imaginary, decay, sm)]
+    antisymmetric = [J.sum((0, -1)) for J in antisymmetric_form(weak, for_real, decay)]
     return panels.owner @ jnp.stack(symmetric + antisymmetric, axis=-1)
 
 
@@ -290,14 +286,15 @@ def _integrals(left, resonance: Resonance | None, decay: Decay, panels: Panels, 
     if resonance is None:
         right = jax.tree.map(lambda a: panels.weights * a, left)
     else:
-        W, GV, V = _weights(resonance, panels)
-        right = jax.tree.map(
-            lambda x: jnp.stack(
-                [panels.weights * x[0] + 2 * W * x[2], panels.weights * x[1] - 2 * GV * x[2], V * x[2]]
-            ),
-            left,
-        )
+        w, (W, GV, V) = panels.weights, _weights(resonance, panels)
+
+        def weighted(x):
+            return jnp.stack([w * x[_RE] + 2 * W * x[_RES], w * x[_IM] - 2 * GV * x[_RES], V * x[_RES]])
+
+        right = jax.tree.map(weighted, left)
     symmetric = [J.sum((0, -1)) for J in symmetric_form(left, right, decay, sm)]
-    crossed = (jax.tree.map(lambda a: a[1::-1], left), jax.tree.map(lambda a: a[:2], right))
-    antisymmetric = [((J[0] - J[1]) / 2).sum(-1) for J in antisymmetric_form(*crossed, decay)]
+    # The form is antisymmetric: (W(b, w a + 2 Re(W) c) - W(a, w b + 2 Im(W) c))/2 holds every term once.
+    im_and_re = jax.tree.map(lambda x: jnp.stack([x[_IM], x[_RE]]), left)
+    re_and_im = jax.tree.map(lambda x: x[: _IM + 1], right)
+    antisymmetric = [((J[0] - J[1]) / 2).sum(-1) for J in antisymmetric_form(im_and_re, re_and_im, decay)]
     return panels.owner @ jnp.stack(symmetric + antisymmetric, axis=-1)

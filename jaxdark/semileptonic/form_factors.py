@@ -32,7 +32,7 @@ class VectorFormFactors(NamedTuple):
 
 
 def _z(q2, t_plus, t_0):
-    """Conformal variable z(q2, t_0)."""
+    """Conformal variable (sqrt(t_+ - q2) - sqrt(t_+ - t_0))/(sqrt(t_+ - q2) + sqrt(t_+ - t_0))."""
     a, b = jnp.sqrt(t_plus - q2), jnp.sqrt(t_plus - t_0)
     return (a - b) / (a + b)
 
@@ -57,7 +57,12 @@ def _bcl_series(q2, ff: FormFactorSet, name: str, coefficients):
 
 
 def pseudoscalar_form_factors(q2: Float[Array, "*q2"], ff: FormFactorSet) -> PseudoscalarFormFactors:
-    """B -> K form factors at q2 (GeV^2), BCL (arXiv:1509.06235) or BSZ (arXiv:2305.06301) by the set given."""
+    """B -> K form factors f_+, f_0, f_T at q2 (GeV^2), dimensionless, each of the shape of q2.
+
+    BCL (arXiv:1509.06235): f_0 = (1 - q2/m_R^2)^-1 (b_0 + b_1 z + b_2 z^2), and f_+ and f_T with z - z^3/3 and
+    z^2 + 2 z^3/3 for z and z^2. BSZ (arXiv:2305.06301): as `vector_form_factors`, with f_0(0) = f_+(0). The set given
+    decides.
+    """
     value = dict(zip(ff.names, ff.coefficients, strict=True))
     if "f+:b0" in value:
         return PseudoscalarFormFactors(
@@ -70,7 +75,11 @@ def pseudoscalar_form_factors(q2: Float[Array, "*q2"], ff: FormFactorSet) -> Pse
 
 
 def vector_form_factors(q2: Float[Array, "*q2"], ff: FormFactorSet) -> VectorFormFactors:
-    """B -> K* or B_s -> phi form factors at q2 (GeV^2), arXiv:1503.05534."""
+    """B -> K* or B_s -> phi form factors at q2 (GeV^2), dimensionless, each of the shape of q2, arXiv:1503.05534.
+
+    F = (1 - q2/m_R^2)^-1 sum_k a_k (z(q2) - z(0))^k, k = 0, 1, 2, with A_12(0) = A_0(0) (m_B^2 - m_V^2)/(8 m_B m_V) and
+    T_2(0) = T_1(0).
+    """
     value = dict(zip(ff.names, ff.coefficients, strict=True))
     value["A12:a0"] = value["A0:a0"] * (ff.m_B**2 - ff.m_M**2) / (8 * ff.m_B * ff.m_M)
     value["T2:a0"] = value["T1:a0"]

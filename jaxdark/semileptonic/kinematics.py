@@ -9,14 +9,20 @@ import jax.numpy as jnp
 
 from jaxdark.inputs import FormFactorSet, StandardModel
 
+Bin = tuple[float, float]
+"""Lower and upper edge: of a bin in q2, GeV^2, unless it is said to be in s_B = q2/M_B^2."""
+
 
 def kallen(m_B, m_M, q2):
-    """lambda(m_B^2, m_M^2, q2), GeV^4, as a product, which keeps its digits towards the end point (m_B - m_M)^2."""
+    """Kallen function lambda(m_B^2, m_M^2, q2) = ((m_B - m_M)^2 - q2) ((m_B + m_M)^2 - q2), GeV^4.
+
+    The product keeps its digits towards the end point (m_B - m_M)^2. Masses in GeV, q2 in GeV^2.
+    """
     return ((m_B - m_M) ** 2 - q2) * ((m_B + m_M) ** 2 - q2)
 
 
 def beta_lepton(q2, m_lepton):
-    """Lepton velocity sqrt(1 - 4 m^2/q2) in the dilepton rest frame; 0 below threshold."""
+    """Lepton velocity sqrt(1 - 4 m^2/q2) in the dilepton rest frame, q2 in GeV^2, m in GeV; 0 below threshold."""
     square = (q2 - 4 * m_lepton**2) / q2
     return jnp.where(square > 0, jnp.sqrt(jnp.where(square > 0, square, 1.0)), 0.0)
 

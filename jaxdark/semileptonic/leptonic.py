@@ -6,16 +6,17 @@ Inputs: new physics and inputs. Outputs: the time-integrated branching ratio and
 import jax.numpy as jnp
 from jaxtyping import Array, Complex, Float
 
-from jaxdark.inputs import StandardModel
+from jaxdark.inputs import StandardModel, check_inputs
 from jaxdark.models.wilson import NewPhysics, Resonance, weak_parts
 from jaxdark.precision import usual_rules
 from jaxdark.semileptonic.kinematics import beta_lepton
 
 
 def resonant_pseudoscalar(resonance: Resonance, sm: StandardModel) -> Complex[Array, ""]:
-    """C_10(m_Bs^2) and C_P of the resonance combined, C_10 (1 - m_Bs^2/m_V^2): a narrow V has no peak at m_V = m_Bs.
+    """C_10(m_Bs^2) and C_P of the resonance combined, Eqs. (19), (20), in units of C_10, dimensionless.
 
-    That of the b quark: the phase of kappa10 is weak, that of the propagator strong.
+    C_10(m_Bs^2) (1 - m_Bs^2/m_V^2), or another share by `bs_current`: a narrow V has no peak at m_V = m_Bs. That of the
+    b quark: the phase of kappa10 is weak, that of the propagator strong.
     """
     q2 = sm.m_Bs**2
     s0, g = resonance.pole
@@ -24,7 +25,10 @@ def resonant_pseudoscalar(resonance: Resonance, sm: StandardModel) -> Complex[Ar
 
 
 def _amplitudes(physics: NewPhysics, sm: StandardModel) -> tuple[Complex[Array, ""], Complex[Array, ""]]:
-    """P and S of new physics alone, in units of C_10."""
+    """P and S of new physics alone, in units of C_10, Sec. 7.
+
+    P = C_10 - C_10' + m_Bs^2/(2 m_mu (m_b + m_s)) (C_P - C_P'), S = beta m_Bs^2/(2 m_mu (m_b + m_s)) (C_S - C_S').
+    """
     helicity = sm.m_Bs**2 / (2 * sm.m_mu * (sm.mb + sm.ms))
     P, S = jnp.zeros((), complex), jnp.zeros((), complex)
     if physics.contact is not None:
@@ -38,6 +42,7 @@ def _amplitudes(physics: NewPhysics, sm: StandardModel) -> tuple[Complex[Array, 
 
 def _rate_and_asymmetry(model: NewPhysics, sm: StandardModel) -> tuple[Float[Array, ""], Float[Array, ""]]:
     """|P|^2 + |S|^2 averaged over the flavours, and that times A_DeltaGamma: see `a_delta_gamma`."""
+    check_inputs(sm)
     real, imaginary = weak_parts(model.new_physics(sm))
     P, S = _amplitudes(real, sm)
     odd, even = _square(P + sm.C10), _square(S)
@@ -71,8 +76,8 @@ def a_delta_gamma(model: NewPhysics, sm: StandardModel) -> Float[Array, ""]:
 def br_bs_mumu(model: NewPhysics, sm: StandardModel) -> Float[Array, ""]:
     """Time-integrated BR(B_s -> mu+ mu-), dimensionless (arXiv:1204.1737), of a model or a `NewPhysics` record.
 
-    The average over the flavours of the B_s at its production, (1 + y_s A_DeltaGamma)/(1 - y_s^2) times that of the
-    decay at its birth.
+    tau G_F^2 alpha^2 lambda_t^2/(16 pi^3) f_Bs^2 m_Bs m_mu^2 beta (|P|^2 + |S|^2) (1 + y_s A_DeltaGamma)/(1 - y_s^2):
+    the average over the flavours of the B_s at its production, P and S with the Standard Model's C_10.
     """
     total, asymmetry = _rate_and_asymmetry(model, sm)
     beta = beta_lepton(sm.m_Bs**2, sm.m_mu)

@@ -17,7 +17,11 @@ SPECTATOR_UP_TO = 8.9
 
 
 def h_loop(q2, m, mu) -> Complex[Array, "*q2"]:
-    """One-loop function h(q2, m) of a quark of mass m > 0 at the scale mu, GeV, Sec. 2.1."""
+    """One-loop function h(q2, m) of a quark of mass m > 0 at the scale mu (GeV), dimensionless, Sec. 2.1.
+
+    -4/9 (ln(m^2/mu^2) - 2/3 - x) - 4/9 (2 + x) R(x) with x = 4 m^2/q2, R = sqrt(x-1) arctan(1/sqrt(x-1)) for x > 1,
+    else sqrt(1-x) [ln((1 + sqrt(1-x))/sqrt(x)) - i pi/2].
+    """
     x = 4 * m**2 / q2
     below = x > 1
     x_below, x_above = jnp.where(below, x, 2.0), jnp.where(below, 0.5, x)
@@ -29,12 +33,16 @@ def h_loop(q2, m, mu) -> Complex[Array, "*q2"]:
 
 
 def h_loop_massless(q2, mu) -> Complex[Array, "*q2"]:
-    """One-loop function of a massless quark at the scale mu (GeV), Sec. 2.1."""
+    """One-loop function of a massless quark, 8/27 - 4/9 ln(q2/mu^2) + 4 i pi/9, q2 in GeV^2, mu in GeV, Sec. 2.1."""
     return 8 / 27 - 4 / 9 * jnp.log(q2 / mu**2) + 4j * jnp.pi / 9
 
 
 def Y(q2: Float[Array, "*q2"], sm: StandardModel) -> Complex[Array, "*q2"]:
-    """One-loop matrix elements of the four-quark operators, a shift of C_9, Sec. 2.1."""
+    """One-loop matrix elements of the four-quark operators at q2 (GeV^2), a shift of C_9, dimensionless, Sec. 2.1.
+
+    F_c h(q2, m_c) - F_b/2 h(q2, m_b) - F_0/2 h(q2, 0) + F_4 + eps_u (4/3 C_1 + C_2) [h(q2, m_c) - h(q2, 0)], where
+    eps_u is the real part of lambda_u/lambda_t and the F are sums of the Standard Model's C_1 to C_6.
+    """
     F_c = 4 / 3 * sm.C1 + sm.C2 + 6 * sm.C3 + 60 * sm.C5
     F_b = 7 * sm.C3 + 4 / 3 * sm.C4 + 76 * sm.C5 + 64 / 3 * sm.C6
     F_0 = sm.C3 + 4 / 3 * sm.C4 + 16 * sm.C5 + 64 / 3 * sm.C6
@@ -63,12 +71,12 @@ def _two_loop(q2, name: str) -> Complex[Array, "*q2"]:
 
 
 def dC9(q2: Float[Array, "*q2"]) -> Complex[Array, "*q2"]:
-    """Two-loop matrix elements of O_1, O_2 and O_8 in C_9eff, Sec. 2.2."""
+    """Two-loop matrix elements of O_1, O_2 and O_8 in C_9eff at q2 (GeV^2), tabulated, dimensionless, Sec. 2.2."""
     return _two_loop(q2, "dC9")
 
 
 def dC7(q2: Float[Array, "*q2"]) -> Complex[Array, "*q2"]:
-    """Two-loop matrix elements of O_1, O_2 and O_8 in C_7eff, Sec. 2.2."""
+    """Two-loop matrix elements of O_1, O_2 and O_8 in C_7eff at q2 (GeV^2), tabulated, dimensionless, Sec. 2.2."""
     return _two_loop(q2, "dC7")
 
 

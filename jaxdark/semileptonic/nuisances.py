@@ -15,8 +15,7 @@ from jaxtyping import Array, Float
 
 from jaxdark.inputs import StandardModel, read_data
 from jaxdark.semileptonic.amplitudes import NARROW_CHARMONIA
-from jaxdark.semileptonic.bins import Bin
-from jaxdark.semileptonic.kinematics import Channel
+from jaxdark.semileptonic.kinematics import Bin, Channel
 
 
 class _Block(NamedTuple):
@@ -43,8 +42,8 @@ def _form_factors(field: str, sm: StandardModel) -> _Block:
         covariance = np.array(entry["covariance"])
     else:
         covariance = np.array(entry["correlation"]) * np.outer(entry["uncertainty"], entry["uncertainty"])
-    place = attrgetter(f"{field}.coefficients")
-    return _Block(place, tuple(f"{field}/{n}" for n in names), np.linalg.cholesky(covariance))
+    coefficients = attrgetter(f"{field}.coefficients")
+    return _Block(coefficients, tuple(f"{field}/{n}" for n in names), np.linalg.cholesky(covariance))
 
 
 def _matches(entry: dict, sm: StandardModel, field: str) -> bool:

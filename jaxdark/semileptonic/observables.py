@@ -4,19 +4,19 @@ Inputs: integrated J_i (or dGamma/dq2) per bin. Outputs: dBR, F_L, A_FB, S_i, P_
 and the CP asymmetries A_i and A_CP. Section 6.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
 from jaxdark.errors import RequestError
-from jaxdark.inputs import StandardModel
+from jaxdark.inputs import StandardModel, check_inputs
 from jaxdark.models.wilson import NewPhysics
 from jaxdark.precision import usual_rules
 from jaxdark.semileptonic.amplitudes import J_NAMES, decay_at
-from jaxdark.semileptonic.bins import Bin, integrated_rates, make_panels, rate_differences
-from jaxdark.semileptonic.kinematics import CHANNELS, Channel
+from jaxdark.semileptonic.bins import integrated_rates, make_panels, rate_differences
+from jaxdark.semileptonic.kinematics import CHANNELS, Bin, Channel
 
 # Linear combinations of the J_i that the observables are ratios of; rows in this order.
 INTEGRALS = {
@@ -105,32 +105,53 @@ def channel_of(process: str) -> Channel:
     return CHANNELS[process]
 
 
-def _integrals(process: str, q2: Bin, model: NewPhysics, sm: StandardModel, of=integrated_rates) -> Float[Array, " n"]:
-    """The rows of INTEGRALS, of B -> K the rate alone; averages, or with `of=rate_differences` half differences."""
+def _integrals(
+    process: str, q2: Bin, model: NewPhysics, sm: StandardModel, integrate: Callable = integrated_rates
+) -> Float[Array, " n"]:
+    """The rows of INTEGRALS, of B -> K the rate alone; averages, or with `rate_differences` half differences."""
+    check_inputs(sm)
     channel = channel_of(process)
     panels = make_panels([q2], channel, sm)
-    integrals = of(model.new_physics(sm), decay_at(panels.nodes, channel, sm), panels, sm)[0]
+    integrals = integrate(model.new_physics(sm), decay_at(panels.nodes, channel, sm), panels, sm)[0]
     return integrals if channel.spin == 0 else INTEGRAL_MATRIX @ integrals
 
 
 @usual_rules()
 def binned_rate(process: str, q2: Bin, model: NewPhysics, sm: StandardModel) -> Float[Array, ""]:
-    """Partial width over the bin (GeV^2), CP averaged, GeV."""
+    """Partial width, int dGamma/dq2 dq2 over the bin (GeV^2), CP averaged, GeV.
+
+    The bin is clipped to the kinematic range. For a vector meson dGamma/dq2 = 3/4 (2 J_1s + J_1c) - 1/4 (2 J_2s +
+    J_2c).
+
+    Args:
+        process: the name of a `Channel`, such as "B0->K*0mumu".
+        q2: the bin.
+        model: a model or a `NewPhysics` record.
+        sm: Standard Model inputs.
+
+    Raises:
+        RequestError: unknown process, a bin outside the range, or what are no inputs.
+    """
     return _integrals(process, q2, model, sm)[0]
 
 
 @usual_rules()
 def binned_dBR(process: str, q2: Bin, model: NewPhysics, sm: StandardModel) -> Float[Array, ""]:
-    """CP-averaged branching ratio over the bin divided by its nominal width, GeV^-2; time integrated for B_s -> phi."""
-    lifetime = getattr(sm, channel_of(process).lifetime)
-    return lifetime * binned_rate(process, q2, model, sm) / (q2[1] - q2[0])
+    """CP-averaged branching ratio over the bin divided by its nominal width, tau <dGamma>/(upper - lower), GeV^-2.
+
+    Time integrated for B_s -> phi. Arguments and errors as in `binned_rate`.
+    """
+    rate = binned_rate(process, q2, model, sm)
+    return getattr(sm, CHANNELS[process].lifetime) * rate / (q2[1] - q2[0])
 
 
 @usual_rules()
 def binned_angular(process: str, q2: Bin, model: NewPhysics, sm: StandardModel) -> dict[str, Float[Array, ""]]:
     """Every angular observable of B -> V l l in one bin (GeV^2), LHCb conventions: CP averages and CP asymmetries.
 
-    Of B_s -> phi, which is untagged, F_L, S_3, S_4, S_7, P_1, P'_4, P'_6 and the asymmetries can be measured.
+    Ratios of integrals over the bin, by name; numerators, denominators and signs stand in `ANGULAR` and `ASYMMETRIES`,
+    with A_FB = -(3/4 J_6s + 3/8 J_6c)/dGamma and D = 2 sqrt(-J_2s J_2c) below the P'_i. Dimensionless. Of B_s -> phi,
+    which is untagged, F_L, S_3, S_4, S_7, P_1, P'_4, P'_6 and the asymmetries can be measured.
 
     Raises:
         RequestError: unknown process, one without angular observables here (B -> K), or a bin outside the range.
@@ -149,12 +170,15 @@ def binned_asymmetries(process: str, q2: Bin, model: NewPhysics, sm: StandardMod
     Raises:
         RequestError: unknown process, or a bin outside the range.
     """
-    differences = _integrals(process, q2, model, sm, rate_differences)
-    of_name = dict(zip(INTEGRALS, differences, strict=False))
-    return asymmetries(asymmetry_names(channel_of(process)), of_name, binned_rate(process, q2, model, sm))
+    rows = _integrals(process, q2, model, sm, rate_differences)
+    differences = dict(zip(INTEGRALS, rows, strict=False))
+    return asymmetries(asymmetry_names(channel_of(process)), differences, binned_rate(process, q2, model, sm))
 
 
 @usual_rules()
 def lepton_ratio(stem: str, q2: Bin, model: NewPhysics, sm: StandardModel) -> Float[Array, ""]:
-    """R_K or R_K*: Gamma(mu mu)/Gamma(e e) of a stem such as "B+->K+" over the bin (GeV^2), no QED corrections."""
+    """R_K or R_K*: Gamma(mu mu)/Gamma(e e) of a stem such as "B+->K+" over the bin (GeV^2), no QED corrections.
+
+    Dimensionless; arguments and errors otherwise as in `binned_rate`.
+    """
     return binned_rate(f"{stem}mumu", q2, model, sm) / binned_rate(f"{stem}ee", q2, model, sm)

@@ -4,7 +4,7 @@ Inputs: rows (process, observable, q2), the inputs and a model. Outputs: the vec
 parameter free (`Predictor.__call__`) or at the central inputs from precomputed tables (`Predictor.tabulated`).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import NamedTuple, Protocol
 
 import jax
@@ -17,8 +17,8 @@ from jaxdark.errors import RequestError
 from jaxdark.inputs import StandardModel
 from jaxdark.models.wilson import NewPhysics
 from jaxdark.semileptonic.amplitudes import Decay, NonLocal, decay_at, nonlocal_at, side_by_side
-from jaxdark.semileptonic.bins import Bin, Panels, integrated_rates, join_panels, make_panels, rate_differences
-from jaxdark.semileptonic.kinematics import CHANNELS, Channel
+from jaxdark.semileptonic.bins import Panels, integrated_rates, join_panels, make_panels, rate_differences
+from jaxdark.semileptonic.kinematics import CHANNELS, Bin, Channel
 from jaxdark.semileptonic.leptonic import br_bs_mumu
 from jaxdark.semileptonic.nuisances import Nuisances
 from jaxdark.semileptonic.observables import (
@@ -34,6 +34,10 @@ from jaxdark.semileptonic.tables import RateTables
 
 # The ratio of a charged mode is that of the neutral one: they differ by isospin breaking alone, far below any error.
 RATIO_STEMS = {"B+->K+ll": "B+->K+", "B0->K0ll": "B0->K0", "B0->K*0ll": "B0->K*0", "B+->K*+ll": "B0->K*0"}
+
+
+_ONE, _BR_BS_MUMU = "one", "BR(Bs->mumu)"
+"""Keys of the two entries before the blocks in the vector that numerators and denominators are picked from."""
 
 
 def _difference(name: str) -> str:
@@ -97,8 +101,8 @@ class _Spin(NamedTuple):
         return INTEGRAL_MATRIX if self.channels[0].spin else np.ones((1, 1))
 
 
-def _needs(row: RowLike) -> list[str]:
-    """Decays the row is made of, the numerator first."""
+def _decays_of(row: RowLike) -> list[str]:
+    """Decays the row is made of, that of a ratio's numerator first; none for B_s -> mu mu."""
     if row.observable in ("R_K", "R_Kst") and row.process in RATIO_STEMS:
         return [f"{RATIO_STEMS[row.process]}{leptons}" for leptons in ("mumu", "ee")]
     channel = CHANNELS.get(row.process)
@@ -132,37 +136,42 @@ class Predictor:
         self.rows, self.sm = tuple(rows), sm
         bins: dict[int, dict[str, dict[Bin, None]]] = {0: {}, 1: {}}
         for row in self.rows:
-            for process in _needs(row):
+            for process in _decays_of(row):
                 bins[CHANNELS[process].spin].setdefault(process, {})[tuple(row.q2)] = None
-        self._spins = tuple(_Spin.build(wanted, sm) for wanted in bins.values() if wanted)
+        self._spins = tuple(_Spin.build(channels, sm) for channels in bins.values() if channels)
         uses = [(CHANNELS[process], q2) for spin in self._spins for process, q2 in spin.keys]
         self._with_differences = any(row.observable in ASYMMETRIES for row in self.rows)
         leptonic = any(row.process == "Bs->mumu" for row in self.rows)
         self.nuisances = Nuisances(uses, sm, leptonic=leptonic)
-        self._numerator, self._denominator, self._scale = self._assembly()
+        index = {key: i for i, key in enumerate(self._keys())}
+        ratios = [self._ratio(row) for row in self.rows]
+        self._numerator = np.array([index[numerator] for numerator, _, _ in ratios])
+        self._denominator = np.array([index[denominator] for _, denominator, _ in ratios])
+        self._factor = np.array([factor for _, _, factor in ratios])
 
-    def _assembly(self):
-        """Where each row finds numerator and denominator in [1, BR(Bs), blocks of each spin], and its factor."""
-        place: dict[object, int] = {"one": 0, "Bs": 1}
+    def _keys(self) -> Iterator[Hashable]:
+        """Keys of the vector that `_assemble` picks from: (block, process, bin), after the first two."""
+        yield from (_ONE, _BR_BS_MUMU)
         for spin in self._spins:
             one = np.ones((len(spin.matrix), 1))
-            for name in _blocks(one, one if self._with_differences else None):
-                place |= {(name, *key): len(place) + i for i, key in enumerate(spin.keys)}
+            for block in _blocks(one, one if self._with_differences else None):
+                yield from ((block, *key) for key in spin.keys)
 
-        def indices(row: RowLike):
-            above, below, factor = _RATIOS.get(row.observable, ("rate", "rate", 1.0))
-            processes = _needs(row) * (2 if row.observable in _RATIOS else 1)
-            keys = [(name, p, tuple(row.q2)) for name, p in zip((above, below), processes, strict=False)]
-            return *(place[key] for key in (*(keys or ["Bs"]), "one")[:2]), factor * self._factor(row)
-
-        numerator, denominator, scale = zip(*(indices(row) for row in self.rows), strict=True)
-        return np.array(numerator), np.array(denominator), np.array(scale)
-
-    def _factor(self, row: RowLike) -> float:
-        """Lifetime over bin width for a differential branching ratio, else 1."""
-        if row.observable != "dBR":
-            return 1.0
-        return float(getattr(self.sm, CHANNELS[row.process].lifetime)) / float(np.ptp(row.q2))
+    def _ratio(self, row: RowLike) -> tuple[Hashable, Hashable, float]:
+        """What a row is: the keys of a numerator and of a denominator, and a factor."""
+        decays = _decays_of(row)
+        if not decays:
+            return _BR_BS_MUMU, _ONE, 1.0
+        q2 = tuple(row.q2)
+        if row.observable in _RATIOS:
+            above, below, sign = _RATIOS[row.observable]
+            return (above, *decays, q2), (below, *decays, q2), sign
+        rates = [("rate", process, q2) for process in decays]
+        if row.observable == "dBR":
+            lifetime = getattr(self.sm, CHANNELS[row.process].lifetime)
+            return rates[0], _ONE, float(lifetime) / float(np.ptp(q2))
+        muons, electrons = rates
+        return muons, electrons, 1.0
 
     def __call__(self, model: NewPhysics, xi: Float[Array, " nuisances"] | None = None) -> Float[Array, " rows"]:
         """Predictions with the full amplitude at every node.
@@ -223,7 +232,7 @@ class Predictor:
             differences = spin.integrals(rate_differences, physics, sm) if self._with_differences else None
             blocks += _blocks(part, differences).values()
         flat = jnp.concatenate([jnp.ones(1), br_bs_mumu(physics, sm)[None], *blocks])
-        return flat[self._numerator] / flat[self._denominator] * self._scale
+        return flat[self._numerator] / flat[self._denominator] * self._factor
 
 
 def _blocks(

@@ -1,6 +1,6 @@
 """Bin integrals for fixed inputs: what does not depend on new physics is computed once, Section 10.4.
 
-Inputs: decays at the nodes of panels, the wanted combinations of J_i, the inputs. Outputs: a function of `NewPhysics`.
+Inputs: decays at the nodes of panels, combinations of J_i, the inputs. Outputs: a function of `NewPhysics`.
 The amplitude is sum_c x_c A_c + D sum_r y_r A_r with constant directions c (the Standard Model, contact terms) and
 resonant directions r (kappa9, kappa10 and the longitudinal part); every rate is a quadratic form in (x, y). The
 imaginary parts of complex couplings have tables of their own, without the Standard Model: see `jaxdark.models.wilson`.
@@ -17,7 +17,7 @@ from jaxtyping import Array, Complex, Float
 
 from jaxdark.compute.aot import AotFunction
 from jaxdark.inputs import StandardModel
-from jaxdark.models.wilson import CONTACT_NAMES, BsCurrent, Contact, NewPhysics, Resonance, weak_parts
+from jaxdark.models.wilson import CONTACT_NAMES, Contact, NewPhysics, Resonance, ResonanceKind, weak_parts
 from jaxdark.semileptonic.amplitudes import (
     Coefficients,
     Decay,
@@ -30,24 +30,32 @@ from jaxdark.semileptonic.amplitudes import (
 from jaxdark.semileptonic.bins import Panels
 from jaxdark.semileptonic.quadrature import INTERPOLATION, fine_pole_weights
 
+_WITHOUT_RESONANCE = Resonance(kappa9=0.0, kappa10=0.0, m_V=1.0, width=1.0).kind
+"""Tables of the most common kind serve models without a resonance."""
 
-def _unit_coefficients(q2: np.ndarray, power: int, bs_current: BsCurrent) -> Coefficients:
-    """Each contact direction, then each resonant one, along a leading axis."""
+
+def _unit_coefficients(q2: np.ndarray, kind: ResonanceKind) -> Coefficients:
+    """Coefficients of unit strength in each direction: contact terms, then those of `_resonant_weights`.
+
+    The directions are along a leading axis.
+    """
     units = [{name: np.ones_like(q2)} for name in CONTACT_NAMES]
-    flat, steep = q2**power, -(q2 ** (power + 1))
-    units += [{"C9": flat}, {"C10": flat}]
-    if bs_current == "conserved":
-        units[-1]["C10_timelike"] = -flat
-    if bs_current == "paper":
-        units.append({"C10_timelike": steep})
+    numerator = q2**kind.power
+    units += [{"C9": numerator}, {"C10": numerator, "C10_timelike": -kind.taken * numerator}]
+    if kind.taken_at_pole:
+        units.append({"C10_timelike": -(q2 ** (kind.power + 1))})
     zero = np.zeros_like(q2)
     return Coefficients(*(np.stack([unit.get(name, zero) for unit in units]) for name in Coefficients._fields))
 
 
 def _resonant_weights(resonance: Resonance) -> Float[Array, " r"]:
-    """y: how much of each resonant direction there is, with the longitudinal factor of Sec. 9.3."""
-    k9, k10 = resonance.kappa9, resonance.kappa10
-    y = (k9, k10, k10 / resonance.m_V**2) if resonance.bs_current == "paper" else (k9, k10)
+    """y: how much of each resonant direction there is, with the longitudinal factor of Sec. 9.3.
+
+    kappa9, kappa10, and kappa10/m_V^2 where a part of the timelike C_10 grows with q2/m_V^2.
+    """
+    y = [resonance.kappa9, resonance.kappa10]
+    if resonance.kind.taken_at_pole:
+        y.append(resonance.kappa10 / resonance.m_V**2)
     return jnp.stack([jnp.asarray(weight, float) for weight in y])
 
 
@@ -94,10 +102,13 @@ class RateTables:
 
     A set is built when the first resonance of its kind turns up, also while JAX traces something else, and another one
     with the first complex couplings, for their imaginary parts.
+
+    Args:
+        build: makes the tables of a kind of resonance, of the real or of the imaginary parts of the couplings.
     """
 
-    def __init__(self, of_kind: Callable[[int, BsCurrent, bool], "_Tables"]):
-        self._of_kind = cache(of_kind)
+    def __init__(self, build: Callable[[ResonanceKind, bool], "_Tables"]):
+        self._tables = cache(build)
 
     @classmethod
     def build(
@@ -115,19 +126,22 @@ class RateTables:
 
     def __call__(self, new_physics: NewPhysics) -> Float[Array, "integrals bins"]:
         """Integrals over the bins, GeV."""
-        resonance = new_physics.resonance
-        kind = (1, "paper") if resonance is None else (resonance.power, resonance.bs_current)
+        kind = _WITHOUT_RESONANCE if new_physics.resonance is None else new_physics.resonance.kind
         real, imaginary = weak_parts(new_physics)
-        total = self._of_kind(*kind, False)(real)
-        return total if imaginary is None else total + self._of_kind(*kind, True)(imaginary)
+        total = self._tables(kind, False)(real)
+        return total if imaginary is None else total + self._tables(kind, True)(imaginary)
 
 
 class _Tables(eqx.Module):
     """Integrals of the constant forms per bin and numerators of the resonant ones per panel.
 
-    The numerators serve the Standard Model and the resonance: `of_W` those that the real part of the propagator
-    multiplies, `of_V` those of the imaginary part and of the square, one after the other. `linear` holds the
-    interference of the resonance with each contact term, which most models do not have.
+    Attributes:
+        plain: of the constant directions, integrated over each bin, GeV.
+        linear: interference of the resonance with each contact term, which most models do not have.
+        real, imaginary, quadratic: rows that Re D, Im D and |D|^2 multiply.
+        times_W: numerators of the rows of `real`.
+        times_V: those of `imaginary` and of `quadratic`, one after the other.
+        lower, upper, bend, owner: of the panels of muons, as in `Panels`.
     """
 
     plain: Float[Array, "c c integrals bins"]
@@ -135,8 +149,8 @@ class _Tables(eqx.Module):
     real: _Rows
     imaginary: _Rows
     quadratic: _Rows
-    of_W: Float[Array, "panels fine rows"]
-    of_V: Float[Array, "panels fine rows"]
+    times_W: Float[Array, "panels fine rows"]
+    times_V: Float[Array, "panels fine rows"]
     lower: Float[Array, " panels"]
     upper: Float[Array, " panels"]
     bend: Float[Array, " panels"]
@@ -149,14 +163,11 @@ class _Tables(eqx.Module):
         panels: Panels,
         matrix: np.ndarray,
         sm: StandardModel,
-        power: int,
-        bs_current: BsCurrent,
+        kind: ResonanceKind,
         imaginary: bool,
     ):
-        """Arguments of `RateTables`, power of q2 in the numerator of the resonance, its longitudinal part, and which
-        parts of the couplings the tables are for.
-        """
-        units = _unit_coefficients(panels.nodes, power, bs_current)
+        """Arguments of `RateTables`, the kind of resonance, and which parts of the couplings the tables are for."""
+        units = _unit_coefficients(panels.nodes, kind)
 
         def forms(sm):
             decay = decay_of(sm)
@@ -176,17 +187,17 @@ class _Tables(eqx.Module):
             np.einsum("jk,abpkn->abnpj", INTERPOLATION, part[:, :, muon], optimize=True) for part in (linear, quadratic)
         )
         half = (panels.upper - panels.lower)[muon] / 2
-        real, of_W = _Rows.build(linear[:, 0].real)
-        of_sine, absorptive = _Rows.build(linear[:, 0].imag)
+        real, times_W = _Rows.build(linear[:, 0].real)
+        sine, absorptive = _Rows.build(linear[:, 0].imag)
         square, squared = _Rows.build(_symmetric(quadratic) / half[:, None])
         return cls(
             plain=np.einsum("ip,pk,abpkn->abni", panels.owner, panels.weights, plain, optimize=True),
             linear=linear[:, 1:],
             real=real,
-            imaginary=of_sine,
+            imaginary=sine,
             quadratic=square,
-            of_W=np.ascontiguousarray(2 * of_W),
-            of_V=np.concatenate([2 * absorptive, squared], axis=-1),
+            times_W=np.ascontiguousarray(2 * times_W),
+            times_V=np.concatenate([2 * absorptive, squared], axis=-1),
             lower=panels.lower[muon],
             upper=panels.upper[muon],
             bend=panels.bend[muon],
@@ -203,7 +214,7 @@ class _Tables(eqx.Module):
         W, V = fine_pole_weights(self.lower, self.upper, s0, g, self.bend)
         gamma = (g / ((self.upper - self.lower) / 2))[:, None]
         # The weights first: what is mapped over points then lies in memory as the product wants it.
-        on_W, on_V = (jnp.einsum("pj,pjr->pr", *pair) for pair in ((W, self.of_W), (V, self.of_V)))
+        on_W, on_V = (jnp.einsum("pj,pjr->pr", *pair) for pair in ((W, self.times_W), (V, self.times_V)))
         absorptive = self.imaginary.coupling.shape[1]
         on_panels = jnp.concatenate([on_W, gamma * on_V[:, :absorptive], on_V[:, absorptive:]], axis=1)
         y = _resonant_weights(new_physics.resonance)

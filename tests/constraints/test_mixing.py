@@ -255,4 +255,4 @@ def test_names():
     assert [entry.id for entry in CONSTRAINTS] == ids
     assert [entry.counts for entry in CONSTRAINTS] == [True, True, False, False]
     assert [entry.quality for entry in CONSTRAINTS] == ["recalled", "published", "published", "published"]
-    assert all(entry.of is SplitDarkSector for entry in CONSTRAINTS)
+    assert all(entry.models is SplitDarkSector for entry in CONSTRAINTS)

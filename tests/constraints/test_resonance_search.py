@@ -410,3 +410,10 @@ def test_strongest_bin_away_from_the_pole_is_that_of_the_integrals():
         search = resonance_search.Search(None, "", centre, half, np.ones(1), strength[None], None)
         ratios = rates * strength
         assert ratios[int(resonance_search._strongest_away(line, moments, search))] > (1 - 3e-3) * ratios.max()
+
+
+def test_index_of_the_largest_of_many_numbers():
+    values = 10 ** np.random.default_rng(2).uniform(-300, 300, (50, 1283))
+    found = jax.jit(jax.vmap(resonance_search._argmax))(values)
+    np.testing.assert_array_equal(found, values.argmax(axis=1))
+    assert resonance_search._argmax(jnp.array([0.0, 2.0, 2.0, 1.0])) == 2

@@ -12,7 +12,8 @@ import numpy as np
 from scipy.stats import multivariate_normal
 
 import jaxdark as jd
-from jaxdark.likelihood.likelihood import Likelihood, _Linear
+from jaxdark.likelihood.likelihood import Likelihood
+from jaxdark.likelihood.nuisance_profile import Linearised
 from jaxdark.likelihood.priors import Prior, Range
 from jaxdark.likelihood.residuals import Residuals
 from jaxdark.measurements.dataset import DataSet
@@ -52,11 +53,11 @@ class LinearLikelihood(Likelihood):
         parameters = jnp.stack([model.C9, model.C10]) if isinstance(model, jd.ConstantWilson) else jnp.zeros(2)
         return CENTRE + DESIGN @ parameters + SLOPES @ (jnp.zeros(len(NUISANCES)) if xi is None else xi)
 
-    def _expansion(self, model):
+    def _linearise(self, model):
         def at(xi):
             with jax.ensure_compile_time_eval():  # the whitening may be wanted first while a program is traced
                 predictions = np.asarray(self.predictions(model, xi))
-                return _Linear(predictions, SLOPES, np.asarray(self.residuals(predictions)), 1 / SIGMA)
+                return Linearised(predictions, SLOPES, np.asarray(self.residuals(predictions)), 1 / SIGMA)
 
         return at, 0.0
 

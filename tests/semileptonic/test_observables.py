@@ -9,8 +9,9 @@ from scipy.integrate import quad
 
 from jaxdark.errors import RequestError
 from jaxdark.inputs import load_inputs
+from jaxdark.models.coefficients import c9
 from jaxdark.models.muon_g2 import delta_a_mu
-from jaxdark.models.split import DarkSector
+from jaxdark.models.split import DarkSector, width_total
 from jaxdark.models.wilson import SM_ONLY, Contact, NewPhysics, Resonance
 from jaxdark.semileptonic.amplitudes import J_NAMES
 from jaxdark.semileptonic.kinematics import CHANNELS
@@ -230,3 +231,18 @@ def test_gradients_of_every_observable(name):
         error = np.abs(gradient - central_difference(vector, direction, m_chi))
         wrong = {kind: (e, a) for kind, e, a in zip(KINDS, error, allowed, strict=True) if not e <= a}
         assert not wrong, (parameter, wrong)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda sm: binned_dBR("B0->K*0mumu", (1.1, 6.0), SM_ONLY, sm),
+        lambda sm: br_bs_mumu(SM_ONLY, sm),
+        lambda sm: c9(3.5, SM_ONLY, sm),
+        lambda sm: width_total(DarkSector(m_V=5, g_mu_V=0.01, r_AV=0, g_D=1, r=1), sm),
+    ],
+)
+def test_inputs_that_are_none_are_one_sentence(call):
+    """A dictionary of overrides is what `load_inputs` takes."""
+    with pytest.raises(RequestError, match=r"expected the inputs of jaxdark.load_inputs\(...\), got dict; that takes"):
+        call({"GF": 1.2e-5})

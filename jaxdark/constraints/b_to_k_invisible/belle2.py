@@ -1,7 +1,8 @@
-"""Belle II's measurement of B+ -> K+ nu nu, arXiv:2311.14647, read as SM + V: a point enters, a verdict leaves.
+"""Belle II's measurement of B+ -> K+ nu nu, arXiv:2311.14647, read as SM + V.
 
-The spectrum in generated q2 gives the signal of every reconstructed bin; the strength that fits the data best, and its
-error, follow from expansions of the published likelihood (`belle2_likelihood`), for which no nuisance is left.
+Inputs: a dark-sector point. Outputs: signal events, the strength that fits the data, and a verdict. The spectrum in
+generated q2 gives the signal of every reconstructed bin; the strength that fits the data best, and its error, follow
+from expansions of the published likelihood (`belle2_likelihood`), for which no nuisance is left.
 """
 
 from functools import cache
@@ -83,12 +84,12 @@ def belle2(model: SplitDarkSector, sm: StandardModel) -> LimitResult:
 
 def _measured(rates: InvisibleBR, model: SplitDarkSector, sm: StandardModel) -> LimitResult:
     br = br_k_nunu(sm) + rates.total
-    found = strength(expected_signal(model, sm))
-    return interval(br, (found.value - 2 * found.error) * br, (found.value + 2 * found.error) * br)
+    fitted = strength(expected_signal(model, sm))
+    return interval(br, (fitted.value - 2 * fitted.error) * br, (fitted.value + 2 * fitted.error) * br)
 
 
 def constraints() -> tuple[Constraint, ...]:
     """The verdict, which does not count: the SM itself is outside of it."""
     reference = "Belle II, arXiv:2311.14647, likelihood of arXiv:2507.12393"
     verdict = SharedPrediction(rates_of_the_searches, _measured)
-    return (Constraint("belle2_2023", verdict, reference, 0.9545, of=SplitDarkSector, counts=False),)
+    return (Constraint("belle2_2023", verdict, reference, 0.9545, models=SplitDarkSector, counts=False),)

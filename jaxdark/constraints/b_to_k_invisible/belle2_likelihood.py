@@ -1,7 +1,8 @@
-"""Belle II's likelihood of B+ -> K+ nu nu (arXiv:2311.14647 and 2507.12393): signal yields enter, log L leaves.
+"""Belle II's likelihood of B+ -> K+ nu nu (arXiv:2311.14647 and 2507.12393).
 
-Five channels of 30 counts, 51 nuisances theta shared among their samples and 180 factors gamma for the size of the
-simulated samples, from data/limits/belle2_knunu.yaml. Too slow for draws: those take the `Expansions` of its profile.
+Inputs: signal yields and nuisances. Outputs: log L, its maximum, and expansions of its profile. Five channels of 30
+counts, 51 nuisances theta shared among their samples and 180 factors gamma for the size of the simulated samples, from
+data/limits/belle2_knunu.yaml. Too slow for draws: those take the `Expansions` of its profile.
 """
 
 from functools import cache
@@ -149,8 +150,8 @@ def _interpolated(theta, log_low, log_high):
     up = np.stack([np.ones(6), k, k * (k - 1)])
     down = up * (-1.0) ** (k - np.arange(3)[:, None])
     high, low = np.exp(log_high), np.exp(log_low)
-    wanted = [high - 1, log_high * high, log_high**2 * high, low - 1, -log_low * low, log_low**2 * low]
-    coefficients = np.tensordot(np.linalg.inv(np.concatenate([up, down])), np.stack(wanted), 1)
+    conditions = [high - 1, log_high * high, log_high**2 * high, low - 1, -log_low * low, log_low**2 * low]
+    coefficients = np.tensordot(np.linalg.inv(np.concatenate([up, down])), np.stack(conditions), 1)
     inside = jnp.clip(theta, -1.0, 1.0)
     polynomial = 1 + sum(c * inside**n for n, c in enumerate(coefficients, start=1))
     beyond = jnp.exp(jnp.where(theta > 0, theta * log_high, -theta * log_low))

@@ -1,4 +1,6 @@
-"""B+ -> K+ chi chi, Eq. (22), in a histogram of q2: a dark-sector point enters, the rate of every bin leaves.
+"""B+ -> K+ chi chi, Eq. (22), in a histogram of q2.
+
+Inputs: a dark-sector point and the edges of the bins. Outputs: the branching ratio in every bin.
 
 For a hundred bins at once, where `br_k_invisible_q2` is too slow for draws: two nodes per bin, accurate to 1e-5 of the
 whole for m_chi = 1 MeV, to 4e-4 for any m_chi < m_V and to 2e-2 for V far lighter than 2 m_chi. With
@@ -12,14 +14,14 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from jaxdark.constraints.b_to_k_invisible.quadrature import root
-from jaxdark.constraints.b_to_k_invisible.rates import kv_shape, m_gamma, width_kv
+from jaxdark.constraints.b_to_k_invisible.rates import kv_shape, width_kv
 from jaxdark.inputs import StandardModel
-from jaxdark.models.split import SplitDarkSector, g_tilde, width_total
+from jaxdark.models.split import SplitDarkSector, g_tilde, m_gamma, width_total
 
 _NODES = np.array([[-1.0], [1.0]]) / np.sqrt(3)
 _WINDOW = 13  # bins about the pole that are corrected; two nodes get 1/(s - s0) right to 3e-6 in all others
 _BELOW = 1.0  # GeV^2 below threshold from where on a pole is smooth enough for two nodes
-_WIDENED = 1e-5  # as in `invisible_quadrature`: a change of 1e-10
+_WIDENED = 1e-5  # as in `quadrature`: a change of 1e-10
 
 
 def br_k_invisible_histogram(
@@ -27,10 +29,15 @@ def br_k_invisible_histogram(
 ) -> Float[Array, " bins"]:
     """New-physics part of BR(B+ -> K+ invisible), Eq. (22), with constant width of V, in adjacent bins of q2.
 
+    The formula, and what is added for a V that cannot decay, are those of `rates.br_k_invisible_bins`.
+
     Args:
         model: the dark-sector point.
         sm: Standard Model inputs.
-        edges: of the bins, GeV^2, increasing, at distances of about 0.2 GeV^2.
+        edges: of the bins, GeV^2, increasing, at distances of about 0.2 GeV^2, shape (bins + 1,).
+
+    Returns:
+        Branching ratios, dimensionless, shape (bins,).
     """
     s0 = model.m_V**2
     window = jnp.clip((edges < s0).sum() - 1 - _WINDOW // 2, 0, len(edges) - 1 - _WINDOW) + np.arange(_WINDOW)
@@ -79,6 +86,6 @@ def _chi_integrals(
     exact = jax.lax.complex(jnp.diff(modulus), jnp.diff(phase))
     from_pole = s[:, window] - model.m_V**2
     peak = half[window] / (from_pole**2 + g**2)
-    found = 2 * t0 * jax.lax.complex((peak * from_pole).sum(0), g * peak.sum(0))
-    missed = jnp.where(is_near, (residue * (exact - found)).imag / g, 0.0)
+    by_nodes = 2 * t0 * jax.lax.complex((peak * from_pole).sum(0), g * peak.sum(0))
+    missed = jnp.where(is_near, (residue * (exact - by_nodes)).imag / g, 0.0)
     return jnp.where(is_open, plain, 0.0), jnp.where(is_open, missed, 0.0)

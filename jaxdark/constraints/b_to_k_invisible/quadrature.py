@@ -1,9 +1,11 @@
 """Integrals of N(s)/((s - m_V^2)^2 + g^2) from 4 m^2 to s_max = (M_B - M_K)^2, Eq. (22), in many ranges of s at once.
 
-Inputs: N with square-root ends, m, m_V, g > 0 of any size. Outputs: the integrals, and first derivatives of them. In
-the lower half of the range y^2 = s - 4 m^2, in the upper one y^2 = s_max - s, so that N/y is analytic. Panels and nodes
-do not depend on the pole: from N/y its interpolant at the poles, linear in s, is subtracted and integrated in closed
-form.
+Inputs: N with square-root ends, m, m_V, g > 0 of any size. Outputs: the integrals, and first derivatives of them.
+
+The variable is y, with y^2 = s - 4 m^2 in the lower half of the range and y^2 = s_max - s in the upper one, so that N/y
+is analytic. There the integrand is 2 y^2 (N/y)/((y^2 - d)^2 + g^2), with poles at y^2 = d +- i g. Panels and nodes do
+not depend on the pole: what is subtracted from N/y is linear in y^2, equals N/y at both poles and is integrated in
+closed form.
 """
 
 from collections.abc import Callable
@@ -12,7 +14,8 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float
+from jax.lax import stop_gradient
+from jaxtyping import Array, Bool, Complex, Float
 
 # H(s, s - 4 m^2, s_max - s) of N = sqrt((s - 4 m^2) (s_max - s)) H, real or complex, analytic around the range.
 Numerator = Callable[..., Array]
@@ -23,11 +26,9 @@ _WIDENED = 1e-5
 # Poles within the Bernstein ellipse rho = 4 of a panel are subtracted; those beyond it cost 4^-20. Its half axes over
 # half the panel's length:
 _LONG, _SHORT = (4 + 1 / 4) / 2, (4 - 1 / 4) / 2
-# How far out they are: below threshold down to this part of 4 m^2, as sqrt(s) is no polynomial near 0, and
-# above s_max by this part of the range, and by so many GeV^2, where the form factor still lies far from its own pole.
+# Poles outside of the range are subtracted too: below threshold down to this part of 4 m^2, as sqrt(s) is no polynomial
+# near 0, and above s_max by this part of the range but at most by so many GeV^2, still far from the form factor's pole.
 _LOWEST, _HIGHEST, _BEYOND = 0.1, 0.5, 2.5
-
-_fixed = jax.lax.stop_gradient
 
 
 def _interlaced(n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -46,7 +47,7 @@ _NODES, _WEIGHTS, _BETWEEN = _interlaced(10)
 
 
 class Ranges(NamedTuple):
-    """Ranges of s and the places at which to cut them into panels, in GeV^2; every end is among the cuts.
+    """Ranges of s and the values of s at which to cut them into panels, in GeV^2; every end is among the cuts.
 
     Attributes:
         lower, upper: ends of each range, shape (ranges,).
@@ -58,8 +59,8 @@ class Ranges(NamedTuple):
     cuts: Float[Array, " cuts"]
 
 
-class Place(NamedTuple):
-    """Masses that fix range and pole, GeV: m of the pair, M_B - M_K > 2 m, and m_V."""
+class PoleGeometry(NamedTuple):
+    """Masses that fix the range and the pole, GeV: m of each of the pair, the released M_B - M_K > 2 m, and m_V."""
 
     m: Float[Array, ""]
     released: Float[Array, ""]
@@ -81,9 +82,9 @@ class Place(NamedTuple):
         return (self.released - 2 * self.m) * (self.released + 2 * self.m)
 
 
-def live(value, moving):
-    """A fixed value with the derivative of another one."""
-    return value + (moving - _fixed(moving))
+def with_gradient_of(value, moving):
+    """The value of `value` with the gradient of `moving`."""
+    return value + (moving - stop_gradient(moving))
 
 
 def root(z):
@@ -99,12 +100,24 @@ def root(z):
     return jax.lax.complex(real, jnp.where(z.imag > 0, imag, -imag))
 
 
-def integrals(numerator: Numerator, place: Place, g: Float[Array, ""], ranges: Ranges) -> Float[Array, " ranges"]:
-    """Integrals over each range for a constant g (GeV^2), to 1e-8 relative for g/m_V^2 from 0 to 1."""
-    panels = _panels(*_fixed((place, ranges)))
-    g = jnp.maximum(g, _WIDENED * _fixed(jnp.maximum(-place.above, -place.below)))
-    pole = _seen_from(panels, *_pole(numerator, place, g))
-    return panels.owner @ (_sums(numerator, place, g, pole, panels) + _closed_forms(g, pole, panels))
+def integrals(
+    numerator: Numerator, geometry: PoleGeometry, g: Float[Array, ""], ranges: Ranges
+) -> Float[Array, " ranges"]:
+    """Integrals of N(s)/((s - m_V^2)^2 + g^2) over each range, to 1e-8 relative for g/m_V^2 from 0 to 1.
+
+    Args:
+        numerator: H of N = sqrt((s - 4 m^2)(s_max - s)) H, called as H(s, s - 4 m^2, s_max - s) with GeV^2.
+        geometry: the masses.
+        g: imaginary part of the pole's position, m_V Gamma_V, GeV^2.
+        ranges: of s, clipped to 4 m^2 and s_max.
+
+    Returns:
+        The integrals, in units of N/GeV^2, shape (ranges,).
+    """
+    panels = _panels(*stop_gradient((geometry, ranges)))
+    g = jnp.maximum(g, _WIDENED * stop_gradient(jnp.maximum(-geometry.above, -geometry.below)))
+    pole = _on_panels(panels, *_poles(numerator, geometry, g))
+    return panels.owner @ (_sums(numerator, geometry, g, pole, panels) + _closed_forms(g, pole, panels))
 
 
 class _Panels(NamedTuple):
@@ -127,9 +140,9 @@ class _Panels(NamedTuple):
     owner: Float[Array, "ranges panels"]
 
 
-def _panels(place: Place, ranges: Ranges) -> _Panels:
-    """Panels between the cuts."""
-    p, span = 4 * place.m**2, place.span
+def _panels(geometry: PoleGeometry, ranges: Ranges) -> _Panels:
+    """Panels between the cuts; p is 4 m^2."""
+    p, span = 4 * geometry.m**2, geometry.span
     cuts = jnp.clip(ranges.cuts - p, 0.0, span)
     eta = jnp.arcsinh(jnp.sqrt(cuts[0] / p))
     low = p * jnp.sinh(eta * np.arange(1, _LOW_PANELS) / _LOW_PANELS) ** 2
@@ -149,85 +162,96 @@ def _panels(place: Place, ranges: Ranges) -> _Panels:
 
 
 class _Pole(NamedTuple):
-    """The pole at s = m_V^2 + i g as y sees it, from one half of the range or from every panel.
+    """The pole at s = m_V^2 + i g in the variable y, for one half of the range or for every panel.
 
-    With d the real part of y^2 at the pole and F the rest N/y there, Re F + Im F/g (y^2 - d) meets N/y at both poles.
-    In the upper half, where y^2 runs against s, all are the complex conjugates.
+    In the upper half, where y^2 runs against s, all complex numbers are those of the conjugate pole.
 
     Attributes:
-        d: m_V^2 - 4 m^2 or s_max - m_V^2, GeV^2.
-        y: real and imaginary part, both positive, GeV.
-        numerator, rest: N and N/y at the pole, real and imaginary part; 0 where it is too far away to be subtracted.
+        d: real part of y^2 there: m_V^2 - 4 m^2 or s_max - m_V^2, GeV^2.
+        y: the pole's position, real and imaginary part positive, GeV.
+        N: the numerator there; 0 where the pole is too far away to be subtracted.
+        N_over_y: N/y there; 0 likewise.
     """
 
     d: Float[Array, "*panels"]
-    y: tuple[Float[Array, "*panels"], Float[Array, "*panels"]]
-    numerator: tuple[Float[Array, "*panels"], Float[Array, "*panels"]]
-    rest: tuple[Float[Array, "*panels"], Float[Array, "*panels"]]
+    y: Complex[Array, "*panels"]
+    N: Complex[Array, "*panels"]
+    N_over_y: Complex[Array, "*panels"]
 
 
-def _pole(numerator: Numerator, place: Place, g: Float[Array, ""]) -> tuple[_Pole, _Pole]:
-    """The pole as seen from the lower and from the upper half."""
-    above, below, p, span = _fixed((place.above, place.below, 4 * place.m**2, place.span))
-    is_lower = (above > (_LOWEST - 1) * p) & (below > 0)
-    is_upper = (above > 0) & (below > -jnp.minimum(_HIGHEST * span, _BEYOND))
-    used = is_lower | is_upper
-    # Where no half subtracts it, N is taken elsewhere, free of singularities of its own.
-    elsewhere = span * (0.5 + 0.3j)
-    s = jnp.where(used, jax.lax.complex(place.m_V**2, g), p + elsewhere)
-    above_there = jnp.where(used, jax.lax.complex(place.above, g), elsewhere)
-    below_there = jnp.where(used, jax.lax.complex(place.below, -g), span - elsewhere)
-    root_above, root_below, shape = root(above_there), root(below_there), numerator(s, above_there, below_there)
-
-    def seen(d, moving, of_N, rest, subtracted):
-        # The panels are fixed: in y the pole moves with m_V alone, while N and its own roots move with all masses.
-        y0, shift = root(jax.lax.complex(d, g)), (moving - d) / (2 * (d**2 + g**2))
-        rest = rest * (1 + jax.lax.complex(shift * d, -shift * g))
-        parts = (jnp.where(subtracted, part, 0.0) for part in (of_N.real, of_N.imag, rest.real, rest.imag))
-        real, imag, rest_real, rest_imag = parts
-        return _Pole(d, (y0.real, y0.imag), (real, imag), (rest_real, rest_imag))
-
-    of_N, of_above, of_below = root_above * root_below * shape, root_above * shape, root_below * shape
+def _poles(numerator: Numerator, geometry: PoleGeometry, g: Float[Array, ""]) -> tuple[_Pole, _Pole]:
+    """The pole in the variables of the lower and of the upper half."""
+    above, below, p, span = stop_gradient((geometry.above, geometry.below, 4 * geometry.m**2, geometry.span))
+    in_lower = (above > (_LOWEST - 1) * p) & (below > 0)
+    in_upper = (above > 0) & (below > -jnp.minimum(_HIGHEST * span, _BEYOND))
+    used = in_lower | in_upper
+    # Where neither half subtracts it, N is taken at another point, at which it has no singularity.
+    harmless = span * (0.5 + 0.3j)
+    s = jnp.where(used, jax.lax.complex(geometry.m_V**2, g), p + harmless)
+    s_above = jnp.where(used, jax.lax.complex(geometry.above, g), harmless)
+    s_below = jnp.where(used, jax.lax.complex(geometry.below, -g), span - harmless)
+    y_lower, y_upper, H = root(s_above), root(s_below), numerator(s, s_above, s_below)
+    N = y_lower * y_upper * H
+    # The panels do not move with the masses of the range: in their y the pole moves with m_V alone.
+    d_lower = with_gradient_of(above, geometry.m_V**2)
+    d_upper = with_gradient_of(below, -(geometry.m_V**2))
     return (
-        seen(live(above, place.m_V**2), place.above, of_N, of_below, is_lower),
-        seen(live(below, -(place.m_V**2)), place.below, of_N.conj(), of_above.conj(), is_upper),
+        _pole(d_lower, geometry.above, g, N, y_upper * H, in_lower),
+        _pole(d_upper, geometry.below, g, N.conj(), (y_lower * H).conj(), in_upper),
     )
 
 
-def _seen_from(panels: _Panels, lower: _Pole, upper: _Pole) -> _Pole:
-    """Of the pole as seen from both halves, what each panel needs."""
+def _pole(d, moving, g, N, N_over_own_y, subtracted) -> _Pole:
+    """The pole in the variable of one half.
+
+    Args:
+        d: real part of y^2 at the pole, with the gradient that it has in the fixed panels.
+        moving: the same with its own gradient, that of m_V and of the masses which end the range.
+        g: imaginary part of y^2.
+        N, N_over_own_y: the numerator at the pole, and over sqrt(moving + i g).
+        subtracted: whether this half subtracts the pole.
+    """
+    # sqrt(moving + i g)/sqrt(d + i g) to first order in their difference, whose value is 0.
+    change = (moving - d) / (2 * (d**2 + g**2))
+    N_over_y = N_over_own_y * (1 + jax.lax.complex(change * d, -change * g))
+    return _Pole(d, root(jax.lax.complex(d, g)), jnp.where(subtracted, N, 0.0), jnp.where(subtracted, N_over_y, 0.0))
+
+
+def _on_panels(panels: _Panels, lower: _Pole, upper: _Pole) -> _Pole:
+    """The pole in the variable of each panel, N and N/y 0 for those that are far from it."""
     pole = jax.tree.map(lambda *pair: jnp.where(panels.is_lower, *pair), lower, upper)
-    half, off = (panels.upper - panels.lower) / 2, pole.y[0] - (panels.upper + panels.lower) / 2
-    near = (off / _LONG) ** 2 + (pole.y[1] / _SHORT) ** 2 < half**2
-    subtracted = (tuple(jnp.where(near, part, 0.0) for part in number) for number in (pole.numerator, pole.rest))
-    return _Pole(pole.d, pole.y, *subtracted)
+    half, off = (panels.upper - panels.lower) / 2, pole.y.real - (panels.upper + panels.lower) / 2
+    near = (off / _LONG) ** 2 + (pole.y.imag / _SHORT) ** 2 < half**2
+    return pole._replace(N=jnp.where(near, pole.N, 0.0), N_over_y=jnp.where(near, pole.N_over_y, 0.0))
 
 
-def _sums(numerator: Numerator, place: Place, g, pole: _Pole, panels: _Panels) -> Float[Array, " panels"]:
-    """Sums over the nodes of each panel, the interpolant subtracted from N."""
-    above, below = live(panels.above, -4 * place.m**2), live(panels.below, place.released**2)
-    of_N = jnp.sqrt(above * below) * numerator(panels.s, above, below)
+def _sums(numerator: Numerator, geometry: PoleGeometry, g, pole: _Pole, panels: _Panels) -> Float[Array, " panels"]:
+    """Sums over the nodes of each panel of what is left of N/y when its interpolant at the poles is subtracted."""
+    above = with_gradient_of(panels.above, -4 * geometry.m**2)
+    below = with_gradient_of(panels.below, geometry.released**2)
+    N = jnp.sqrt(above * below) * numerator(panels.s, above, below)
     length = panels.upper - panels.lower
     from_pole = panels.y**2 - pole.d[:, None]
-    interpolant = pole.rest[0][:, None] + (pole.rest[1] / g)[:, None] * from_pole
+    interpolant = pole.N_over_y.real[:, None] + (pole.N_over_y.imag / g)[:, None] * from_pole
     peak = length[:, None] * panels.y / (from_pole**2 + g**2)
     # The rule that has no node near the pole: there the difference would be one of equal numbers over a small one.
-    y, both = jnp.sqrt(jnp.maximum(_fixed(pole.d), 0.0)), panels.lower + panels.upper
-    place_in_panel = jnp.where((panels.lower < y) & (y < panels.upper), (2 * y - both) / length, 0.0).sum()
-    weights = jnp.where((place_in_panel > _BETWEEN).sum() % 2 == 0, _WEIGHTS[0], _WEIGHTS[1])
-    return ((of_N - panels.y * interpolant) * peak * weights).sum(-1)
+    y, both = jnp.sqrt(jnp.maximum(stop_gradient(pole.d), 0.0)), panels.lower + panels.upper
+    x = jnp.where((panels.lower < y) & (y < panels.upper), (2 * y - both) / length, 0.0).sum()
+    weights = jnp.where((x > _BETWEEN).sum() % 2 == 0, _WEIGHTS[0], _WEIGHTS[1])
+    return ((N - panels.y * interpolant) * peak * weights).sum(-1)
 
 
 def _closed_forms(g, pole: _Pole, panels: _Panels) -> Float[Array, " panels"]:
-    """Integral of what is subtracted over each panel: with y0 at the pole, Im (N/y0 (2 y + y0 ln (y - y0)/(y + y0)))/g.
+    """Integral of the interpolant over each panel, Im [(N/y0) (2 y + y0 ln((y - y0)/(y + y0)))]/g between its edges.
 
-    The phase of the logarithm is counted from where it vanishes on the one axis, 0 or pi, lest narrow V lose digits.
+    y0 is the pole. The phase of the logarithm is counted from 0 where y > |y0| and from -pi elsewhere, so that neither
+    loses digits for a narrow V.
     """
-    y, (real, imag) = jnp.stack([panels.lower, panels.upper]), pole.y
+    y, real, imag = jnp.stack([panels.lower, panels.upper]), pole.y.real, pole.y.imag
     beyond = y**2 - (real**2 + imag**2)
     is_beyond = beyond >= 0
     phase = -jnp.arctan2(jnp.where(is_beyond, 2.0, -2.0) * y * imag, jnp.abs(beyond))
     modulus = 0.5 * jnp.log(((y**2 - pole.d) ** 2 + g**2) / ((y + real) ** 2 + imag**2) ** 2)
     turned = phase[1] - phase[0] + jnp.where(is_beyond[1] & ~is_beyond[0], jnp.pi, 0.0)
-    of_logarithm = pole.numerator[0] * turned + pole.numerator[1] * (modulus[1] - modulus[0])
-    return (2 * (panels.upper - panels.lower) * pole.rest[1] + of_logarithm) / g
+    logarithm = pole.N.real * turned + pole.N.imag * (modulus[1] - modulus[0])
+    return (2 * (panels.upper - panels.lower) * pole.N_over_y.imag + logarithm) / g

@@ -1,5 +1,6 @@
-"""B+ -> K+ invisible, Eq. (21), (22) and Appendix A: a dark-sector point enters; branching ratios and verdicts leave.
+"""B+ -> K+ invisible, Eq. (21), (22) and Appendix A, against CLEO, BaBar and Belle.
 
+Inputs: a dark-sector point. Outputs: branching ratios in ranges of q2, and verdicts.
 Limits: data/limits/invisible.yaml.
 """
 
@@ -12,24 +13,24 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from jaxdark.constraints.b_to_k_invisible.quadrature import Place, Ranges, integrals, root
+from jaxdark.constraints.b_to_k_invisible.quadrature import PoleGeometry, Ranges, integrals, root
 from jaxdark.constraints.b_to_k_invisible.running import integrals_running
 from jaxdark.constraints.limit import Constraint, LimitResult, SharedPrediction, upper_limit, without_limit
 from jaxdark.errors import RequestError
-from jaxdark.inputs import StandardModel, read_data
-from jaxdark.models.split import SplitDarkSector, g_tilde, width_running, width_total
-from jaxdark.models.wilson import LEAST_WIDTH
+from jaxdark.inputs import StandardModel, check_inputs, read_data
+from jaxdark.models.split import SplitDarkSector, g_tilde, m_gamma, width_running, width_total
 from jaxdark.precision import usual_rules
 from jaxdark.semileptonic.form_factors import pseudoscalar_form_factors
+from jaxdark.semileptonic.kinematics import Bin
 from jaxdark.semileptonic.neutrinos import br_k_nunu
 
-Bin = tuple[float, float]
-Width = Literal["constant", "running"]
+WidthScheme = Literal["constant", "running"]
+"""m_V Gamma_V in the denominator of Eq. (22), as in print, or sqrt(s) Gamma_V(s)."""
 
 S_B_BINS: tuple[Bin, ...] = tuple((k / 10, (k + 1) / 10) for k in range(9))
 """Bins in s_B = q2/M_B^2 of BaBar's hadronic-tag analysis, up to the end of the spectrum at 0.82."""
 
-_CUTS = tuple(k / 10 for k in range(1, 9))  # in s_B, close enough for the form factor
+_CUTS = tuple(upper for _, upper in S_B_BINS[:-1])  # in s_B, close enough for the form factor
 _NARROWEST_RUNNING = 1e-15
 
 
@@ -42,7 +43,15 @@ class InvisibleBR(NamedTuple):
 
 
 def width_kv(s: Float[Array, "*s"], model: SplitDarkSector, sm: StandardModel) -> Float[Array, "*s"]:
-    """Width of B+ -> K+ V for a V of squared mass s >= 0 (GeV^2), Eq. (21), GeV; 0 from (M_B - M_K)^2 on."""
+    """Width of B+ -> K+ V for a V of squared mass s, Eq. (21) at any s, GeV.
+
+    Gamma = f_+(s)^2 g_tilde^2 s M_B^3/(64 pi) lambda(1, M_K^2/M_B^2, s/M_B^2)^(3/2), 0 from (M_B - M_K)^2 on.
+
+    Args:
+        s: squared mass, not negative, GeV^2, of any shape.
+        model: the dark-sector point.
+        sm: Standard Model inputs.
+    """
     below = (sm.m_Bp - sm.m_Kp) ** 2 - s
     is_open = below > 0
     shape = kv_shape(jnp.where(is_open, s, 0.0), jnp.where(is_open, below, 1.0), sm)
@@ -51,7 +60,7 @@ def width_kv(s: Float[Array, "*s"], model: SplitDarkSector, sm: StandardModel) -
 
 @usual_rules()
 def br_k_invisible(
-    model: SplitDarkSector, sm: StandardModel, bin: Bin | None = None, width: Width = "constant"
+    model: SplitDarkSector, sm: StandardModel, bin: Bin | None = None, width: WidthScheme = "constant"
 ) -> Float[Array, ""]:
     """New-physics part of BR(B+ -> K+ invisible), Eq. (22), in all of q2 or in one bin of s_B = q2/M_B^2.
 
@@ -62,7 +71,7 @@ def br_k_invisible(
 
 
 def br_k_invisible_q2(
-    model: SplitDarkSector, sm: StandardModel, q2: Sequence[Bin], width: Width = "constant"
+    model: SplitDarkSector, sm: StandardModel, q2: Sequence[Bin], width: WidthScheme = "constant"
 ) -> Float[Array, " bins"]:
     """New-physics part of BR(B+ -> K+ invisible), Eq. (22), in bins of q2 (GeV^2), which may overlap.
 
@@ -76,9 +85,12 @@ def br_k_invisible_bins(
     sm: StandardModel,
     s_B: Sequence[Bin] = S_B_BINS,
     q2: Sequence[Bin] = (),
-    width: Width = "constant",
+    width: WidthScheme = "constant",
 ) -> InvisibleBR:
     """New-physics part of BR(B+ -> K+ invisible), Eq. (22), in all ranges at once.
+
+    tau_B sum_i int ds (sqrt(s)/pi) Gamma_{V->chi_i chi_i}(s) Gamma_KV(s)/((s - m_V^2)^2 + m_V^2 Gamma_V^2), from
+    s = 4 m_chi_i^2, where the print has 4 M_mu^2, to (M_B - M_K)^2, with Eqs. (9) and (21) at sqrt(s).
 
     The on-shell B -> K V with V -> chi chi is part of Eq. (22). A V that cannot decay at all leaves unseen as well:
     then Eq. (21) at s = m_V^2 is added to the total and to the bins [lower, upper) that hold m_V^2.
@@ -93,9 +105,13 @@ def br_k_invisible_bins(
         q2: bins of q2 in GeV^2, plain numbers.
         width: of V in the denominator, "constant" (m_V Gamma_V, as in print) or "running" (sqrt(s) Gamma_V(s)).
 
+    Returns:
+        Branching ratios, dimensionless, of shapes (), (len(s_B),) and (len(q2),).
+
     Raises:
         RequestError: a bin is not ordered, or the width is neither of the two.
     """
+    check_inputs(sm)
     if width not in ("constant", "running"):
         raise RequestError(f'the width must be "constant" or "running", got {width!r}')
     for lower, upper in (*s_B, *q2):
@@ -118,12 +134,15 @@ def _ranges(s_B: Sequence[Bin], q2: Sequence[Bin], sm: StandardModel) -> Ranges:
     return Ranges(lower, upper, jnp.concatenate([np.array([*_CUTS, *inner[0]]) * sm.m_Bp**2, np.array(inner[1])]))
 
 
-def _chi_integrals(m, model: SplitDarkSector, sm: StandardModel, ranges: Ranges, width: Width):
-    """Eq. (22) for one chi without its couplings, GeV^5, shape (ranges,); 0 where the decay is closed."""
+def _chi_integrals(m, model: SplitDarkSector, sm: StandardModel, ranges: Ranges, width: WidthScheme):
+    """int ds sqrt(s - 4 m^2) (s + 2 m^2) sqrt(s) Gamma_KV(s)/(g_tilde^2 s)/((s - m_V^2)^2 + m_V^2 Gamma_V^2), GeV^5.
+
+    Eq. (22) for one chi without (g_tilde g_D Q_Phi)^2/(12 pi^2), shape (ranges,); 0 where the decay is closed.
+    """
     released = sm.m_Bp - sm.m_Kp
     is_open = 2 * m < released
     m = jnp.where(is_open, m, released / 4)
-    place = Place(m, released, model.m_V)
+    geometry = PoleGeometry(m, released, model.m_V)
 
     def numerator(s, above, below):
         return root(s) * (s + 2 * m**2) * kv_shape_smooth(s, below, sm)
@@ -134,27 +153,29 @@ def _chi_integrals(m, model: SplitDarkSector, sm: StandardModel, ranges: Ranges,
 
     if width == "running":
         thresholds = 4 * jnp.append(model.m_chi, sm.m_mu) ** 2
-        found = integrals_running(numerator, place, m_gamma_running, ranges, thresholds)
+        rates = integrals_running(numerator, geometry, m_gamma_running, ranges, thresholds)
     else:
-        found = integrals(numerator, place, m_gamma(model, sm), ranges)
-    return jnp.where(is_open, found, 0.0)
+        # A V without width is felt only at m_V = 2 m_chi, where Eq. (22) diverges for it.
+        rates = integrals(numerator, geometry, m_gamma(model, sm), ranges)
+    return jnp.where(is_open, rates, 0.0)
 
 
 def kv_shape(s, below, sm: StandardModel):
-    """Eq. (21) without g_tilde^2 s, GeV^3; below = (M_B - M_K)^2 - s. Real or complex."""
+    """Eq. (21) without g_tilde^2 s: f_+(s)^2 lambda(M_B^2, M_K^2, s)^(3/2)/(64 pi M_B^3), GeV^3.
+
+    Args:
+        s: squared mass of V, GeV^2, real or complex.
+        below: (M_B - M_K)^2 - s, GeV^2, likewise.
+        sm: Standard Model inputs.
+    """
     return root(below) * kv_shape_smooth(s, below, sm)
 
 
 def kv_shape_smooth(s, below, sm: StandardModel):
     """`kv_shape` without the root of below, GeV^2: what is analytic at the end of the range."""
     f_plus = pseudoscalar_form_factors(s, sm.B_to_K).plus
-    further = (sm.m_Bp + sm.m_Kp) ** 2 - s
-    return f_plus**2 * below * further * root(further) / (64 * jnp.pi * sm.m_Bp**3)
-
-
-def m_gamma(model: SplitDarkSector, sm: StandardModel):
-    """m_V Gamma_V, GeV^2, never 0; a V without width is felt only at m_V = 2 m_chi, where Eq. (22) diverges for it."""
-    return model.m_V * jnp.maximum(width_total(model, sm), LEAST_WIDTH * model.m_V)
+    far_below = (sm.m_Bp + sm.m_Kp) ** 2 - s
+    return f_plus**2 * below * far_below * root(far_below) / (64 * jnp.pi * sm.m_Bp**3)
 
 
 # Every verdict asks for the same rates: traced once, they are one computation to the compiler.
@@ -218,8 +239,8 @@ def babar_hadronic(model: SplitDarkSector, sm: StandardModel, scale: float = 1.0
 
 
 def _strongest_s_B(rates: InvisibleBR, scale: float) -> LimitResult:
-    place = np.array([shown_bins().index(edges) for edges in babar_bin_limits().s_B])
-    values, limits = rates.s_B[place], scale * babar_bin_limits().limit
+    limited = np.array([shown_bins().index(edges) for edges in babar_bin_limits().s_B])
+    values, limits = rates.s_B[limited], scale * babar_bin_limits().limit
     strongest = jnp.argmax(values / limits)
     return upper_limit(values[strongest], jnp.asarray(limits)[strongest])
 
@@ -229,7 +250,7 @@ def constraints(babar_scale: float = 1.0) -> tuple[Constraint, ...]:
 
     CLEO and BaBar meet the new-physics part, as in the paper; of BaBar's s_B bins the strongest counts and each one is
     shown. Belle's limits, on the whole q2 range with the efficiency of the SM spectrum, meet the sum with
-    B+ -> K+ nu nu and do not count in the verdict. Belle II's measurement: `belle2_knunu`.
+    B+ -> K+ nu nu and do not count in the verdict. Belle II's measurement: `belle2`.
 
     Args:
         babar_scale: factor on the limits of `babar_hadronic_sB_bins`, see `babar_hadronic`.
@@ -254,7 +275,7 @@ def constraints(babar_scale: float = 1.0) -> tuple[Constraint, ...]:
         name = "BR_Bp_Kp_inv_sB_{:g}_{:g}".format(*edges)
         return _limited(name, lambda rates, sm: rates.s_B[index], limit, *words, counts=False)
 
-    def of_all_q2(id, value, counts):
+    def in_all_q2(id, value, counts):
         return _limited(
             id, value, *(_data(id)[name] for name in ("limit", "reference", "cl", "quality")), counts=counts
         )
@@ -267,26 +288,26 @@ def constraints(babar_scale: float = 1.0) -> tuple[Constraint, ...]:
 
     babar_words = bins.reference, bins.cl, bins.quality
     return (
-        of_all_q2("cleo_2001", total, True),
-        _of_rates("babar_hadronic_sB_bins", babar, *babar_words),
+        in_all_q2("cleo_2001", total, True),
+        _on_rates("babar_hadronic_sB_bins", babar, *babar_words),
         in_q2(0, "low_q2"),
         in_q2(1, "high_q2"),
-        _of_rates("BR_Bp_Kp_inv", shown, "arXiv:2002.11150, Eq. (22)"),
+        _on_rates("BR_Bp_Kp_inv", shown, "arXiv:2002.11150, Eq. (22)"),
         *map(in_s_B, range(len(shown_bins()))),
-        of_all_q2("belle_hadronic_2013", with_sm, False),
-        of_all_q2("belle_semileptonic_2017", with_sm, False),
+        in_all_q2("belle_hadronic_2013", with_sm, False),
+        in_all_q2("belle_semileptonic_2017", with_sm, False),
     )
 
 
-def _of_rates(id: str, evaluate: Callable[..., LimitResult], *words, **options) -> Constraint:
-    return Constraint(id, SharedPrediction(rates_of_the_searches, evaluate), *words, of=SplitDarkSector, **options)
+def _on_rates(id: str, evaluate: Callable[..., LimitResult], *words, **options) -> Constraint:
+    return Constraint(id, SharedPrediction(rates_of_the_searches, evaluate), *words, models=SplitDarkSector, **options)
 
 
 def _limited(id: str, value: Callable[..., Array], limit: float, *words, **options) -> Constraint:
     def evaluate(rates, model, sm):
         return upper_limit(value(rates, sm), limit)
 
-    return _of_rates(id, evaluate, *words, **options)
+    return _on_rates(id, evaluate, *words, **options)
 
 
 def _data(name: str) -> dict:

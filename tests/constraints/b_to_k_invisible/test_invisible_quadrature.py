@@ -8,7 +8,7 @@ import pytest
 from near import near
 
 from jaxdark.compute.aot import AotFunction
-from jaxdark.constraints.b_to_k_invisible.quadrature import _NODES, Place, Ranges, integrals, root
+from jaxdark.constraints.b_to_k_invisible.quadrature import _NODES, PoleGeometry, Ranges, integrals, root
 from jaxdark.constraints.b_to_k_invisible.running import integrals_running
 
 RELEASED = 4.8
@@ -21,14 +21,14 @@ def numerator(s, above, below):
 
 
 def fixed_nodes(m, m_V, g):
-    return integrals(numerator, Place(m, jnp.asarray(RELEASED), m_V), g, RANGES)
+    return integrals(numerator, PoleGeometry(m, jnp.asarray(RELEASED), m_V), g, RANGES)
 
 
 @AotFunction
 @jax.vmap
 def both(m, m_V, g):
-    place = Place(m, jnp.asarray(RELEASED), m_V)
-    graded = integrals_running(numerator, place, lambda s: g + 0 * s, RANGES, jnp.zeros(0))
+    geometry = PoleGeometry(m, jnp.asarray(RELEASED), m_V)
+    graded = integrals_running(numerator, geometry, lambda s: g + 0 * s, RANGES, jnp.zeros(0))
     return fixed_nodes(m, m_V, g), graded
 
 

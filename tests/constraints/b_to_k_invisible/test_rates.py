@@ -412,7 +412,7 @@ def test_words_of_the_constraints():
         "belle_semileptonic_2017",
     ]
     assert entries["babar_hadronic_sB_bins"].quality == "proxy"
-    assert all(entry.of is SplitDarkSector for entry in entries.values())
+    assert all(entry.models is SplitDarkSector for entry in entries.values())
 
 
 @pytest.mark.parametrize(
