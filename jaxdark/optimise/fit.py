@@ -69,8 +69,7 @@ def fit(
         pseudo: sets of pseudo-data for the p-value, each fitted by descents from the best fit and from the best prior
             points of three slices; 0 leaves it out.
         optimizer: "lm" (our Levenberg-Marquardt), "lbfgs" or "adam" (learning rate 0.01) of optax, or an optax
-            transformation such as `optax.lbfgs(memory_size=20)`. The alternatives take longer and may converge from
-            fewer starts: the README has the figures.
+            transformation such as `optax.lbfgs(memory_size=20)`. The alternatives take longer.
         seed: of scan and pseudo-data.
         report: called with (stage, done, all) as work proceeds.
         scheduler: address of a Dask scheduler, or a Dask client or cluster, whose workers fit the pseudo-data; None is
