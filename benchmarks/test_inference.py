@@ -7,7 +7,8 @@ import pytest
 
 import jaxdark as jd
 from jaxdark.compute.batch import batched
-from jaxdark.optimise.multistart import MultiStart, fit_with_covariance
+from jaxdark.optimise.multistart import MultiStart
+from jaxdark.optimise.region_fit import fit_with_covariance
 from jaxdark.sampling.coordinates import Coordinates, log_density
 from jaxdark.sampling.diagnostics import summarised
 from jaxdark.sampling.flow import TrainingRound, train_flow
@@ -53,9 +54,11 @@ def test_length_of_a_scan(measured, benchmark, marginalised, tmp_path_factory, q
     benchmark.extra_info["us_per_point"] = round(1e6 * (end - start) / (last - first), 2)
 
 
-def test_best_fit(measured, marginalised, prior, quick):
+@pytest.mark.parametrize("optimizer", ["lm", "lbfgs", "adam"])
+def test_best_fit(measured, marginalised, prior, quick, optimizer):
     """One search; `jaxdark fit` makes three, with the theory covariance at the last one's result."""
-    search = MultiStart(marginalised, prior, starts=8 if quick else 256, points=2**10 if quick else 2**16)
+    points = 2**10 if quick else 2**16
+    search = MultiStart(marginalised, prior, starts=8 if quick else 256, points=points, optimizer=optimizer)
     start = time.perf_counter()
     minima = search(marginalised.whitening)
     first = time.perf_counter() - start
@@ -66,6 +69,8 @@ def test_best_fit(measured, marginalised, prior, quick):
         first_s=round(first, 2),
         starts=len(minima.chi2),
         steps_per_start=float(np.mean(minima.steps)),
+        converged=float(minima.converged.mean()),
+        at_best=float((minima.chi2 < minima.chi2.min() + 0.01).mean()),
     )
 
 

@@ -23,7 +23,8 @@ constraints: limit
 constraints.b_to_k_invisible: quadrature running rates histogram belle2_likelihood belle2
 constraints: resonance_search mixing kinetic_mixing colliders electroweak relic without_limit registry
 likelihood: priors residuals nuisance_profile evaluation identity likelihood
-optimise: least_squares conditional multistart fit profile
+optimise: descents least_squares optax_descents conditional multistart region_fit toys fit_result uncertainties fit
+optimise: profile
 sampling: importance diagnostics weighted flow nuts coordinates nested to_arviz resume sample numpyro_model
 check: compare sensitivity evidence calibration
 analysis: point constrain projection

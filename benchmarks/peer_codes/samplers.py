@@ -20,7 +20,7 @@ from scipy.special import ndtri
 import jaxdark as jd
 from jaxdark.compute.batch import batched
 from jaxdark.likelihood.priors import prior_of
-from jaxdark.optimise.multistart import fit_with_covariance
+from jaxdark.optimise.region_fit import fit_with_covariance
 from jaxdark.sampling.coordinates import Coordinates, log_density
 from jaxdark.sampling.diagnostics import summarised
 from jaxdark.sampling.flow import TrainingRound, train_flow

@@ -11,7 +11,8 @@ from jaxdark.errors import RequestError
 from jaxdark.likelihood.likelihood import Likelihood
 from jaxdark.likelihood.priors import PRIORS, prior_of
 from jaxdark.models.wilson import SM_ONLY
-from jaxdark.optimise.multistart import MultiStart, fit_with_covariance
+from jaxdark.optimise.multistart import MultiStart
+from jaxdark.optimise.region_fit import fit_with_covariance
 from jaxdark.precision import usual_rules
 from jaxdark.sampling.flow import train_flow
 

@@ -16,6 +16,7 @@ class FitSettings(options.Settings):
     region: str | None = None
     starts: int = Field(256, gt=0, le=10**6)
     pseudo: int = Field(500, ge=0, le=10**6)
+    optimizer: str = "lm"
     out: str | None = None
 
 
@@ -29,6 +30,14 @@ def fit(
     starts: Annotated[int | None, typer.Option(help="Descents from different places.", show_default="256")] = None,
     pseudo: Annotated[
         int | None, typer.Option(help="Sets of pseudo-data for the p-value; 0 for none.", show_default="500")
+    ] = None,
+    optimizer: Annotated[
+        str | None,
+        typer.Option(
+            metavar="lm|lbfgs|adam",
+            help="Our own Levenberg-Marquardt (lm), or optax's L-BFGS or Adam, which take longer.",
+            show_default="lm",
+        ),
     ] = None,
     scheduler: options.Scheduler = None,
     model: options.ModelName = None,
@@ -44,8 +53,10 @@ def fit(
 ) -> int:
     """Best fit from many starts: fit.json and config.toml in a new folder, and a table of pulls.
 
-    Errors from the Hessian and the Fisher matrix, distinct minima, p-value from pseudo-data. Exit code 1 if the fit has
-    not converged; the result is written all the same and says so.
+    Descents are by our own Levenberg-Marquardt method, which has the form of an optax transformation, unless
+    --optimizer names one of optax's. Errors and correlations from the Hessian and the Fisher matrix, distinct minima,
+    status of each descent, p-value from pseudo-data. Exit code 1 if the fit has not converged; the result is written
+    all the same and says so.
     """
     settings = options.resolve(FitSettings, context)
     from jaxdark.io import result_dir
@@ -62,22 +73,24 @@ def fit(
 
         like = options.build_likelihood(settings)
         with progress_bars(shown=sys.stderr.isatty() and not quiet) as show:
-            found = best_fit(
+            result = best_fit(
                 like,
                 prior,
                 starts=settings.starts,
                 pseudo=settings.pseudo,
+                optimizer=settings.optimizer,
                 seed=settings.seed,
                 report=show,
                 scheduler=scheduler,
             )
-        result_dir.write_text(folder / "fit.json", tables.to_json(found.record) + "\n")
+        record = result.to_dict()
+        result_dir.write_text(folder / "fit.json", tables.to_json(record) + "\n")
         result_dir.write_text(folder / "config.toml", result_dir.config_toml("fit", options.resolved(settings, like)))
     if as_json:
-        print(tables.to_json(found.record))
-    tables = tables.fit_tables(found.record)
+        print(tables.to_json(record))
+    tables = tables.fit_tables(record)
     options.console(quiet=quiet or as_json).print(*tables, f"written to {out_folder}", sep="\n")
-    if not found.record["converged"]:
-        options.tell(f"{found.record['status']}; do not use the result in {out_folder}")
+    if not result.converged:
+        options.tell(f"{result.status}; do not use the result in {out_folder}")
         return 1
     return 0

@@ -10,7 +10,8 @@ import os
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -21,11 +22,13 @@ from jaxdark.io.checkpoints import fsync_dir
 if TYPE_CHECKING:
     import xarray as xr
 
+Result: TypeAlias = "xr.DataTree"
+"""A result as ArviZ 1.x has it; of ArviZ 0.23 it is an InferenceData, which is read by `tree[group][variable]` too."""
 _OVERHEAD = 2**20
 """Bytes that HDF5 adds to the arrays."""
 
 
-def arviz():
+def arviz() -> ModuleType:
     """ArviZ, of either API."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # 0.23 announces 1.0 on import
@@ -33,7 +36,7 @@ def arviz():
     return arviz
 
 
-def make_tree(groups: "Mapping[str, xr.Dataset]", attributes: Mapping[str, Any]):
+def make_tree(groups: "Mapping[str, xr.Dataset]", attributes: Mapping[str, Any]) -> Result:
     """ArviZ object of the installed version from datasets by group name; attributes go to the posterior as JSON."""
     import xarray as xr  # brings pandas: a third of a second, which `jaxdark point` need not wait for
 
@@ -55,7 +58,7 @@ def summary(tree) -> dict[str, Any]:
     return attributes(tree)["summary"]
 
 
-def with_group(tree, name: str, dataset: "xr.Dataset", **changed: Any):
+def with_group(tree, name: str, dataset: "xr.Dataset", **changed: Any) -> Result:
     """The result with a group added or replaced and some attributes changed."""
     return make_tree(datasets(tree) | {name: dataset}, attributes(tree) | changed)
 
@@ -106,7 +109,7 @@ def file_of(place: str | Path) -> Path:
     return place / "posterior.nc" if place.is_dir() else place
 
 
-def load(place: str | Path, *needs: str):
+def load(place: str | Path, *needs: str) -> Result:
     """Read a result.
 
     Args:

@@ -114,7 +114,7 @@ class Likelihood:
         return self.predictor.nuisances.names
 
     @cached_property
-    def tabulated(self):
+    def tabulated(self) -> Callable[[Model | NewPhysics], Float[Array, " rows"]]:
         """Predictions at the central inputs, from tables: a function of the model."""
         return self.predictor.tabulated()
 

@@ -1,20 +1,19 @@
 """Conditional minima: the smallest chi2 over some parameters at given values of the others, at many points at once.
 
 Inputs: whitened residuals as a function of what is given and of the prior quantiles of the rest. Outputs: for each
-point the
-lowest end of its own descents. Profiles in memory and profile scans stand on it. Section 4.
+point the lowest end of its own descents. Profiles in memory and profile scans stand on it. Section 4.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Float
 
 from jaxdark.compute.batch import batched
 from jaxdark.likelihood.priors import prior_points
-from jaxdark.optimise.least_squares import LeastSquares, Solutions
+from jaxdark.optimise.descents import Solutions, WhitenedResiduals
+from jaxdark.optimise.least_squares import LeastSquares
 
 Report = Callable[[str, int, int], None]
 
@@ -29,12 +28,7 @@ class Conditional:
         workers: threads, by default one per core.
     """
 
-    def __init__(
-        self,
-        whitened_residuals: Callable[[Any, Any, Float[Array, " d"]], Float[Array, " n"]],
-        free: int,
-        workers: int | None = None,
-    ):
+    def __init__(self, whitened_residuals: WhitenedResiduals, free: int, workers: int | None = None):
         self._free = free
         self._chi2 = batched(lambda shared, point: jnp.sum(whitened_residuals(shared, *point) ** 2), workers=workers)
         self._descend = LeastSquares(whitened_residuals, workers)
@@ -43,22 +37,38 @@ class Conditional:
         """Value at one u for each point."""
         return self._chi2(shared, (given, u))
 
-    def minimise(self, shared, given, starts: Float[np.ndarray, "points d"]) -> Solutions:
+    def descend(self, shared, given, starts: Float[np.ndarray, "points d"]) -> Solutions:
         """Where one descent for each point ends."""
         return self._descend(shared, starts, given)
 
-    def minimised(
-        self, shared, given, starts: Sequence[Float[np.ndarray, "points d"]], report: Report | None = None
+    def minimise(
+        self,
+        shared,
+        given,
+        *,
+        points: int,
+        seed: int,
+        more_starts: Sequence[Float[np.ndarray, " d"]] = (),
+        report: Report | None = None,
     ) -> Solutions:
-        """The lowest ends of descents from several starts for each point; steps add up."""
+        """The smallest minimum at each point, over descents from the starts of `starts` and from others.
+
+        Args:
+            shared, given: as for the residuals.
+            points, seed: as for `starts`.
+            more_starts: prior quantiles from which every point descends too.
+            report: called with (stage, done, all) as work proceeds.
+        """
         n = len(given)
-        best = Solutions(np.zeros((n, self._free)), np.full(n, np.inf), np.full(n, np.inf), np.zeros(n, int))
+        starts = self.starts(shared, given, points=points, seed=seed, report=report)
+        starts += [np.tile(start, (n, 1)) for start in more_starts]
+        lowest = Solutions.empty(np.zeros((n, self._free)))
         report = report or (lambda stage, done, total: None)
         for count, start in enumerate(starts):
             report("descents", count, len(starts))
-            keep(best, np.arange(n), self.minimise(shared, given, start))
+            keep_lower(lowest, np.arange(n), self.descend(shared, given, start))
         report("descents", len(starts), len(starts))
-        return best
+        return lowest
 
     def starts(
         self, shared, given, *, points: int, seed: int, report: Report | None = None
@@ -71,22 +81,22 @@ class Conditional:
             seed: of these.
             report: called with (stage, done, all) as work proceeds.
         """
-        n, scan = len(given), prior_points(self._free, points, seed)
-        groups = min(8, max(2, len(scan) // 16))
+        n, candidates = len(given), prior_points(self._free, points, seed)
+        groups = min(8, max(2, len(candidates) // 16))
         report = report or (lambda stage, done, total: None)
-        chi2, start = np.full((groups, n), np.inf), np.zeros((groups, n, self._free))
-        for index, point in enumerate(scan):
-            report("scan", index, len(scan))
-            found = self.chi2(shared, given, np.tile(point, (n, 1)))
-            lower = found < chi2[index % groups]
-            chi2[index % groups][lower], start[index % groups][lower] = found[lower], point
-        report("scan", len(scan), len(scan))
+        smallest, start = np.full((groups, n), np.inf), np.zeros((groups, n, self._free))
+        for index, candidate in enumerate(candidates):
+            report("scan", index, len(candidates))
+            chi2, group = self.chi2(shared, given, np.tile(candidate, (n, 1))), index % groups
+            lower = chi2 < smallest[group]
+            smallest[group][lower], start[group][lower] = chi2[lower], candidate
+        report("scan", len(candidates), len(candidates))
         return list(start)
 
 
-def keep(best: Solutions, where: np.ndarray, found: Solutions) -> None:
-    """Put what was found at the points `where` into `best` wherever it is lower; steps add up."""
-    lower = found.chi2 < best.chi2[where]
+def keep_lower(lowest: Solutions, index: Float[np.ndarray, " k"], solutions: Solutions) -> None:
+    """Keep the lower minimum at each of the points `index`, that of `lowest` or the new one; steps add up."""
+    lower = solutions.chi2 < lowest.chi2[index]
     for name in ("u", "chi2", "gradient_norm"):
-        getattr(best, name)[where[lower]] = getattr(found, name)[lower]
-    best.steps[where] += found.steps
+        getattr(lowest, name)[index[lower]] = getattr(solutions, name)[lower]
+    lowest.steps[index] += solutions.steps

@@ -1,12 +1,13 @@
-"""Many small least-squares problems at once: damped Gauss-Newton steps on the unit cube of prior quantiles.
+"""Levenberg-Marquardt descents on the unit cube of prior quantiles: the default optimiser of all fits.
 
-Inputs: whitened residuals as a function of u, and starts. Outputs: minima with the gradient norm that judges
-them. Steps are straight in u and end at the edges of the cube: the long valleys of this problem, along which a product
-of couplings stays the same, are straight lines in the logarithms, and any map of u to the whole line would bend them.
+Inputs: whitened residuals as a function of u, and starts. Outputs: minima with their gradient norms. The method is our
+own, not one of optax; it has the form of an optax transformation. To the usual damped Gauss-Newton step it adds the
+edges of the cube, by active sets, and what J^T J leaves out of the Hessian, by symmetric rank-one (SR1) updates. Steps
+are straight in u: the long valleys of this problem, along which a product of couplings stays the same, are straight
+lines in the logarithms, and a map of u to the whole line would bend them. `optax_descents` has optax's own methods.
 """
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,46 +16,34 @@ import optax
 from jaxtyping import Array, Float
 
 from jaxdark.compute.batch import batched
+from jaxdark.optimise.descents import (
+    TOLERANCE,
+    Solutions,
+    WhitenedResiduals,
+    gradient_norm,
+    half_chi2_derivatives,
+    run_descents,
+)
 
-TOLERANCE = 1e-4
-"""Gradient norm, see `Solutions`, up to which a descent has converged."""
+MOST_STEPS = 200
+"""Evaluations of residuals and Jacobian after which a descent is given up."""
 _BLOCK, _BATCH = 5, 64
 _LARGEST_STEP = 0.3
 _ROUNDING = 1e-10
 _TINY = 1e-300
 
 
-class Solutions(NamedTuple):
-    """Where descents ended, one entry per start.
+class _State(NamedTuple):
+    """State of one descent.
 
     Attributes:
-        u: prior quantiles, (n, d).
-        chi2: sum of squared residuals there, (n,).
-        gradient_norm: |g| in the metric 1/(1 + H), with g_i = d(chi2/2)/du_i times the room left in the direction of
-            descent and H the curvature J^T J in the same units, (n,). It is at most the distance to the minimum in
-            standard deviations, and at most what chi2/2 could gain to first order within the prior.
-        steps: evaluations of residuals and Jacobian until it converged or was given up, (n,).
-    """
-
-    u: Float[np.ndarray, "n d"]
-    chi2: Float[np.ndarray, " n"]
-    gradient_norm: Float[np.ndarray, " n"]
-    steps: Float[np.ndarray, " n"]
-
-    @property
-    def converged(self) -> Float[np.ndarray, " n"]:
-        """Whether the gradient norm is below the tolerance."""
-        return self.gradient_norm < TOLERANCE
-
-    @property
-    def best(self) -> Float[np.ndarray, " d"]:
-        """Prior quantiles of the smallest chi2."""
-        return self.u[np.argmin(self.chi2)]
-
-
-class _State(NamedTuple):
-    """Best point so far with value, gradient and curvature there; the rest of the Hessian, as far as steps tell;
-    damping; what the last step was expected to gain.
+        params: the best point so far.
+        value: chi2/2 there.
+        gradient: of chi2/2 there.
+        curvature: J^T J there.
+        second_order: SR1 estimate of the second-order term of the Hessian, which J^T J leaves out.
+        damping: relative to the diagonal of the curvature.
+        expected: what the last step should gain.
     """
 
     params: Float[Array, " d"]
@@ -67,10 +56,10 @@ class _State(NamedTuple):
 
 
 def levenberg_marquardt(initial_damping: float = 1e-2) -> optax.GradientTransformationExtraArgs:
-    """Damped Newton steps within the unit cube as a transformation of gradients; `update` also wants `value` and
-    `curvature`.
+    """Levenberg-Marquardt steps within the unit cube as a transformation of gradients.
 
-    A step that does not lower the value is taken back and tried again, shorter.
+    `update` needs `value` (chi2/2) and `curvature` (J^T J) beside the gradient. A step that does not lower the value is
+    taken back and tried again with more damping, and so shorter.
 
     Args:
         initial_damping: relative to the diagonal of the curvature.
@@ -83,34 +72,51 @@ def levenberg_marquardt(initial_damping: float = 1e-2) -> optax.GradientTransfor
 
     def update(gradient, state: _State, params, *, value, curvature, **_):
         finite = jnp.isfinite(value + jnp.sum(gradient) + jnp.sum(curvature))
-        better = (value < state.value + _ROUNDING) & finite
-        gain = (state.value - value) / state.expected
-        factor = jnp.where(better, jnp.where(gain > 0.75, 0.2, jnp.where(gain < 0.25, 3.0, 1.0)), 4.0)
         second_order = jnp.where(
-            finite & jnp.isfinite(state.value), _bending(state, params, gradient, curvature), state.second_order
+            finite & jnp.isfinite(state.value), _sr1_update(state, params, gradient, curvature), state.second_order
         )
-        here = jax.tree.map(
-            lambda new, old: jnp.where(better, new, old), (params, value, gradient, curvature), state[:4]
+        accepted = (value < state.value + _ROUNDING) & finite
+        damping = _next_damping(state, value, accepted)
+        best = jax.tree.map(
+            lambda new, old: jnp.where(accepted, new, old), (params, value, gradient, curvature), state[:4]
         )
-        damping = jnp.clip(state.damping * factor, 1e-9, 1e6)
-        best, _, slope, curved = here
-        added = jnp.diag(damping * (jnp.diag(curved) + 1e-3) + 1e-9)
-        # Of coordinates that an edge holds the steps tell nothing.
-        free = jnp.where(slope > 0, best > 0, best < 1)
-        hessian = curved + jnp.where(free[:, None] & free, second_order, 0.0)
-        convex = jnp.isfinite(jnp.linalg.cholesky(hessian + added)).all()
-        hessian = jnp.where(convex, hessian, curved)
-        step = _step_in_cube(best, slope, hessian + added)
-        step *= jnp.minimum(1.0, _LARGEST_STEP / (jnp.max(jnp.abs(step)) + _TINY))
-        expected = jnp.maximum(-step @ (slope + 0.5 * hessian @ step), _TINY)
-        return best + step - params, _State(*here, second_order, damping, expected)
+        step, expected = _damped_step(best[0], best[2], best[3], second_order, damping)
+        return best[0] + step - params, _State(*best, second_order, damping, expected)
 
     return optax.GradientTransformationExtraArgs(init, update)
 
 
-def _bending(state: _State, params, gradient, curvature) -> Float[Array, "d d"]:
-    """What J^T J leaves out of the Hessian, by a symmetric rank-one update: the change of the gradient from the best
-    point to the present one is that of the whole Hessian. The steps of a descent thus become those of Newton's method.
+def _next_damping(state: _State, value: Float[Array, ""], accepted: Float[Array, ""]) -> Float[Array, ""]:
+    """Less damping after a step that gained what was expected, more after one that gained little or nothing."""
+    gain = (state.value - value) / state.expected
+    factor = jnp.where(accepted, jnp.where(gain > 0.75, 0.2, jnp.where(gain < 0.25, 3.0, 1.0)), 4.0)
+    return jnp.clip(state.damping * factor, 1e-9, 1e6)
+
+
+def _damped_step(
+    u: Float[Array, " d"],
+    slope: Float[Array, " d"],
+    gram: Float[Array, "d d"],
+    second_order: Float[Array, "d d"],
+    damping: Float[Array, ""],
+) -> tuple[Float[Array, " d"], Float[Array, ""]]:
+    """The next step from u, at most _LARGEST_STEP in any coordinate, and what it should gain in chi2/2."""
+    added = jnp.diag(damping * (jnp.diag(gram) + 1e-3) + 1e-9)
+    # Of coordinates that an edge holds the steps tell nothing.
+    free = jnp.where(slope > 0, u > 0, u < 1)
+    hessian = gram + jnp.where(free[:, None] & free, second_order, 0.0)
+    convex = jnp.isfinite(jnp.linalg.cholesky(hessian + added)).all()
+    hessian = jnp.where(convex, hessian, gram)
+    step = _step_in_cube(u, slope, hessian + added)
+    step *= jnp.minimum(1.0, _LARGEST_STEP / (jnp.max(jnp.abs(step)) + _TINY))
+    return step, jnp.maximum(-step @ (slope + 0.5 * hessian @ step), _TINY)
+
+
+def _sr1_update(state: _State, params, gradient, curvature) -> Float[Array, "d d"]:
+    """SR1 estimate of the second-order term of the Hessian, after a step from the best point to params.
+
+    The change of the gradient along the step is that of the whole Hessian; what J^T J and the estimate so far do not
+    explain of it is added as a matrix of rank one. Descents thus end with the steps of Newton's method.
     """
     s = params - state.params
     missing = gradient - state.gradient - 0.5 * (state.curvature + curvature) @ s - state.second_order @ s
@@ -128,9 +134,9 @@ def _step_in_cube(u: Float[Array, " d"], slope: Float[Array, " d"], curved: Floa
     """
 
     def settle(_, step):
-        wish = step - (slope + curved @ step) / jnp.diag(curved)
-        held = (wish < -u) | (wish > 1 - u)
-        ends, free = jnp.where(wish < -u, -u, 1 - u), ~held
+        unbounded = step - (slope + curved @ step) / jnp.diag(curved)
+        held = (unbounded < -u) | (unbounded > 1 - u)
+        ends, free = jnp.where(unbounded < -u, -u, 1 - u), ~held
         matrix = jnp.where(free[:, None] & free, curved, jnp.eye(len(u)))
         force = jnp.where(held, ends, -slope - curved @ jnp.where(held, ends, 0.0))
         return jax.scipy.linalg.solve(matrix, force, assume_a="pos")
@@ -140,31 +146,19 @@ def _step_in_cube(u: Float[Array, " d"], slope: Float[Array, " d"], curved: Floa
 
 
 class LeastSquares:
-    """Descents of one family of problems, compiled once for all starts and all problems.
+    """Levenberg-Marquardt descents of one family of problems, compiled once for all starts and all problems.
 
     Args:
-        whitened_residuals: (shared, own, u) -> vector; `shared` is the same for all descents, `own` belongs to each.
+        whitened_residuals: of the problems, see `WhitenedResiduals`.
         workers: threads, by default one per core.
     """
 
-    def __init__(
-        self,
-        whitened_residuals: Callable[[Any, Any, Float[Array, " d"]], Float[Array, " n"]],
-        workers: int | None = None,
-    ):
+    most_steps = MOST_STEPS
+
+    def __init__(self, whitened_residuals: WhitenedResiduals, workers: int | None = None):
         self._residuals = whitened_residuals
         self._optimiser = levenberg_marquardt()
         self._advance = batched(self._block, _BATCH, workers)
-
-    def _model(self, shared, own, u: Float[Array, " d"]):
-        """Half of chi2 with its gradient and J^T J."""
-
-        def twice(u):
-            value = self._residuals(shared, own, u)
-            return value, value
-
-        J, values = jax.jacfwd(twice, has_aux=True)(u)
-        return 0.5 * values @ values, J.T @ values, J.T @ J
 
     def _block(self, shared, point):
         """Some steps of one descent; point is (u, state, own)."""
@@ -172,46 +166,27 @@ class LeastSquares:
 
         def step(carry, _):
             u, state = carry
-            value, gradient, curvature = self._model(shared, own, u)
+            value, gradient, curvature = half_chi2_derivatives(lambda u: self._residuals(shared, own, u), u)
             change, state = self._optimiser.update(gradient, state, u, value=value, curvature=curvature)
             # Rounding must not lead out of the cube.
             return (jnp.clip(optax.apply_updates(u, change), 0.0, 1.0), state), None
 
         (u, state), _ = jax.lax.scan(step, point[:-1], None, length=_BLOCK)
-        norm = _norm(state.params, state.gradient, state.curvature)
+        norm = gradient_norm(state.params, state.gradient, state.curvature)
         return (u, state), {"u": state.params, "chi2": 2 * state.value, "gradient_norm": norm}
 
     def __call__(
-        self, shared, starts: Float[np.ndarray, "n d"], own, *, steps: int = 200, tolerance: float = TOLERANCE
+        self, shared, starts: Float[np.ndarray, "n d"], own, *, steps: int = MOST_STEPS, tolerance: float = TOLERANCE
     ) -> Solutions:
         """Descend from starts on the unit cube.
 
         Args:
             shared: what all descents have in common.
             starts: prior quantiles.
-            own: what belongs to each, a pytree of arrays (n, ...).
+            own: what belongs to each, a PyTree of arrays (n, ...).
             steps: evaluations after which a descent is given up.
             tolerance: gradient norm at which it ends.
         """
-        n = len(starts)
         u = np.clip(starts, 0.0, 1.0)
         carry = (u, jax.device_get(jax.vmap(self._optimiser.init)(u)))
-        found = Solutions(np.array(starts, float), np.full(n, np.inf), np.full(n, np.inf), np.zeros(n, int))
-        left = np.arange(n)
-        for _ in range(-(-steps // _BLOCK)):
-            carry, reached = self._advance(shared, (*carry, own))
-            for name, values in reached.items():
-                getattr(found, name)[left] = values
-            found.steps[left] += _BLOCK
-            on = ~(reached["gradient_norm"] < tolerance)
-            left, carry, own = left[on], *jax.tree.map(lambda a, on=on: a[on], (carry, own))
-            if len(left) == 0:
-                break
-        return found
-
-
-def _norm(u: Float[Array, " d"], gradient: Float[Array, " d"], gram: Float[Array, "d d"]) -> Float[Array, ""]:
-    """Gradient norm of `Solutions`."""
-    room = jnp.where(gradient > 0, u, 1 - u)
-    scaled, curvature = room * gradient, room[:, None] * gram * room
-    return jnp.sqrt(scaled @ jax.scipy.linalg.solve(jnp.eye(len(u)) + curvature, scaled, assume_a="pos"))
+        return run_descents(self._advance, shared, starts, carry, own, block=_BLOCK, steps=steps, tolerance=tolerance)

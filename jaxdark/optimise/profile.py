@@ -6,29 +6,30 @@ reach it. Section 4.
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from itertools import product
 from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 import xarray as xr
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from jaxdark.compute.bounds import checked_seed, count, fits_memory
 from jaxdark.errors import RequestError, nearest
 from jaxdark.io.results import plain
 from jaxdark.likelihood.likelihood import Likelihood
 from jaxdark.likelihood.priors import Prior, prior_of, unit
-from jaxdark.optimise.conditional import Conditional, Report, keep
+from jaxdark.optimise.conditional import Conditional, Report, keep_lower
+from jaxdark.optimise.descents import Solutions
 from jaxdark.optimise.fit import marginalised_only, provenance
-from jaxdark.optimise.least_squares import Solutions
-from jaxdark.optimise.multistart import RegionFit, fit_with_covariance
+from jaxdark.optimise.region_fit import RegionFit, fit_with_covariance
 from jaxdark.precision import usual_rules
 
 _SCANNED = 2**20
 """Points of the scan that starts are taken from, over all grid points together."""
 _ROUNDS = 40
+"""Most exchanges of solutions between neighbours."""
 _BYTES_PER_POINT = 2000
 """About: eight starts of descents, the states of these, and solutions with those of neighbours."""
 _LOWER = 1e-4
@@ -76,8 +77,8 @@ def profile(
     fit = fit_with_covariance(like, prior, seed=seed)
     report("best fit", 1, 1)
     grid = _Grid(fit, prior, tuple(axes), [len(values) for values in axes.values()])
-    found = grid.minimised(fixed, seed=seed, report=report)
-    return _dataset(like, fit, prior, axes, grid, fixed, found, seed)
+    solutions = grid.minimise(fixed, seed=seed, report=report)
+    return _dataset(like, fit, prior, axes, grid, fixed, solutions, seed)
 
 
 def fits_grid(points: int) -> None:
@@ -127,80 +128,76 @@ class _Grid:
         u = jnp.concatenate([fixed, free])[np.argsort(self._order)]
         return jnp.concatenate(list(self._like.whitened_residuals(self._prior.model(self._prior.vector(u))).values()))
 
-    def minimised(self, fixed: Float[np.ndarray, "points k"], *, seed: int, report: Report) -> Solutions:
-        """The smallest minimum found at each grid point."""
+    def minimise(self, fixed: Float[np.ndarray, "points k"], *, seed: int, report: Report) -> Solutions:
+        """The smallest minimum at each grid point, those that neighbours lead to included."""
         n = len(fixed)
         if not self.free:
             none = np.zeros((n, 0))
             return Solutions(none, self._conditional.chi2(None, fixed, none), np.zeros(n), np.zeros(n, int))
         scanned = 1 << max(5, min(10, (_SCANNED // n).bit_length() - 1))
-        starts = self._conditional.starts(None, fixed, points=scanned, seed=seed, report=report)
-        best = self._conditional.minimised(None, fixed, starts, report)
-        if len(self._shape) == 1:
-            self._follow(best, fixed, report)
-        else:
-            self._spread(best, fixed, report)
-        return best
-
-    def _follow(self, best: Solutions, fixed, report: Report) -> None:
-        """On a line descend from both neighbours' solutions until none ends lower: there are few points, and minima far
-        apart that differ by 1e-3 are not seen before the descent.
-        """
-        changed = np.ones(len(fixed), bool)
+        lowest = self._conditional.minimise(None, fixed, points=scanned, seed=seed, report=report)
+        exchange = self._descend_from_neighbours if len(self._shape) == 1 else self._adopt_lower_neighbours
+        changed = np.ones(n, bool)
         for done in range(_ROUNDS):
             report("neighbours", done, _ROUNDS)
-            moved = np.zeros(len(fixed), bool)
-            for here, there in _neighbours(np.arange(len(fixed))):
-                here, there = here[changed[there]], there[changed[there]]
-                if len(here):
-                    before = best.chi2[here]
-                    keep(best, here, self._conditional.minimise(None, fixed[here], best.u[there]))
-                    moved[here] |= best.chi2[here] < before - _LOWER
-            changed = moved
+            changed = exchange(lowest, fixed, changed)
             if not changed.any():
                 break
         report("neighbours", _ROUNDS, _ROUNDS)
+        return lowest
 
-    def _spread(self, best: Solutions, fixed, report: Report) -> None:
-        """Take over solutions of neighbours, diagonal ones too, wherever they lie lower, until nothing changes."""
-        changed = np.ones(len(fixed), bool)
-        index = np.arange(len(fixed)).reshape(self._shape)
-        for done in range(_ROUNDS):
-            report("neighbours", done, _ROUNDS)
-            chi2, start = best.chi2.copy(), best.u.copy()
-            for here, there in _neighbours(index):
-                asked = changed[there]
-                here, there = here[asked], there[asked]
-                found = self._conditional.chi2(None, fixed[here], best.u[there]) if len(here) else np.zeros(0)
-                lower = found < chi2[here] - _LOWER
-                chi2[here[lower]], start[here[lower]] = found[lower], best.u[there[lower]]
-            taken = np.flatnonzero(chi2 < best.chi2)
-            changed[:] = False
-            if len(taken) == 0:
-                break
-            keep(best, taken, self._conditional.minimise(None, fixed[taken], start[taken]))
-            changed[taken] = True
-        report("neighbours", _ROUNDS, _ROUNDS)
+    def _descend_from_neighbours(self, lowest: Solutions, fixed, changed: Bool[np.ndarray, " points"]):
+        """On a line, descend from the solution of each neighbour that has changed; returns which points got lower.
+
+        There are few points, and minima far apart that differ by 1e-3 are not seen before the descent.
+        """
+        lowered = np.zeros(len(fixed), bool)
+        for points, neighbours in _neighbours(np.arange(len(fixed))):
+            points, neighbours = points[changed[neighbours]], neighbours[changed[neighbours]]
+            if len(points):
+                before = lowest.chi2[points]
+                keep_lower(lowest, points, self._conditional.descend(None, fixed[points], lowest.u[neighbours]))
+                lowered[points] |= lowest.chi2[points] < before - _LOWER
+        return lowered
+
+    def _adopt_lower_neighbours(self, lowest: Solutions, fixed, changed: Bool[np.ndarray, " points"]):
+        """In a plane, descend where the solution of a neighbour that has changed lies lower, diagonal neighbours too;
+        returns which points those were.
+        """
+        smallest, start = lowest.chi2.copy(), lowest.u.copy()
+        for points, neighbours in _neighbours(np.arange(len(fixed)).reshape(self._shape)):
+            points, neighbours = points[changed[neighbours]], neighbours[changed[neighbours]]
+            if len(points):
+                chi2 = self._conditional.chi2(None, fixed[points], lowest.u[neighbours])
+                lower = chi2 < smallest[points] - _LOWER
+                smallest[points[lower]], start[points[lower]] = chi2[lower], lowest.u[neighbours[lower]]
+        adopting = smallest < lowest.chi2
+        points = np.flatnonzero(adopting)
+        if len(points):
+            keep_lower(lowest, points, self._conditional.descend(None, fixed[points], start[points]))
+        return adopting
 
 
-def _neighbours(index: np.ndarray):
-    """Pairs of flat indices (here, there) for each direction on the grid."""
+def _neighbours(index: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Flat indices of points and of their neighbours, for each direction on the grid, diagonal ones too."""
     for shift in product((-1, 0, 1), repeat=index.ndim):
         if any(shift):
-            here = tuple(slice(max(-s, 0), n - max(s, 0)) for s, n in zip(shift, index.shape, strict=True))
-            there = tuple(slice(max(s, 0), n - max(-s, 0)) for s, n in zip(shift, index.shape, strict=True))
-            yield index[here].ravel(), index[there].ravel()
+            inside = tuple(slice(max(-s, 0), n - max(s, 0)) for s, n in zip(shift, index.shape, strict=True))
+            shifted = tuple(slice(max(s, 0), n - max(-s, 0)) for s, n in zip(shift, index.shape, strict=True))
+            yield index[inside].ravel(), index[shifted].ravel()
 
 
-def _dataset(like, fit: RegionFit, prior: Prior, axes, grid: _Grid, fixed, found: Solutions, seed: int) -> xr.Dataset:
+def _dataset(
+    like, fit: RegionFit, prior: Prior, axes, grid: _Grid, fixed, solutions: Solutions, seed: int
+) -> xr.Dataset:
     shape, dims = tuple(len(values) for values in axes.values()), tuple(axes)
-    u = np.concatenate([fixed, found.u], axis=1)[:, np.argsort(grid._order)]
+    u = np.concatenate([fixed, solutions.u], axis=1)[:, np.argsort(grid._order)]
     vectors = np.asarray(prior.vector(u))
-    best = min(-2 * fit.log_likelihood, float(found.chi2.min()))
+    best = min(-2 * fit.log_likelihood, float(solutions.chi2.min()))
     fields: dict[str, tuple[Any, str, str]] = {
-        "delta_chi2": (found.chi2 - best, "1", "-2 ln(L/L_max)"),
-        "chi2": (found.chi2, "1", "-2 ln L"),
-        "gradient_norm": (found.gradient_norm, "1", "of the descent that ended there"),
+        "delta_chi2": (solutions.chi2 - best, "1", "-2 ln(L/L_max)"),
+        "chi2": (solutions.chi2, "1", "-2 ln L"),
+        "gradient_norm": (solutions.gradient_norm, "1", "of the descent that ended there"),
     }
     fields |= {n: (vectors[:, prior.names.index(n)], unit(n), "at the conditional minimum") for n in grid.free}
     dataset = xr.Dataset(
@@ -212,11 +209,11 @@ def _dataset(like, fit: RegionFit, prior: Prior, axes, grid: _Grid, fixed, found
     )
     record: dict[str, Any] = provenance(like, prior, fit, seed) | {
         "best": {"chi2": best, "parameters": dict(zip(prior.names, fit.vector.tolist(), strict=True))},
-        "converged": float(found.converged.mean()),
-        "steps_per_point": float(found.steps.mean()),
+        "converged": float(solutions.converged.mean()),
+        "steps_per_point": float(solutions.steps.mean()),
     }
     if best < -2 * fit.log_likelihood:
-        at = vectors[np.argmin(found.chi2)]
+        at = vectors[np.argmin(solutions.chi2)]
         record["best"]["parameters"] = dict(zip(prior.names, at.tolist(), strict=True))
     ranges = {name: r._asdict() for name, r in prior.ranges.items()}
     return dataset.assign_attrs(record=json.dumps(plain(record)), prior=json.dumps(plain(ranges)))

@@ -11,7 +11,7 @@ from scipy.linalg import solve_triangular
 
 from jaxdark.likelihood.likelihood import Likelihood
 from jaxdark.likelihood.priors import Prior
-from jaxdark.optimise.multistart import RegionFit
+from jaxdark.optimise.region_fit import RegionFit
 from jaxdark.sampling.flow import TransportMap
 from jaxdark.sampling.nuts import floored
 

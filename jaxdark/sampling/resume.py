@@ -16,7 +16,7 @@ from jaxdark.io.checkpoints import Arrays, Checkpoints, numbered
 from jaxdark.likelihood import identity
 from jaxdark.likelihood.likelihood import Likelihood
 from jaxdark.likelihood.priors import Prior
-from jaxdark.optimise.multistart import RegionFit, fit_with_covariance, restored_fit
+from jaxdark.optimise.region_fit import RegionFit, fit_with_covariance, restored_fit
 from jaxdark.sampling.flow import TrainedFlow
 from jaxdark.sampling.nuts import Checkpoint, Draws
 from jaxdark.sampling.to_arviz import SAMPLING

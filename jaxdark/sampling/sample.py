@@ -17,10 +17,11 @@ from jaxdark.compute.bounds import checked_seed, count, fits_memory
 from jaxdark.compute.cluster import connected
 from jaxdark.errors import RequestError
 from jaxdark.io.checkpoints import Checkpoints
+from jaxdark.io.results import Result
 from jaxdark.likelihood.likelihood import Likelihood, check_likelihood
 from jaxdark.likelihood.priors import Prior, prior_of
 from jaxdark.models.checks import one_of
-from jaxdark.optimise.multistart import RegionFit
+from jaxdark.optimise.region_fit import RegionFit
 from jaxdark.precision import usual_rules
 from jaxdark.sampling.coordinates import Coordinates, log_density
 from jaxdark.sampling.diagnostics import Weighted, diagnose
@@ -75,7 +76,7 @@ def sample(
     report: Report | None = None,
     checkpoints: Checkpoints | None = None,
     scheduler: Any = None,
-):
+) -> Result:
     """Sample the posterior of a model in one region.
 
     The theory covariance of a marginalised likelihood is taken at the region's best fit, iterated to a fixed point,

@@ -15,13 +15,13 @@ from jaxtyping import Array, Float
 
 from jaxdark._version import versions
 from jaxdark.compute.batch import batched
-from jaxdark.io.results import make_tree
+from jaxdark.io.results import Result, make_tree
 from jaxdark.likelihood import identity
 from jaxdark.likelihood.likelihood import ITSELF, Likelihood
 from jaxdark.likelihood.priors import Prior
 from jaxdark.models.split import SplitDarkSector, g_tilde
 from jaxdark.models.wilson import SM_ONLY
-from jaxdark.optimise.multistart import RegionFit
+from jaxdark.optimise.region_fit import RegionFit
 from jaxdark.sampling.diagnostics import Diagnosis
 from jaxdark.sampling.importance import ImportanceSample
 
@@ -56,7 +56,7 @@ def evidence_of(sample: ImportanceSample) -> tuple[float, float]:
     return sample.log_evidence, sample.log_evidence_error
 
 
-def posterior_tree(like: Likelihood, prior: Prior, fit: RegionFit, sampled: Sampled, *, seed: int):
+def posterior_tree(like: Likelihood, prior: Prior, fit: RegionFit, sampled: Sampled, *, seed: int) -> Result:
     """The ArviZ object of a run."""
     chains, draws, n = sampled.vectors.shape
     quick = like.theory == "marginalised"

@@ -20,7 +20,7 @@ from jaxdark.errors import RequestError, nearest
 from jaxdark.likelihood.likelihood import Likelihood
 from jaxdark.models.base import Model
 from jaxdark.optimise.conditional import Conditional
-from jaxdark.optimise.least_squares import Solutions
+from jaxdark.optimise.descents import Solutions
 from jaxdark.scans.points import Points
 
 GROUPS = ("log_likelihood", "constraints", "observables")
@@ -96,12 +96,13 @@ class Work:
 
     def _minima(self, points: Float[np.ndarray, "n axes"]) -> Solutions:
         """Where chi2 is smallest over what is profiled, each point by itself, so that no chunk asks for another."""
-        starts = self._conditional.starts(
-            self.like.whitening, points, points=_STARTS_FROM, seed=self.points.settings["seed"]
+        return self._conditional.minimise(
+            self.like.whitening,
+            points,
+            points=_STARTS_FROM,
+            seed=self.points.settings["seed"],
+            more_starts=[] if self.start is None else [self.start],
         )
-        if self.start is not None:
-            starts.append(np.tile(self.start, (len(points), 1)))
-        return self._conditional.minimised(self.like.whitening, points, starts)
 
     @cached_property
     def _conditional(self) -> Conditional:

@@ -27,8 +27,8 @@ from jaxdark.likelihood.priors import Prior, name_of, prior_of
 from jaxdark.models.base import Model
 from jaxdark.models.registry import check_parameters
 from jaxdark.models.wilson import SM_ONLY, NewPhysics
-from jaxdark.optimise.least_squares import TOLERANCE
-from jaxdark.optimise.multistart import fit_with_covariance
+from jaxdark.optimise.descents import TOLERANCE
+from jaxdark.optimise.region_fit import fit_with_covariance
 from jaxdark.precision import require_x64, usual_rules
 from jaxdark.scans import store
 from jaxdark.scans.outputs import Work, selected

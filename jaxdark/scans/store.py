@@ -23,7 +23,7 @@ from jaxdark.constraints.limit import Constraint
 from jaxdark.errors import RequestError
 from jaxdark.io.checkpoints import file_lock, fsync_dir
 from jaxdark.measurements.dataset import Row
-from jaxdark.optimise.least_squares import TOLERANCE
+from jaxdark.optimise.descents import TOLERANCE
 from jaxdark.scans.outputs import Outputs
 from jaxdark.scans.points import Points
 

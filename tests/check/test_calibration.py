@@ -10,7 +10,7 @@ import jaxdark as jd
 from jaxdark.check import calibration
 from jaxdark.check.calibration import calibrate, residuals_of
 from jaxdark.likelihood.priors import prior_of
-from jaxdark.optimise.multistart import fit_with_covariance
+from jaxdark.optimise.region_fit import fit_with_covariance
 
 NAMES = ("a", "b")
 

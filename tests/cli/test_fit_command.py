@@ -41,8 +41,10 @@ def test_fit_writes_its_record_and_the_written_config_repeats_it(jaxdark, toy, t
 
 def test_fit_without_degrees_of_freedom_says_so(jaxdark, toy, tmp_path):
     """Two rows, two parameters: no p-value, whatever number of pseudo-data was asked for."""
-    code, shown, err = jaxdark("fit", *QUICK, "--data", toy, "--out", tmp_path / "one", "--json")
+    out = tmp_path / "one"
+    code, shown, err = jaxdark("fit", *QUICK, "--optimizer", "lbfgs", "--data", toy, "--out", out, "--json")
     record = json.loads(shown)
+    assert record["descents"]["optimizer"] == "lbfgs" and 'optimizer = "lbfgs"' in (out / "config.toml").read_text()
     assert (code, err) == (0, "") and record["dof"] is None and record["p_value"] is None
     reason = "there is no goodness of fit: 2 free parameters for 2 measured values"
     assert record["missing"] == {"dof": reason, "p_value": reason}
@@ -77,6 +79,7 @@ def test_profile_writes_dataset_and_figure(jaxdark, toy, tmp_path):
     [
         (("fit", "--starts", 0), ["starts", "greater than 0"]),
         (("fit", "--theory", "full", *CONSTANT), ["theory='marginalised'", "'full'"]),
+        (("fit", "--optimizer", "adm", *CONSTANT), ["'adm'", "nearest right name is adam"]),
         (("fit", "--region", "middle"), ["'middle'", "high or low"]),
         (("profile",), ["one or two parameters", "none"]),
         (("profile", "m_v=2:15:20"), ["'m_v'", "nearest right name is m_V"]),

@@ -177,8 +177,8 @@ CONSTANT = prior_of("all", "constant")
 def test_fits_to_pseudo_data_are_those_of_one_process(cluster, tmp_path):
     like, seen = toy_likelihood(tmp_path, TOY_OF_THREE), []
     request = {"region": CONSTANT, "starts": 8, "pseudo": 200, "seed": 3}
-    here = jd.fit(like, **request).record
-    there = jd.fit(like, **request, scheduler=cluster, report=lambda *stage: seen.append(stage)).record
+    here = jd.fit(like, **request).to_dict()
+    there = jd.fit(like, **request, scheduler=cluster, report=lambda *stage: seen.append(stage)).to_dict()
     assert there == here and here["pseudo_data"]["sets"] == 200
     assert seen[-1] == ("pseudo-data", 200, 200)
     assert {done for stage, done, _ in seen if stage == "pseudo-data"} > {0, 200}  # in more than one chunk

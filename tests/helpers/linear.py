@@ -17,8 +17,8 @@ from jaxdark.likelihood.nuisance_profile import Linearised
 from jaxdark.likelihood.priors import Prior, Range
 from jaxdark.likelihood.residuals import Residuals
 from jaxdark.measurements.dataset import DataSet
-from jaxdark.optimise.least_squares import Solutions
-from jaxdark.optimise.multistart import Modes, RegionFit
+from jaxdark.optimise.descents import Solutions
+from jaxdark.optimise.region_fit import Modes, RegionFit
 
 _ROW = np.arange(10)
 DESIGN = 0.8 * np.stack([np.cos(2.4 * _ROW), np.sin(2.4 * _ROW)], axis=1)

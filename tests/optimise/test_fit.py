@@ -17,8 +17,9 @@ from jaxdark.likelihood.likelihood import Likelihood
 from jaxdark.likelihood.priors import Prior, Range, prior_of
 from jaxdark.measurements.dataset import load_dataset
 from jaxdark.models.constant import ConstantWilson
-from jaxdark.optimise.fit import fit, standard_errors
+from jaxdark.optimise.fit import fit
 from jaxdark.optimise.profile import profile
+from jaxdark.optimise.uncertainties import covariance_of
 from jaxdark.output.tables import fit_tables, to_json
 from jaxdark.sampling.sample import sample
 from jaxdark.scans.scan import scan
@@ -55,31 +56,55 @@ def minuit(like, prior, start):
 
 
 def test_migrad_finds_the_same_minimum_and_hesse_the_same_errors(constant):
-    parameters = constant.record["parameters"]
-    best = np.array([entry["value"] for entry in parameters.values()])
+    parameters = constant.parameters
+    best = np.array([parameter.value for parameter in parameters.values()])
     search = minuit(constant.like, CONSTANT, best + [0.3, -0.2])
-    assert search.fval == near(constant.record["chi2"], abs=1e-4)
+    assert search.fval == near(constant.chi2, abs=1e-4)
     np.testing.assert_allclose(search.values, best, atol=1e-3)
     search.hesse()
-    np.testing.assert_allclose(search.errors, [e["hessian_error"] for e in parameters.values()], rtol=5e-3)
+    np.testing.assert_allclose(search.errors, [p.hessian_error for p in parameters.values()], rtol=5e-3)
+
+
+def test_covariance_and_correlation_are_those_of_minuit(constant):
+    parameters, hessian = constant.parameters, constant.hessian
+    search = minuit(constant.like, CONSTANT, np.array([p.value for p in parameters.values()]))
+    search.hesse()
+    assert hessian.names == ("C9", "C10") and hessian.units == ("1", "1")
+    errors = [p.hessian_error for p in parameters.values()]
+    np.testing.assert_allclose(hessian.covariance, np.outer(errors, errors) * hessian.correlation, rtol=1e-12)
+    expected = np.array(search.covariance.correlation())
+    assert np.abs(expected[0, 1]) > 0.1
+    np.testing.assert_allclose(hessian.correlation, expected, atol=5e-3)
+
+
+def test_covariance_follows_the_signs_of_the_parameters(few):
+    """C10 by its negative, as the high region has r: correlations change their sign, errors do not."""
+    upright = Prior("up", {"C9": Range(-3.0, 3.0), "C10": Range(0.01, 3.0)}, ConstantWilson)
+    turned = Prior(
+        "down", {"C9": Range(-3.0, 3.0), "b": Range(0.01, 3.0, sign=-1)}, lambda C9, b: ConstantWilson(C9=C9, C10=-b)
+    )
+    one, other = (fit(few, prior, starts=4, pseudo=0).fisher for prior in (upright, turned))
+    assert np.abs(one.correlation[0, 1]) > 1e-3
+    np.testing.assert_allclose(other.correlation[0, 1], -one.correlation[0, 1], rtol=1e-6)
+    np.testing.assert_allclose(np.diag(other.covariance), np.diag(one.covariance), rtol=1e-6)
 
 
 def test_fisher_errors_are_those_of_the_linearised_fit(constant):
     """Finite differences of the whitened residuals."""
-    like, entries = constant.like, constant.record["parameters"]
-    best = np.array([entry["value"] for entry in entries.values()])
+    like, entries = constant.like, constant.parameters
+    best = np.array([entry.value for entry in entries.values()])
 
     def whitened(x):
         return like.whitening @ np.asarray(like.residuals(like.predictions(CONSTANT.model(x))))
 
     J = np.stack([(whitened(best + h) - whitened(best - h)) / 2e-5 for h in 1e-5 * np.eye(2)], axis=1)
     errors = np.sqrt(np.diag(np.linalg.inv(J.T @ J)))
-    np.testing.assert_allclose([e["fisher_error"] for e in entries.values()], errors, rtol=1e-5)
+    np.testing.assert_allclose([e.fisher_error for e in entries.values()], errors, rtol=1e-5)
 
 
 def test_goodness_of_fit_from_pseudo_data(constant):
     """Two parameters in an almost linear model: the asymptotic distribution holds."""
-    record = constant.record
+    record = constant.to_dict()
     rows = len(constant.like.data)
     assert record["dof"] == rows - 2  # no vector, so (g-2) does not count
     sets = record["pseudo_data"]
@@ -95,17 +120,17 @@ def test_g_minus_2_is_in_chi2_and_pseudo_data_where_it_is_a_datum(few, reading, 
     part = few.data
     prior = Prior("constant", {"C9": Range(-3.0, 3.0)}, lambda C9: ConstantWilson(C9=C9))
     found = fit(Likelihood(part, g_minus_2=reading), prior, starts=4, pseudo=2000)
-    assert found.record["dof"] == dof
-    assert found.record["pseudo_data"]["mean_chi2"] == near(dof, abs=5 * np.sqrt(2 * dof / 2000))
+    assert found.dof == dof
+    assert found.pseudo_data.mean_chi2 == near(dof, abs=5 * np.sqrt(2 * dof / 2000))
     either = Likelihood(part, g_minus_2=reading)
     at_sm, at_best = either.evaluate(ConstantWilson()).log_likelihood, either.evaluate(found.model).log_likelihood
-    assert found.record["sm_log_likelihood"] == near(at_sm, rel=1e-9)
-    assert found.record["delta_chi2_sm"] == near(2 * (at_best - at_sm), rel=1e-9)
-    assert found.record["delta_chi2_sm"] >= 0
+    assert found.sm_log_likelihood == near(at_sm, rel=1e-9)
+    assert found.delta_chi2_sm == near(2 * (at_best - at_sm), rel=1e-9)
+    assert found.delta_chi2_sm >= 0
 
 
 def test_record(constant):
-    record, like = constant.record, constant.like
+    record, like = constant.to_dict(), constant.like
     assert record["converged"] and record["status"].startswith("converged: ")
     assert record["gradient_norm"] < record["tolerance"]
     assert record["starts"] == {"run": 16, "converged": 16, "at_best": record["minima"][0]["starts"]}
@@ -121,12 +146,16 @@ def test_record(constant):
     assert sum(m["starts"] for m in record["minima"]) == record["starts"]["converged"]
     chi2 = [m["chi2"] for m in record["minima"]]
     assert chi2 == sorted(chi2)
+    descents = record["descents"]
+    assert descents["status"] == ["converged"] * 16 and set(descents["meaning"]) == {"converged"}
+    assert min(descents["chi2"]) == record["chi2"] and len(descents["steps"]) == 16
+    json.loads(to_json(record))
     assert {"jaxdark", "jax", "optax"} <= set(record["versions"]) and record["seed"] == 0
 
 
 def test_a_minimum_on_an_edge_has_no_error_and_says_so(like):
     prior = Prior("edge", {"C9": Range(-0.2, 3.0), "C10": Range(-3.0, 3.0)}, ConstantWilson)
-    record = fit(like, prior, starts=8, pseudo=0).record
+    record = fit(like, prior, starts=8, pseudo=0).to_dict()
     entry = record["parameters"]["C9"]
     assert record["converged"] and entry["value"] == near(-0.2) and entry["on_edge"]
     assert entry["hessian_error"] is None and "edge" in entry["hessian_reason"]
@@ -143,7 +172,7 @@ def without_information(name, **others):
 @pytest.fixture(scope="module")
 def alone(few):
     """C9 by itself."""
-    return fit(few, without_information("alone"), starts=4, pseudo=0).record
+    return fit(few, without_information("alone"), starts=4, pseudo=0).to_dict()
 
 
 @pytest.mark.parametrize(
@@ -156,7 +185,7 @@ def alone(few):
     ],
 )
 def test_a_parameter_without_information_costs_the_others_nothing(few, alone, others, reason):
-    record = fit(few, without_information("idle", **others), starts=8, pseudo=0).record
+    record = fit(few, without_information("idle", **others), starts=8, pseudo=0).to_dict()
     entries, expected = record["parameters"], alone["parameters"]["C9"]
     for kind in ("hessian", "fisher"):
         assert entries["C9"][f"{kind}_error"] == near(expected[f"{kind}_error"], rel=1e-3)
@@ -174,7 +203,7 @@ def test_a_degenerate_direction_is_named(few, alone):
     """Only the sum of two parameters enters; a third keeps its error."""
     ranges = {"a": Range(-2.0, 2.0), "C10": Range(-3.0, 3.0), "b": Range(-2.0, 2.0)}
     prior = Prior("sum", ranges, lambda a, b, C10: ConstantWilson(C9=a + b, C10=C10))
-    record = fit(few, prior, starts=8, pseudo=0).record
+    record = fit(few, prior, starts=8, pseudo=0).to_dict()
     assert record["converged"]
     assert record["minima_found"] == 1 and record["minima"][0]["starts"] == 8
     assert "degenerate: points with different a, b predict the same" in record["status"]
@@ -182,10 +211,11 @@ def test_a_degenerate_direction_is_named(few, alone):
     for name in ("a", "b"):
         entry = record["parameters"][name]
         assert entry["hessian_error"] is None and entry["hessian_reason"]
+    assert record["fisher"]["names"] == ["C10"] and record["fisher"]["correlation"] == [[1.0]]
     (direction,) = record["not_determined"]
     assert {name: abs(share) for name, share in direction.items()} == near({"a": 1.0, "b": 1.0}, rel=1e-6)
     assert direction["a"] * direction["b"] < 0
-    both = fit(few, CONSTANT, starts=8, pseudo=0).record["parameters"]["C10"]
+    both = fit(few, CONSTANT, starts=8, pseudo=0).to_dict()["parameters"]["C10"]
     assert record["parameters"]["C10"]["fisher_error"] == near(both["fisher_error"], rel=1e-3)
     assert record["parameters"]["C10"]["hessian_error"] == near(both["hessian_error"], rel=1e-3)
 
@@ -193,7 +223,7 @@ def test_a_degenerate_direction_is_named(few, alone):
 def test_an_idle_parameter_beside_one_on_an_edge(like):
     ranges = {"C9": Range(-0.2, 3.0), "idle": Range(0.0, 1.0), "C10": Range(-3.0, 3.0)}
     build = lambda C9, C10, idle: ConstantWilson(C9=C9, C10=C10)  # noqa: E731
-    entries = fit(like, Prior("edge", ranges, build), starts=8, pseudo=0).record["parameters"]
+    entries = fit(like, Prior("edge", ranges, build), starts=8, pseudo=0).to_dict()["parameters"]
     assert entries["C9"]["on_edge"] and "edge" in entries["C9"]["fisher_reason"]
     assert entries["idle"]["fisher_error"] is None and entries["C10"]["fisher_error"] > 0
 
@@ -209,7 +239,8 @@ def test_errors_do_not_depend_on_the_units(entries, units):
     expected = np.sqrt(np.diag(np.linalg.inv(J.T @ J)))
     matrix = np.zeros((4, 4))
     matrix[1:, 1:] = (J / units).T @ (J / units)
-    errors, undetermined = standard_errors(matrix, np.ones(4, bool))
+    covariance, undetermined = covariance_of(matrix, np.ones(4, bool))
+    errors = np.sqrt(np.diag(covariance))
     np.testing.assert_allclose(errors[1:], expected * units, rtol=1e-6)
     assert np.isnan(errors[0])
     np.testing.assert_array_equal(undetermined, [[1.0, 0.0, 0.0, 0.0]])
@@ -219,7 +250,8 @@ def test_errors_do_not_depend_on_the_units(entries, units):
 def test_errors_beside_a_direction_without_curvature(first, second, weight, coupling):
     """Two parameters by w a + b alone, c by itself and with them: c has the error it has with a held."""
     rows = np.array([[weight, 1.0, coupling], [first * weight, first, 2.0], [second * weight, second, 1.0]])
-    errors, undetermined = standard_errors(rows.T @ rows, np.ones(3, bool))
+    covariance, undetermined = covariance_of(rows.T @ rows, np.ones(3, bool))
+    errors = np.sqrt(np.diag(covariance))
     held = rows[:, 1:]
     if np.linalg.cond(held) < 100:
         assert errors[2] == near(float(np.sqrt(np.linalg.inv(held.T @ held)[1, 1])), rel=1e-4)
@@ -234,7 +266,7 @@ def test_more_parameters_than_data_have_no_goodness_of_fit(few):
         (without_information("a", x=Range(0.0, 1.0)), 2),
         (without_information("b", y=Range(1.0, 1.0)), 1),
     ):
-        record = fit(Likelihood(two), prior, starts=4, pseudo=20).record
+        record = fit(Likelihood(two), prior, starts=4, pseudo=20).to_dict()
         if free == 1:  # the other is fixed
             assert record["dof"] == 1 and 0 <= record["p_value"] <= 1
             continue
@@ -312,7 +344,7 @@ def test_free_nuisances_are_refused(like):
 def test_256_starts_and_migrad_agree_on_the_paper(region):
     prior = prior_of(region)
     found = fit(Likelihood(load_dataset("paper2020")), region, pseudo=0)
-    record = found.record
+    record = found.to_dict()
     assert record["converged"] and record["starts"]["at_best"] >= 10
     best = np.array([entry["value"] for entry in record["parameters"].values()])
     search = minuit(found.like, prior, best)
@@ -328,7 +360,7 @@ def test_256_starts_and_migrad_agree_on_the_paper(region):
     ("model", "region"), [("zprime", "high"), ("zprime", "low"), ("constant", "all"), ("box", "all")]
 )
 def test_every_model_fits(model, region, like):
-    record = fit(like, prior_of(region, model), pseudo=0, starts=64).record
+    record = fit(like, prior_of(region, model), pseudo=0, starts=64).to_dict()
     assert record["converged"]
     assert record["delta_chi2_sm"] > 0
     for entry in record["parameters"].values():

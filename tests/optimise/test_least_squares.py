@@ -7,7 +7,8 @@ import pytest
 from near import near
 from scipy.optimize import lsq_linear, minimize
 
-from jaxdark.optimise.least_squares import TOLERANCE, LeastSquares, _norm, _step_in_cube
+from jaxdark.optimise.descents import TOLERANCE, gradient_norm
+from jaxdark.optimise.least_squares import LeastSquares, _step_in_cube
 
 RNG = np.random.default_rng(0)
 
@@ -50,11 +51,11 @@ def test_the_gradient_norm_bounds_distance_and_gain_and_is_zero_at_edges_that_ho
     """Of chi2/2 = (scale^2/2) |u - (0.7, 0.25)|^2 at (0.5, 0.25), in closed form."""
     for scale in (1e-2, 1.0, 1e3):
         gradient = np.array([scale**2 * (0.5 - 0.7), 0.0])
-        norm = float(_norm(np.array([0.5, 0.25]), gradient, scale**2 * np.eye(2)))
+        norm = float(gradient_norm(np.array([0.5, 0.25]), gradient, scale**2 * np.eye(2)))
         assert norm == near(0.2 * 0.5 * scale**2 / np.sqrt(1 + (0.5 * scale) ** 2), rel=1e-12)
         assert norm <= 0.2 * 0.5 * scale**2 and norm <= scale * 0.2
-    assert float(_norm(np.array([0.0, 1.0]), np.array([3.0, -2.0]), np.eye(2))) == 0.0
-    assert float(_norm(np.array([0.0, 1.0]), np.array([-3.0, 0.0]), np.zeros((2, 2)))) == 3.0
+    assert float(gradient_norm(np.array([0.0, 1.0]), np.array([3.0, -2.0]), np.eye(2))) == 0.0
+    assert float(gradient_norm(np.array([0.0, 1.0]), np.array([-3.0, 0.0]), np.zeros((2, 2)))) == 3.0
 
 
 def test_a_curved_ridge_is_followed_to_its_end():

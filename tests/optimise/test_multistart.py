@@ -12,9 +12,10 @@ from jaxdark.likelihood.likelihood import Likelihood
 from jaxdark.likelihood.priors import Prior, Range
 from jaxdark.measurements.dataset import load_dataset
 from jaxdark.models.constant import ConstantWilson
-from jaxdark.optimise import multistart as module
+from jaxdark.optimise import region_fit as module
 from jaxdark.optimise.fit import fit
-from jaxdark.optimise.multistart import MultiStart, fit_with_covariance, restored_fit
+from jaxdark.optimise.multistart import MultiStart
+from jaxdark.optimise.region_fit import fit_with_covariance, restored_fit
 
 CONTACT = Prior("contact", {"C9": Range(-3.0, 3.0), "C10": Range(-2.0, 3.0)}, ConstantWilson)
 
@@ -49,10 +50,10 @@ def test_best_fit_is_the_maximum(like, best_of_scipy):
 
 def test_there_is_a_start_in_each_slice_the_best_of_it(like):
     search = MultiStart(like, CONTACT, points=2**8, starts=10)
-    values = search.values(like.whitening, search._u)
-    chosen = search._best_of_slices(values, 10)
+    values = search.values(like.whitening, search.points)
+    chosen = search.best_of_slices(values, 10)
     for k, index in enumerate(chosen):
-        inside = (search._u[:, 0] * 10).astype(int) == k
+        inside = (search.points[:, 0] * 10).astype(int) == k
         assert inside[index] and values[index] == values[inside].max()
     assert len(chosen) == 10
 
@@ -112,4 +113,4 @@ def test_a_covariance_that_does_not_come_to_rest_is_said(like, monkeypatch):
     monkeypatch.setattr(module, "_MOST_STEPS", 1)
     monkeypatch.setattr(module, "_MOST_ROUNDS", 1)
     found = fit(like, CONTACT, starts=8, pseudo=0)
-    assert "the theory covariance has not come to rest" in found.record["status"]
+    assert "the theory covariance has not come to rest" in found.status

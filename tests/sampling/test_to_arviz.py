@@ -24,7 +24,7 @@ import jaxdark as jd
 from jaxdark.check.sensitivity import goodness_of_fit, leave_one_out
 from jaxdark.io import results
 from jaxdark.likelihood.priors import prior_of
-from jaxdark.optimise.multistart import fit_with_covariance
+from jaxdark.optimise.region_fit import fit_with_covariance
 from jaxdark.sampling.diagnostics import Diagnosis, diagnose
 from jaxdark.sampling.to_arviz import Sampled, posterior_tree
 

@@ -28,7 +28,7 @@ from jaxdark.compute.batch import sharded
 from jaxdark.constraints.registry import all_constraints, verdicts
 from jaxdark.likelihood.priors import prior_of, prior_points
 from jaxdark.optimise import profile as profile_module
-from jaxdark.optimise.multistart import fit_with_covariance
+from jaxdark.optimise.region_fit import fit_with_covariance
 from jaxdark.scans import scan as scan_module
 from jaxdark.scans import store
 from jaxdark.scans.points import Axis, grid, of_prior, of_profile
