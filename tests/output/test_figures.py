@@ -79,6 +79,21 @@ def test_the_corner_has_a_panel_for_each_pair_and_logarithmic_axes_where_the_pri
     assert [ax.get_xlabel() for ax in axes[-1]] == [drawing.LABELS[name] for name in names]
 
 
+def test_the_corner_labels_two_to_six_ticks_away_from_the_next_panel():
+    """On logarithmic axes of a third of a decade, two decades and twelve, and on linear ones."""
+    ranges = {
+        "a": Range(0.01, 0.02, log=True), "b": Range(1e-3, 0.2, log=True, sign=-1), "c": Range(1e-12, 1.0, log=True),
+        "d": Range(-1.0, 2.0), "e": Range(0.0, 1e-6),
+    }  # fmt: skip
+    fig = corner_figure(result_of(ranges))
+    fig.canvas.draw()
+    for ax in np.array(fig.axes).reshape(5, 5)[-1]:
+        to_axis = ax.transData + ax.transAxes.inverted()
+        position = to_axis.transform([(tick, 1.0) for tick in ax.get_xticks()])[:, 0]
+        assert 2 <= len(position) <= 6 and position.min() > 0.03 and position.max() < 0.97, ax.get_xlabel()
+        assert all(text.get_text() for text in ax.get_xticklabels())
+
+
 def test_the_trace_marks_divergences(tree):
     fig = trace_figure(tree)
     crosses = [line for line in fig.axes[0].lines if line.get_marker() == "x"]
