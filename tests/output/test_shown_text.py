@@ -178,7 +178,7 @@ def test_a_result_of_every_text_makes_one_page_and_goes_to_a_place_of_every_name
     assert capsys.readouterr().err == (
         "jaxdark: expected a name of printable characters, got 'page[/]\\x1b[1m.html'; name another one with --out\n"
     )
-    monkeypatch.setattr("jaxdark.output.drawing.save_figure", lambda *_: None)
+    monkeypatch.setattr("jaxdark.output.drawing.save_figure", lambda *_: [])
     assert main(["compare", "one", "two", "--out", "cmp[/]x"]) == 0
     assert "figure in cmp[/]x\n" in capsys.readouterr().out
     assert main(["report", "\x1b[31mnothing\nthere"]) == 2
