@@ -28,7 +28,8 @@ optimise: profile
 sampling: importance diagnostics weighted flow nuts coordinates nested to_arviz resume sample numpyro_model
 check: compare sensitivity evidence calibration
 analysis: point constrain projection
-output: drawing table tables figures profile_figure html_report
+output: drawing draws contours corner_figure trace_figure plane_figure pulls_figure figures overlay_figure
+output: profile_figure table tables html_report
 scans: points outputs store scan
 reproduce: estimates thresholds claim study figures numbers workers fit_claims model_claims paper
 cli: options stopping stored

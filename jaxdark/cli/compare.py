@@ -24,8 +24,9 @@ def compare(
     """
     from jaxdark.check.compare import NEEDS, differences, made_of, marginal_distances
     from jaxdark.io import result_dir
-    from jaxdark.output import figures, tables
+    from jaxdark.output import tables
     from jaxdark.output.drawing import save_each
+    from jaxdark.output.overlay_figure import overlay_figure
 
     if one.resolve() == other.resolve():
         raise RequestError(f"expected two results, got {one} twice; name another one")
@@ -35,7 +36,7 @@ def compare(
     said = f"not the same posterior: {'; '.join(unlike)}" if unlike else ""
 
     def draw() -> None:
-        figure = {"overlay": lambda: figures.overlay_figure(trees, found, said)}
+        figure = {"overlay": lambda: overlay_figure(trees, found, said)}
         with result_dir.result_folder(out, force=force) as folder:
             save_each(figure, folder)
 

@@ -125,9 +125,9 @@ def _show_inputs(as_json: bool) -> None:
 
 
 def _print_table(title: str, columns: Any, lines: Any) -> None:
-    from jaxdark.output.table import Table
+    from jaxdark.output.table import Column, Table
 
-    table = Table(title, list(columns), wrapped=_LONG)
+    table = Table(title, [Column(name, wrap=name in _LONG) for name in columns])
     for line in lines:
         table.add_row(*map(str, line))
     options.console().print(table)

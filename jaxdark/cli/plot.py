@@ -1,5 +1,6 @@
 """`jaxdark plot`: the figures of a result."""
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
@@ -24,15 +25,13 @@ def plot(
     from jaxdark.output import figures
 
     home = results.file_of(result).parent
-
     if out is None:
-        with stored.held(result, *figures.NEEDS) as tree, result_dir.added_to(home) as folder:
-            whole = options.drawn(lambda: figures.save_figures(tree, folder), f"in {home}")
-            names = sorted(path.name for path in folder.iterdir())
+        opened, target = stored.locked(result, *figures.NEEDS), result_dir.added_to(home)
     else:
-        tree = stored.load(result, *figures.NEEDS)
-        with result_dir.result_folder(out, force=force) as folder:
-            whole = options.drawn(lambda: figures.save_figures(tree, folder), f"in {home}")
-            names = sorted(path.name for path in folder.iterdir())
+        opened = nullcontext(stored.load(result, *figures.NEEDS))
+        target = result_dir.result_folder(out, force=force)
+    with opened as tree, target as folder:
+        complete = options.drawn(lambda: figures.save_figures(tree, folder), f"in {home}")
+        names = sorted(path.name for path in folder.iterdir())
     print(visible(f"{', '.join(names) or 'nothing'} in {out or home}"))
-    return 0 if whole else 1
+    return 0 if complete else 1

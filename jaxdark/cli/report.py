@@ -1,5 +1,6 @@
 """`jaxdark report`: a result as one page."""
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
@@ -23,11 +24,9 @@ def report(
     from jaxdark.output import html_report
 
     if out is None:
-        out = results.file_of(result).with_name("report.html")
-        with stored.held(result, *html_report.NEEDS) as tree, result_dir.new_file(out, replace=True) as part:
-            result_dir.write_text(part, html_report.result_page(tree))
+        opened, page = stored.locked(result, *html_report.NEEDS), results.file_of(result).with_name("report.html")
     else:
-        tree = stored.load(result, *html_report.NEEDS)
-        with result_dir.new_file(out) as part:
-            result_dir.write_text(part, html_report.result_page(tree))
-    print(visible(str(out)))
+        opened, page = nullcontext(stored.load(result, *html_report.NEEDS)), out
+    with opened as tree, result_dir.new_file(page, replace=out is None) as part:
+        result_dir.write_text(part, html_report.result_page(tree))
+    print(visible(str(page)))

@@ -12,7 +12,7 @@ from typing import Any
 from jaxdark.errors import RequestError
 
 
-def load(place: Path, *needs: str):
+def load(result: Path, *needs: str):
     """A result, see `results.load`; a summary.json that a killed process left behind is brought up to date.
 
     Raises:
@@ -20,42 +20,42 @@ def load(place: Path, *needs: str):
     """
     from jaxdark.io import atomic, results
 
-    path = results.file_of(place)
+    path = results.file_of(result)
     tree = results.load(path, *needs)
-    for left in (path, path.with_name("figures"), path.with_name("report.html")):
+    for written in (path, path.with_name("figures"), path.with_name("report.html")):
         with suppress(OSError):
-            atomic.clear(left.absolute())
+            atomic.clear(written.absolute())
     if _is_behind(path, tree) or path.with_name(f".{path.name}.lock").exists():
         try:
-            with atomic.changing(path, wait=False) as mine:
-                if mine and _is_behind(path, tree):
+            with atomic.changing(path, wait=False) as acquired:
+                if acquired and _is_behind(path, tree):
                     tree = results.load(path, *needs)
                     _write_summary(path, tree)
         except (RequestError, OSError):
-            pass  # of somebody else, who has the files: the summary that is used is that of posterior.nc
+            pass  # another process holds the files, or they are read-only; what is used is the summary in posterior.nc
     return tree
 
 
 @contextmanager
-def held(place: Path, *needs: str) -> Iterator[Any]:
-    """A result, as `load` gives it, that nobody else changes until the block ends.
+def locked(result: Path, *needs: str) -> Iterator[Any]:
+    """A result, as `load` gives it, that no other process changes until the block ends.
 
     Raises:
         RequestError: there is none, it lacks what is needed, or its folder cannot be written.
     """
     from jaxdark.io import atomic, results
 
-    path = results.file_of(place)
-    load(path, *needs)  # refused before anything is written beside it
+    path = results.file_of(result)
+    load(path, *needs)  # a wrong result is refused before anything is written beside it
     with atomic.changing(path):
         yield results.load(path, *needs)
 
 
-def change(place: Path, with_more: Callable, *needs: str) -> dict[str, Any]:
-    """Add to a result; whoever else adds to it meanwhile waits.
+def change(result: Path, with_more: Callable, *needs: str) -> dict[str, Any]:
+    """Add to a result; another process that adds to it waits.
 
     Args:
-        place: folder or file.
+        result: folder or file.
         with_more: from an ArviZ object to the one with more in it.
         needs: as in `load`.
 
@@ -67,8 +67,8 @@ def change(place: Path, with_more: Callable, *needs: str) -> dict[str, Any]:
     """
     from jaxdark.io import results
 
-    path = results.file_of(place)
-    with held(place, *needs) as tree:
+    path = results.file_of(result)
+    with locked(result, *needs) as tree:
         tree = with_more(tree)
         results.save(tree, path)
         _write_summary(path, tree)
@@ -83,17 +83,18 @@ def _summary_text(tree) -> str:
 
 
 def _write_summary(path: Path, tree) -> None:
-    """After posterior.nc, from which it follows: `load` does it again if the process is killed between the two."""
+    """Written after posterior.nc, from which it follows; `load` does it again if the process is killed between them."""
     from jaxdark.io import result_dir
 
     result_dir.write_text(path.with_name("summary.json"), _summary_text(tree))
 
 
 def _is_behind(path: Path, tree) -> bool:
-    beside = path.with_name("summary.json")
-    if path.name != "posterior.nc" or not beside.is_file():
+    """Whether summary.json says something else than the result beside it."""
+    summary_file = path.with_name("summary.json")
+    if path.name != "posterior.nc" or not summary_file.is_file():
         return False
     try:
-        return json.loads(beside.read_text(encoding="utf-8")) != json.loads(_summary_text(tree))
+        return json.loads(summary_file.read_text(encoding="utf-8")) != json.loads(_summary_text(tree))
     except (OSError, ValueError):
         return True

@@ -1,4 +1,4 @@
-"""What all figures share: a style of their own, words that stay words, axes of a prior, files that appear whole.
+"""What all figures share: style and colours of their own, words that stay words, axes of a prior, whole files.
 
 Inputs: words from data, priors, functions that draw. Outputs: labels, matplotlib figures and their files.
 """
@@ -14,10 +14,16 @@ from typing import Literal
 
 import matplotlib.style
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from jaxdark.likelihood.priors import Range
+
+PALETTE = BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9"
+GREY = "#777777"
+"""Colours that colour-blind readers tell apart (Okabe and Ito), and grey."""
 
 LABELS = {
     "m_V": r"$m_V$ [GeV]",
@@ -93,6 +99,11 @@ def label(name: str, r: Range) -> str:
     return re.sub(r"^\$(.*)\$", r"$|\1|$", text) if r.sign < 0 and "|" not in text else text
 
 
+def axis(side: Literal["x", "y"], name: str, r: Range) -> dict[str, str]:
+    """Label and scale of an axis that shows a parameter, for `Axes.set`."""
+    return {f"{side}label": label(name, r), f"{side}scale": "log" if r.log else "linear"}
+
+
 def shown(values: np.ndarray | float, r: Range) -> np.ndarray:
     """Magnitudes on a logarithmic axis, where a sign may stand before the whole range; else the values."""
     return np.abs(values) if r.log else np.asarray(values)
@@ -114,6 +125,26 @@ def limits(values: np.ndarray, r: Range, margin: float) -> tuple[float, float]:
     lower, upper = ends(r)
     spare = margin * (high - low)
     return max(float(back(low - spare)), lower), min(float(back(high + spare)), upper)
+
+
+def marker(colour: str, shape: str, label: str, **style) -> Line2D:
+    """Entry of a legend for points."""
+    return Line2D([], [], color=colour, marker=shape, ls="none", label=label, **style)
+
+
+def draw_star(ax: Axes, x: float, y: float, label: str) -> Line2D:
+    """Mark the best point, also on the edge of the axes, and return its entry of a legend."""
+    ax.plot(x, y, "*", color=VERMILION, mec="black", ms=15, clip_on=False, zorder=10)
+    return marker(VERMILION, "*", label, mec="black", ms=12)
+
+
+def bins(low: float, high: float, r: Range, number: int) -> tuple[np.ndarray, np.ndarray]:
+    """Edges and centres of bins that are equally wide on the axis of a parameter."""
+    if r.log:
+        edges = np.geomspace(low, high, number + 1)
+        return edges, np.sqrt(edges[1:] * edges[:-1])
+    edges = np.linspace(low, high, number + 1)
+    return edges, (edges[1:] + edges[:-1]) / 2
 
 
 def set_title(fig: Figure, lines: Sequence[Sequence[str]], *, warning: str = "", colour: str = "black") -> None:

@@ -1,30 +1,22 @@
 """A result as one HTML page that needs no other file: `jaxdark report`.
 
-Inputs: the result of a sampling run. Outputs: the text of the page, with the figures of `plots` and the tables of
-`report` inside it.
+Inputs: the result of a sampling run. Outputs: the text of the page, which the template `report.html.j2` makes of the
+tables of `tables` and the figures of `figures`.
 """
 
 import base64
 import io
-from collections.abc import Iterator, Mapping, Sequence
-from html import escape
 from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from jaxdark.errors import visible
 from jaxdark.io.results import attributes, summary
+from jaxdark.likelihood.priors import Range
 from jaxdark.output import figures, tables
-from jaxdark.output.table import Cell, Table
+from jaxdark.output.draws import prior_ranges
+from jaxdark.output.table import Table, format_value, words
 
-_STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 72rem; margin: 2rem auto; padding: 0 1rem; color: #1a1a1a; }
-figure { margin: 1.5rem 0; } figure img { max-width: 100%; height: auto; } figcaption { color: #555; }
-.wide { overflow-x: auto; } table { border-collapse: collapse; margin: 1rem 0; font-size: 0.9rem; }
-caption { text-align: left; font-weight: bold; padding: 0.3rem 0; }
-th, td { padding: 0.15rem 0.8rem 0.15rem 0; text-align: left; font-variant-numeric: tabular-nums; }
-th { border-bottom: 1px solid #999; } td { border-bottom: 1px solid #eee; }
-.red { color: #b00020; font-weight: bold; } .yellow { color: #8a6100; font-weight: bold; }
-summary { cursor: pointer; font-weight: bold; }
-"""
 _CAPTIONS = {
     "plane": "Draws and regions in the plane of two parameters, for the model of the paper that of its Figs. 4 and 5.",
     "corner": "Marginal distributions, alone and in pairs; the lines mark the best draw.",
@@ -40,99 +32,60 @@ _INFLUENTIAL = 15
 def result_page(tree) -> str:
     """The page: verdict, settings, posterior, figures; constraints and checks where the result has them.
 
+    Text of the result is escaped by the template engine, control characters are shown by their escapes.
+
     Args:
         tree: result of `jaxdark.sample`, or as read by `results.load`.
     """
-    found = summary(tree)
-    pulls, posterior, best, verdict = tables.summary_tables(found)
-    title = f"{found['model']}, {found['region']} region, {found['data']}"
-    parts = [
-        f"<h1>{_text(title)}</h1>",
-        f'<p class="{"" if found["verdict"] == "good" else "red"}">{_text(str(verdict))}</p>',
-        _html(_settings(tree)),
-        "<h2>Posterior</h2>",
-        *map(_html, (posterior, best)),
-        *_nuisances(found),
-        *(_figure(tree, name) for name in ("plane", "corner")),
-        *_section("Constraints beside the fit", [tables.cuts_table(found)] if "constraints" in found else []),
-        "<h2>Measurements</h2>",
-        _figure(tree, "pulls"),
-        f"<details><summary>Pulls as a table</summary>{_html(pulls)}</details>",
-        *_section("Checks", tables.check_tables(found["checks"], _INFLUENTIAL) if "checks" in found else []),
-        "<h2>Chains</h2>",
-        _figure(tree, "trace"),
-    ]
-    return (
-        f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>jaxdark: {_text(title)}</title>\n'
-        f"<style>{_STYLE}</style>\n</head>\n<body>\n" + "\n".join(parts) + "\n</body>\n</html>\n"
+    record = summary(tree)
+    pulls, posterior, best, verdict = tables.summary_tables(record)
+    environment = Environment(
+        loader=PackageLoader("jaxdark.output", "."), autoescape=True, undefined=StrictUndefined, finalize=_visible
+    )
+    return environment.get_template("report.html.j2").render(
+        title=f"{record['model']}, {record['region']} region, {record['data']}",
+        good=record["verdict"] == "good",
+        verdict=verdict,
+        settings=_settings(tree),
+        posterior=[posterior, best],
+        nuisances=tables.nuisances_table(record),
+        constraints=[tables.cuts_table(record)] if "constraints" in record else [],
+        pulls=pulls,
+        checks=tables.check_tables(record["checks"], _INFLUENTIAL) if "checks" in record else [],
+        captions=_CAPTIONS,
+        figures={name: _figure(tree, name) for name in _CAPTIONS},
     )
 
 
-def _section(title: str, items: Sequence[Table | str]) -> Iterator[str]:
-    """Heading and items, or nothing if there are none."""
-    if items:
-        yield f"<h2>{_text(title)}</h2>"
-        yield from map(_html, items)
-
-
-def _nuisances(found: Mapping[str, Any]) -> Iterator[str]:
-    """The table of what was sampled beside the parameters, folded away."""
-    if (table := tables.nuisances_table(found)) is not None:
-        yield f"<details><summary>Nuisances</summary>{_html(table)}</details>"
+def _visible(value: Any) -> Any:
+    """What the template shows of a value, before it is escaped; HTML that the template itself made stays as it is."""
+    return value if hasattr(value, "__html__") else visible(str(value))
 
 
 def _settings(tree) -> Table:
     """What fixes the result: settings, data, where the theory covariance is taken, prior, versions."""
-    table, found, more = Table("Settings", ["setting", "value"]), summary(tree), attributes(tree)
+    table, record, more = Table("Settings", words("setting", "value")), summary(tree), attributes(tree)
     names = ("model", "region", "data", "theory", "g_minus_2", "covariance_at", "method", "chains", "draws", "seed")
-    settings = {name: found[name] for name in names if name in found} | {
-        "prior": {name: _range(**fields) for name, fields in more["prior"].items()},
+    settings = {name: record[name] for name in names if name in record} | {
+        "prior": {name: _range(r) for name, r in prior_ranges(tree).items()},
         "data_sha256": more["data_sha256"],
-        "versions": found["versions"],
+        "versions": record["versions"],
     }
     for name, value in settings.items():
-        table.add_row(name, _words(value))
+        table.add_row(name, format_value(value))
     return table
 
 
-def _range(lower: float, upper: float, log: bool, **_) -> str:
-    return f"{lower:g} to {upper:g}{', log-uniform' if log else ''}"
+def _range(r: Range) -> str:
+    low, high = sorted((r.sign * r.lower, r.sign * r.upper))
+    return f"{low:g} to {high:g}{' (log-uniform)' if r.log else ''}"
 
 
-def _words(value: Any) -> str:
-    if isinstance(value, Mapping):
-        return "; ".join(f"{name} {_words(item)}" for name, item in value.items())
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
-
-
-def _figure(tree, name: str) -> str:
+def _figure(tree, name: str) -> dict[str, str]:
+    """A figure as PNG in base64, or why it could not be drawn."""
     image = io.BytesIO()
     try:
         figures.FIGURES[name](tree).savefig(image, format="png", dpi=110)
     except Exception as error:  # whatever goes wrong in drawing, the tables are whole
-        return f'<p class="red">{escape(f"Could not draw the figure {name}: {error}")}</p>'
-    data = base64.b64encode(image.getvalue()).decode()
-    caption = _text(_CAPTIONS[name])
-    return (
-        f'<figure><img alt="{caption}" src="data:image/png;base64,{data}"><figcaption>{caption}</figcaption></figure>'
-    )
-
-
-def _html(item: Table | str) -> str:
-    """A table, or a sentence, as HTML."""
-    if not isinstance(item, Table):
-        return f"<p>{_text(item)}</p>"
-    head = "".join(f"<th>{_text(column)}</th>" for column in item.columns)
-    rows = "\n".join(f"<tr>{''.join(map(_cell, row))}</tr>" for row in item.rows)
-    caption = f"<caption>{_text(item.title)}</caption>" if item.title else ""
-    return f'<div class="wide"><table>{caption}<tr>{head}</tr>\n{rows}</table></div>'
-
-
-def _cell(cell: Cell) -> str:
-    style = f' class="{cell.style}"' if cell.style else ""
-    return f"<td{style}>{_text(cell.text)}</td>"
-
-
-def _text(words: str) -> str:
-    """Text of any origin as HTML that shows it and does nothing else."""
-    return escape(visible(words))
+        return {"png": "", "error": str(error)}
+    return {"png": base64.b64encode(image.getvalue()).decode(), "error": ""}

@@ -1,6 +1,6 @@
 """Figure of a profile likelihood in one or two parameters, with a posterior drawn beside it.
 
-Inputs: the dataset of `jaxdark.profile` and, if wanted, the result of a sampling run. Outputs: a matplotlib figure.
+Inputs: the dataset of `jaxdark.profile` and, to compare, the result of a sampling run. Outputs: a matplotlib figure.
 """
 
 import json
@@ -18,24 +18,39 @@ from jaxdark.io import results
 from jaxdark.likelihood.likelihood import Likelihood
 from jaxdark.likelihood.priors import Prior, Range
 from jaxdark.optimise.profile import record_of
-from jaxdark.output.drawing import blank_figure, ends, label, literal, own_style, save_each, set_title, shown
-from jaxdark.output.figures import BLUE, CONTOURS, GREY, VERMILION, draw_contours, marker, selection
+from jaxdark.output.contours import CONTOURS, draw_contours
+from jaxdark.output.drawing import (
+    BLUE,
+    GREY,
+    VERMILION,
+    axis,
+    bins,
+    blank_figure,
+    draw_star,
+    ends,
+    literal,
+    own_style,
+    save_each,
+    set_title,
+    shown,
+)
+from jaxdark.output.draws import number_of_draws, selection
 
 LEVELS = {1: (1.0, 4.0, 9.0), 2: (2.29575, 6.18007, 11.82916)}
 """Delta chi2 that encloses 68.27, 95.45 and 99.73 %, by the number of parameters."""
 _SHOWN = 25.0
 
 
-def posterior(place: Path, prior: Prior, like: Likelihood):
+def posterior(result: Path, prior: Prior, like: Likelihood):
     """The result of a sampling run of the same posterior; raises RequestError for one of another.
 
     Model, region, prior, data, theory mode, reading of (g-2) and inputs are those of the profile.
     """
-    tree = results.load(place, *NEEDS)
+    tree = results.load(result, *NEEDS)
     record = results.summary(tree)
     if (record["model"], record["region"]) != (prior.model_name, prior.region):
         raise RequestError(
-            f"the posterior in {place} is of the model {record['model']}, region {record['region']}, the profile of "
+            f"the posterior in {result} is of the model {record['model']}, region {record['region']}, the profile of "
             f"{prior.model_name}, {prior.region}; give a posterior of the same model and region"
         )
     profile = {
@@ -48,9 +63,9 @@ def posterior(place: Path, prior: Prior, like: Likelihood):
         "inputs": results.plain(like.sm.scalars),
         "prior": {name: r._asdict() for name, r in prior.ranges.items()},
     }
-    if found := differences(made_of(tree), profile):
+    if unlike := differences(made_of(tree), profile):
         raise RequestError(
-            f"the posterior in {place} and the profile differ in {'; '.join(found)}; give a posterior of the same "
+            f"the posterior in {result} and the profile differ in {'; '.join(unlike)}; give a posterior of the same "
             "model, region, data, theory, (g-2) and inputs, or leave --posterior out"
         )
     return tree
@@ -63,32 +78,38 @@ def save(dataset: xr.Dataset, folder: Path, tree=None) -> list[str]:
 
 @own_style()
 def profile_figure(dataset: xr.Dataset, tree=None) -> Figure:
-    """Delta chi2 over the grid with the 1, 2 and 3 sigma lines of the profile, and regions of a posterior."""
-    ranges = {name: Range(**fields) for name, fields in json.loads(dataset.attrs["prior"]).items()}
+    """Delta chi2 over the grid with the 1, 2 and 3 sigma lines of the profile, and regions of a posterior.
+
+    Args:
+        dataset: of `jaxdark.profile`.
+        tree: the result of a sampling run of the same posterior, if that is to be drawn too.
+    """
     names = [str(name) for name in dataset["delta_chi2"].dims]
-    draws = None if tree is None else [np.asarray(tree["posterior"][name]).ravel() for name in names]
+    prior = json.loads(dataset.attrs["prior"])
+    ranges = [Range(**prior[name]) for name in names]
+    draws = [] if tree is None else [
+        shown(tree["posterior"][name].values.ravel(), r) for name, r in zip(names, ranges, strict=True)
+    ]  # fmt: skip
+    parameters = record_of(dataset)["best"]["parameters"]
+    best = [float(shown(parameters[name], r)) for name, r in zip(names, ranges, strict=True)]
     fig = blank_figure(8.0, 5.8)
     ax = fig.subplots()
-    axes = [ranges[name] for name in names]
-    found = record_of(dataset)["best"]["parameters"]
-    best = [float(shown(found[name], ranges[name])) for name in names]
     if len(names) == 1:
-        handles = _line(ax, dataset, axes[0], None if draws is None else draws[0])
-        ax.plot(best, [0.0], "*", color=VERMILION, mec="black", ms=15, clip_on=False)
+        handles = _draw_line(ax, dataset, ranges[0], *draws)
+        star = draw_star(ax, best[0], 0.0, "best fit")
     else:
-        handles = _plane(fig, ax, dataset, axes, draws)
-        ax.plot(*best, "*", color=VERMILION, mec="black", ms=15, clip_on=False)
-        ax.set_ylabel(label(names[1], axes[1]))
-        ax.set_yscale("log" if axes[1].log else "linear")
-    ax.set_xlabel(label(names[0], axes[0]))
-    ax.set_xscale("log" if axes[0].log else "linear")
-    handles.append(marker(VERMILION, "*", "best fit", mec="black", ms=12))
-    fig.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False)
-    _title(fig, dataset, tree)
+        handles = _draw_plane(fig, ax, dataset, ranges, draws)
+        star = draw_star(ax, *best, "best fit")
+        ax.set(**axis("y", names[1], ranges[1]))
+    ax.set(**axis("x", names[0], ranges[0]))
+    fig.legend(handles=[*handles, star], loc="outside lower center", ncols=3, frameon=False)
+    _set_title(fig, dataset, tree)
     return fig
 
 
-def _plane(fig: Figure, ax: Axes, dataset: xr.Dataset, ranges: list[Range], draws) -> list[Line2D]:
+def _draw_plane(
+    fig: Figure, ax: Axes, dataset: xr.Dataset, ranges: list[Range], draws: list[np.ndarray]
+) -> list[Line2D]:
     x, y = (shown(dataset[name].values, r) for name, r in zip(dataset["delta_chi2"].dims, ranges, strict=True))
     delta = dataset["delta_chi2"].values.T
     image = ax.pcolormesh(x, y, np.minimum(delta, _SHOWN), cmap="Blues", vmin=0, vmax=_SHOWN, rasterized=True)
@@ -97,10 +118,8 @@ def _plane(fig: Figure, ax: Axes, dataset: xr.Dataset, ranges: list[Range], draw
         if min(delta.shape) > 1 and np.nanmin(delta) < level < np.nanmax(delta):
             ax.contour(x, y, delta, levels=[level], colors="black", linestyles=style, linewidths=1.3)
     handles = [Line2D([], [], color="black", label="profile")]
-    if draws is not None:
-        values = (shown(d, r) for d, r in zip(draws, ranges, strict=True))
-        if draw_contours(ax, *values, *ranges, sigmas=len(CONTOURS), colour=VERMILION):
-            handles.append(Line2D([], [], color=VERMILION, label="posterior"))
+    if draws and draw_contours(ax, *draws, *ranges, sigmas=len(CONTOURS), colour=VERMILION):
+        handles.append(Line2D([], [], color=VERMILION, label="posterior"))
     handles += [
         Line2D([], [], color=GREY, ls=style, label=rf"{sigma} $\sigma$: {100 * share:.2f} %")
         for sigma, (share, _, style) in enumerate(CONTOURS, start=1)
@@ -111,7 +130,7 @@ def _plane(fig: Figure, ax: Axes, dataset: xr.Dataset, ranges: list[Range], draw
     return handles
 
 
-def _line(ax: Axes, dataset: xr.Dataset, r: Range, draws) -> list[Line2D]:
+def _draw_line(ax: Axes, dataset: xr.Dataset, r: Range, draws: np.ndarray | None = None) -> list[Line2D]:
     (name,) = dataset["delta_chi2"].dims
     x, delta = shown(dataset[name].values, r), dataset["delta_chi2"].values
     ax.plot(x, delta, color=BLUE)
@@ -120,32 +139,26 @@ def _line(ax: Axes, dataset: xr.Dataset, r: Range, draws) -> list[Line2D]:
         ax.axhline(level, color=GREY, lw=0.9, ls=style)
         handles.append(Line2D([], [], color=GREY, ls=style, label=rf"{sigma} $\sigma$"))
     if draws is not None:
-        centres, relative = _density(shown(draws, r), r)
-        ax.plot(centres, relative, color=VERMILION, drawstyle="steps-mid")
+        ax.plot(*_density(draws, r), color=VERMILION, drawstyle="steps-mid")
         handles.append(Line2D([], [], color=VERMILION, label=r"posterior, $-2\ln(p/p_\mathrm{max})$"))
-    ax.set_ylim(0, min(_SHOWN, 1.1 * max(float(np.nanmax(delta)), 9.5)))
+    ax.set(ylim=(0, min(_SHOWN, 1.1 * max(float(np.nanmax(delta)), 9.5))), ylabel=r"$\Delta\chi^2$")
     if np.ptp(x) > 0:
         ax.set_xlim(x.min(), x.max())
-    ax.set_ylabel(r"$\Delta\chi^2$")
     return handles
 
 
-def _density(draws: np.ndarray, r: Range, bins: int = 50) -> tuple[np.ndarray, np.ndarray]:
+def _density(draws: np.ndarray, r: Range) -> tuple[np.ndarray, np.ndarray]:
     """-2 ln of the density of draws relative to its largest, where the prior is flat; bins with ten draws or more."""
-    make = np.geomspace if r.log else np.linspace
-    counts, edges = np.histogram(draws, make(*ends(r), bins + 1))
-    centres = np.sqrt(edges[1:] * edges[:-1]) if r.log else (edges[1:] + edges[:-1]) / 2
+    edges, centres = bins(*ends(r), r, 50)
+    counts = np.histogram(draws, edges)[0]
     enough = counts >= 10
     return centres, np.where(enough, -2 * np.log(np.where(enough, counts, 1) / max(counts.max(), 1)), np.nan)
 
 
-def _title(fig: Figure, dataset: xr.Dataset, tree) -> None:
-    record = record_of(dataset)
-    lines = [selection(record)]
+def _set_title(fig: Figure, dataset: xr.Dataset, tree) -> None:
+    lines = [selection(record_of(dataset))]
     if tree is not None:
-        other = results.summary(tree)
-        verdict = [] if other["verdict"] == "good" else [f"verdict {literal(other['verdict'])}"]
-        lines += [
-            [f"posterior: data {literal(other['data'])}", f"{other['chains']} × {other['draws']} draws", *verdict]
-        ]
+        record = results.summary(tree)
+        verdict = [] if record["verdict"] == "good" else [f"verdict {literal(record['verdict'])}"]
+        lines.append([f"posterior: data {literal(record['data'])}", number_of_draws(record), *verdict])
     set_title(fig, lines)

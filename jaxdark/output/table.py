@@ -1,59 +1,108 @@
-"""Tables as plain data, and how a terminal shows them.
+"""Tables as plain records, the text of their numbers, and how a terminal shows them.
 
-Inputs: text of any origin, such as ids of a user's measurements. Outputs: the same text; nothing in it is taken for
-markup, and control characters are shown by their escapes. `jaxdark.output.html_report` writes the same tables as HTML.
+Inputs: values of a record and text of any origin, such as ids of a user's measurements. Outputs: `Table`, which Rich
+draws here and the template of `jaxdark.output.html_report` as HTML. Text is never taken for markup, and control
+characters are shown by their escapes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from jaxdark.errors import visible
 
+Meaning = Literal["", "good", "doubtful", "bad", "muted"]
+_STYLES: dict[Meaning, str] = {"": "", "good": "green", "doubtful": "yellow", "bad": "red", "muted": "dim"}
+"""Of each meaning in a terminal; the page has its own in the template's style sheet."""
+
+
+class Column(NamedTuple):
+    """Heading and unit of a column, where its cells are aligned, and whether long ones break into lines."""
+
+    heading: str
+    unit: str = "1"
+    align: Literal["left", "right"] = "left"
+    wrap: bool = True
+
+    @property
+    def title(self) -> str:
+        """Heading with the unit."""
+        return with_unit(self.heading, self.unit)
+
 
 class Cell(NamedTuple):
-    """Text of a cell with its style: red, yellow or none."""
+    """Text of a cell and what it means for the reader."""
 
     text: str
-    style: str = ""
+    meaning: Meaning = ""
 
 
 @dataclass
 class Table:
-    """Title, column heads and rows; the columns named in `wrapped` may break into lines, or all where it is None."""
+    """Title, columns and rows with one cell for each column."""
 
     title: str
-    columns: list[str]
+    columns: list[Column]
     rows: list[tuple[Cell, ...]] = field(default_factory=list)
-    wrapped: Sequence[str] | None = None
 
     def add_row(self, *cells: str | Cell) -> None:
-        """One more row, a cell for each column."""
+        """Append a row; raises ValueError unless there is one cell, or text that means nothing more, per column."""
         if len(cells) != len(self.columns):
             raise ValueError(f"expected {len(self.columns)} cells, got {len(cells)}")
-        self.rows.append(tuple(cell if isinstance(cell, Cell) else Cell(cell) for cell in cells))
+        self.rows.append(tuple(Cell(cell) if isinstance(cell, str) else cell for cell in cells))
 
     def __rich__(self):
-        """The table as Rich draws it, with text that is text."""
+        """The table as Rich draws it."""
         from rich.box import SIMPLE_HEAD
-        from rich.table import Table as Drawn
+        from rich.table import Table as RichTable
         from rich.text import Text
 
-        drawn = Drawn(title=Text(visible(self.title)), title_justify="left", box=SIMPLE_HEAD)
+        drawn = RichTable(title=Text(visible(self.title)), title_justify="left", box=SIMPLE_HEAD)
         for column in self.columns:
-            whole = self.wrapped is not None and column not in self.wrapped
-            drawn.add_column(Text(visible(column)), no_wrap=whole)
+            drawn.add_column(Text(visible(column.title)), justify=column.align, no_wrap=not column.wrap)
         for row in self.rows:
-            drawn.add_row(*(Text(visible(cell.text), style=cell.style) for cell in row))
+            drawn.add_row(*(Text(visible(cell.text), style=_STYLES[cell.meaning]) for cell in row))
         return drawn
+
+
+def words(*headings: str) -> list[Column]:
+    """Columns of text."""
+    return [Column(heading) for heading in headings]
+
+
+def numbers(*headings: str) -> list[Column]:
+    """Columns of numbers, which stand to the right."""
+    return [Column(heading, align="right") for heading in headings]
+
+
+def with_unit(name: str, unit: str) -> str:
+    """A name with its unit, such as m_V [GeV]; the name alone where the unit is 1."""
+    return name if unit == "1" else f"{name} [{unit}]"
+
+
+def format_value(value: Any, form: str = ".6g") -> str:
+    """Text of a value of a record.
+
+    Args:
+        value: of JSON's types. Integers keep all digits; None, which stands for a number that does not exist, becomes a
+            dash; items of lists and mappings stand side by side.
+        form: format of floating-point numbers.
+    """
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {format_value(item, form)}" for name, item in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(format_value(item, form) for item in value)
+    if value is None:
+        return "-"
+    return format(value, form) if isinstance(value, float) else str(value)
 
 
 def console(*, width: int | None, quiet: bool = False):
     """A Rich console that prints sentences as they are, without markup, emoji codes or control characters."""
     from rich.console import Console
 
-    class _Plain(Console):
+    class PlainConsole(Console):
         def render_str(self, text: str, **style):
             return super().render_str(visible(text), **style | {"markup": False, "emoji": False, "highlight": False})
 
-    return _Plain(width=width, highlight=False, markup=False, emoji=False, quiet=quiet)
+    return PlainConsole(width=width, highlight=False, markup=False, emoji=False, quiet=quiet)

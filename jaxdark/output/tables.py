@@ -1,6 +1,7 @@
-"""What is shown of a result: JSON text and the tables of a terminal.
+"""What is shown of a record: JSON text, tables and sentences.
 
-Inputs: the record of a point or the summary of a run. Outputs: text and `tables`, of whatever text the record holds.
+Inputs: the record of a command, of whatever text it holds. Outputs: its JSON text; tables and sentences, which `table`
+shows in a terminal and `html_report` on a page.
 """
 
 import json
@@ -9,7 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from jaxdark.io.results import plain
-from jaxdark.output.table import Cell, Table
+from jaxdark.likelihood.priors import unit
+from jaxdark.output.table import Cell, Column, Meaning, Table, format_value, numbers, with_unit, words
 
 _NULL_BY_MEANING = ("limit", "cl", "ratio", "q2", "Standard Model")
 """Fields whose null says that there is none, as of parameters of the Standard Model."""
@@ -21,43 +23,49 @@ def to_json(record: Mapping[str, Any]) -> str:
     return json.dumps(plain(record) | ({"missing": missing} if missing else {}), indent=2, allow_nan=False)
 
 
-def _missing(value: Any, place: str) -> Iterator[tuple[str, str]]:
+def _missing(value: Any, path: str) -> Iterator[tuple[str, str]]:
+    """Paths of the numbers that a record lacks, each with the reason."""
     if isinstance(value, Mapping):
         for key, item in value.items():
-            where = f"{place}.{key}".lstrip(".")
+            inner = f"{path}.{key}".lstrip(".")
             if item is None and (reason := value.get(f"{str(key).removesuffix('_error')}_reason")):
-                yield where, reason  # of an error of a fit
+                yield inner, reason  # of an error of a fit
             elif key not in _NULL_BY_MEANING or item is not None:
-                yield from _missing(item, where)
+                yield from _missing(item, inner)
     elif isinstance(value, list | tuple):
         for index, item in enumerate(value):
-            yield from _missing(item, f"{place}[{index}]")
+            yield from _missing(item, f"{path}[{index}]")
     elif value is None or (isinstance(value, float) and not math.isfinite(value)):
-        yield place, "not a finite number"
+        yield path, "not a finite number"
+
+
+_OWN = "with their own theory errors, nuisances at their best values"
+_DERIVED_UNITS = {"g_tilde": "GeV^-2", "width_V": "GeV"}
+"""Units of what follows from the parameters, where it has one."""
 
 
 def point_tables(record: Mapping[str, Any], *, full: bool = True) -> list[Table | str]:
     """What `jaxdark point` shows: parameters, observables, constraints and the likelihood; without full, that alone."""
-    chi2, terms = record["chi2"], ", ".join(f"{name} {value:.4g}" for name, value in record["terms"].items())
+    chi2, terms = record["chi2"], format_value(record["terms"], ".4g")
     likelihood = (
         f"log-likelihood {record['log_likelihood']:.6g} ({terms}), Standard Model {record['sm_log_likelihood']:.6g}, "
         f"both {_OWN}; chi2 with experimental errors alone {chi2['experiment']:.5g} for {chi2['rows']} rows"
     )
     if not full:
         return [likelihood]
-    return [
-        _values_table(record),
-        pulls_table(record["observables"]),
-        constraints_table(record["constraints"]),
-        likelihood,
-    ]
-
-
-_OWN = "with their own theory errors, nuisances at their best values"
-
-
-def _table(title: str, *columns: str) -> Table:
-    return Table(title, list(columns))
+    pulls = Table("Pulls", words("measurement") + numbers("prediction", "measured", "pull", "SM pull"))
+    for row in record["observables"]:
+        predicted, measured = (
+            with_error(row["prediction"], row["theory_error"]),
+            with_error(row["measurement"], row["error"]),
+        )
+        pulls.add_row(row["id"], predicted, measured, _pull(row["pull"]), _pull(row["sm_pull"]))
+    constraints = Table("Constraints", words("constraint") + numbers("value", "limit", "value/limit") + words(""))
+    for row in record["constraints"]:
+        answer = "" if row["limit"] is None else Cell("excluded", "bad") if row["excluded"] else "allowed"
+        values = (format_value(row[name]) for name in ("value", "limit", "ratio"))
+        constraints.add_row(with_unit(row["id"], row["unit"]), *values, answer)
+    return [_values_table(record), pulls, constraints, likelihood]
 
 
 def _values_table(record: Mapping[str, Any]) -> Table | str:
@@ -66,107 +74,21 @@ def _values_table(record: Mapping[str, Any]) -> Table | str:
     shifts = [derived["C_P_mBs2"], *derived["C9"].values(), *derived["C10"].values()]
     nothing = not any(part for pair in shifts for part in pair)
     if nothing and not any(record["parameters"].get(name) for name in record["parameters"] if name not in derived):
-        given = ", ".join(f"{name} = {_shown(value)}" for name, value in record["parameters"].items())
+        given = ", ".join(f"{name} = {format_value(value)}" for name, value in record["parameters"].items())
         return f"Model {record['model']} with {given}: no new physics, everything below is the Standard Model's"
-    table = _table(f"Model {record['model']}", "quantity", "value")
+    table = Table(f"Model {record['model']}", words("quantity", "value"))
     for name, value in record["parameters"].items():
-        table.add_row(name, _shown(value))
+        table.add_row(with_unit(name, unit(name)), format_value(value))
     if nothing:
         table.add_row("C9, C10, C_P", "0: the Standard Model's")
         derived = {name: value for name, value in derived.items() if name not in ("C9", "C10", "C_P_mBs2")}
     for name, value in derived.items():
         if name in ("C9", "C10"):
             for q2, pair in value.items():
-                table.add_row(f"{name}(q2 = {q2} GeV^2)", _shown(pair))
+                table.add_row(f"{name}(q2 = {q2} GeV^2)", format_value(pair))
         else:
-            table.add_row(name, _shown(value))
+            table.add_row(with_unit(name, _DERIVED_UNITS.get(name, "1")), format_value(value))
     return table
-
-
-def _shown(value: Any) -> str:
-    if value is None:
-        return "-"
-    if isinstance(value, list):
-        return ", ".join(_shown(item) for item in value)
-    return value if isinstance(value, str) else f"{value:.6g}"
-
-
-def _number(value: float | None, form: str) -> str:
-    """A number in a format, and a dash where it could not be determined."""
-    return "-" if value is None else format(value, form)
-
-
-def pulls_table(rows: Sequence[Mapping[str, Any]]) -> Table:
-    """Predictions, measurements and pulls, row by row; pull = (prediction - measurement)/(error and theory error), each
-    model with its own theory error.
-    """
-    table = _table("Pulls", "measurement", "prediction", "measured", "pull", "SM pull")
-    for row in rows:
-        table.add_row(
-            row["id"],
-            with_error(row["prediction"], row["theory_error"]),
-            with_error(row["measurement"], row["error"]),
-            *(_coloured(row[name]) for name in ("pull", "sm_pull")),
-        )
-    return table
-
-
-def summary_tables(summary: Mapping[str, Any]) -> list[Table | str]:
-    """What `jaxdark sample` shows: pulls of the Standard Model and of the best draw, posterior, verdict."""
-    pulls = _table("Pulls", "measurement", "Standard Model", "best draw")
-    for row in summary["pulls"]:
-        pulls.add_row(row["id"], _coloured(row["sm"]), _coloured(row["best"]))
-    sampled, profiled = summary["best"]["log_likelihood"], summary["best"].get("profile_log_likelihood")
-    gain = (sampled if profiled is None else profiled) - summary["sm_log_likelihood"]
-    best = f"best draw: log-likelihood {sampled:.5g}, {gain:.3g} above the Standard Model"
-    if profiled is not None:
-        best += f", both {_OWN}"
-    if "covariance_at" in summary:
-        best += f"; theory covariance of the sample at {_place(summary['covariance_at'])}"
-    return [pulls, posterior_table(summary), best, verdict_sentence(summary)]
-
-
-def fit_tables(record: Mapping[str, Any]) -> list[Table | str]:
-    """What `jaxdark fit` shows: pulls, parameters with errors, minima, goodness of fit, status."""
-    pulls = _table("Pulls", "measurement", "Standard Model", "best fit")
-    for row in record["pulls"]:
-        pulls.add_row(row["id"], _coloured(row["sm"]), _coloured(row["best"]))
-    values = _table(f"Best fit, {record['region']} region", "parameter", "value", "Hessian error", "Fisher error", "")
-    for name, entry in record["parameters"].items():
-        errors = (_shown(entry[f"{kind}_error"]) for kind in ("hessian", "fisher"))
-        values.add_row(name, _shown(entry["value"]), *errors, entry.get("hessian_reason", ""))
-    minima = _table("Minima", "chi2", "starts", *record["parameters"])
-    for entry in record["minima"]:
-        minima.add_row(f"{entry['chi2']:.6g}", str(entry["starts"]), *map(_shown, entry["parameters"].values()))
-    p_value, sets = record["p_value"], record["pseudo_data"]["sets"]
-    fraction = "" if p_value is None else f", p-value {p_value:.3g} from {sets} sets of pseudo-data"
-    freedom = (
-        f" for {record['dof']} degrees of freedom{fraction}"
-        if record["dof"] is not None
-        else f"; {record['missing']['dof']}"
-    )
-    goodness = (
-        f"chi2 {record['chi2']:.6g}{freedom}, theory covariance at {_place(record['covariance_at'])}; "
-        f"Standard Model {record['delta_chi2_sm']:.4g} higher, both {_OWN}"
-    )
-    return [pulls, values, minima, goodness, record["status"]]
-
-
-def _place(parameters: Mapping[str, float]) -> str:
-    return ", ".join(f"{name} {value:.4g}" for name, value in parameters.items())
-
-
-def profile_lines(record: Mapping[str, Any]) -> list[str]:
-    """What `jaxdark profile` shows: the best fit, where the theory covariance is taken, how many points converged."""
-    return [
-        f"smallest chi2 {record['best']['chi2']:.6g} at {_place(record['best']['parameters'])}; theory covariance at "
-        f"{_place(record['covariance_at'])}",
-        f"{100 * record['converged']:.4g} % of the grid converged",
-    ]
-
-
-def _coloured(pull: float) -> Cell:
-    return Cell(f"{pull:+.2f}", "red" if abs(pull) > 3 else "yellow" if abs(pull) > 2 else "")
 
 
 def with_error(value: float, error: float) -> str:
@@ -179,99 +101,39 @@ def with_error(value: float, error: float) -> str:
     return f"({text})e{exponent:+03d}" if exponent else text
 
 
-def constraints_table(rows: Sequence[Mapping[str, Any]]) -> Table:
-    """Constraints and bare predictions."""
-    table = _table("Constraints", "constraint", "value", "limit", "value/limit", "")
-    for row in rows:
-        excluded = Cell("excluded", "red") if row["excluded"] else "allowed"
-        verdict = "" if row["limit"] is None else excluded
-        table.add_row(row["id"], *(_shown(row[name]) for name in ("value", "limit", "ratio")), verdict)
+def _pull(pull: float) -> Cell:
+    return Cell(f"{pull:+.2f}", "bad" if abs(pull) > 3 else "doubtful" if abs(pull) > 2 else "")
+
+
+def _pulls_table(record: Mapping[str, Any], best: str) -> Table:
+    """Pulls, row by row, of the Standard Model and of the best parameters, which are called `best`."""
+    table = Table("Pulls", words("measurement") + numbers("Standard Model", best))
+    for row in record["pulls"]:
+        table.add_row(row["id"], _pull(row["sm"]), _pull(row["best"]))
     return table
 
 
-def cuts_table(summary: Mapping[str, Any]) -> Table:
-    """Shares of the draws that each constraint cuts, alone and beyond all the others."""
-    total = summary["chains"] * summary["draws"]
-    left = f"{summary['survivors']} of {total} draws survive all that count"
-    table = _table(
-        f"Constraints, {summary['region']} region: {left}", "constraint", "cuts alone", "cuts given others", "quality"
-    )
-    for name, row in summary["constraints"].items():
-        shares = (f"{100 * row[key] / total:.3g} %" for key in ("cut_alone", "cut_given_others"))
-        table.add_row(name if row["counts"] else f"({name})", *shares, row["quality"])
-    return table
+def summary_tables(summary: Mapping[str, Any]) -> list[Table | str]:
+    """What `jaxdark sample` shows: pulls of the Standard Model and of the best draw, posterior, verdict."""
+    sampled, profiled = summary["best"]["log_likelihood"], summary["best"].get("profile_log_likelihood")
+    gain = (sampled if profiled is None else profiled) - summary["sm_log_likelihood"]
+    best = f"best draw: log-likelihood {sampled:.5g}, {gain:.3g} above the Standard Model"
+    if profiled is not None:
+        best += f", both {_OWN}"
+    if "covariance_at" in summary:
+        best += f"; theory covariance of the sample at {format_value(summary['covariance_at'], '.4g')}"
+    return [_pulls_table(summary, "best draw"), posterior_table(summary), best, verdict_sentence(summary)]
 
 
-def check_tables(checks: Mapping[str, Any], shown: int) -> list[Table | str]:
-    """What `jaxdark check` shows: the most influential measurements, the sensitivities and the p-value of the fit."""
-    names = list(checks["power_scaling"])
-    title = "Mean of a parameter without the measurement, shift in standard deviations"
-    rows = _table(title, "measurement", *names, "Pareto k", "p-value")
-    for row in checks["rows"][:shown]:
-        values = (*row["shift"].values(), row["pareto_k"])
-        rows.add_row(row["id"], *(_number(value, "+.2f") for value in values), f"{row['p_value']:.3f}")
-    scaling = _table("Power-scaling sensitivity (above 0.05: sensitive)", "to", *names)
-    for part in ("prior", "likelihood"):
-        scaling.add_row(part, *(_number(checks["power_scaling"][name][part], ".3f") for name in names))
-    variants = _table("Other priors, shift in standard deviations", "prior", *names, "ESS")
-    for name, variant in checks["prior_variants"].items():
-        shifts = (_number(value, "+.2f") for value in variant["shift"].values())
-        variants.add_row(name, *shifts, _number(variant["ess"], ".0f"))
-    doubtful = checks["unreliable_rows"]
-    density = _number(checks["elpd_loo"], ".2f")
-    p_value = (
-        checks["p_value_reason"]
-        if checks["p_value"] is None
-        else f"posterior predictive p-value of chi2 {checks['p_value']:.3f}"
-    )
-    fit = f"{p_value}, elpd_loo {density}" + (
-        f"; reweighting is unreliable (Pareto k above 0.7) without {', '.join(doubtful)}" if doubtful else ""
-    )
-    return [rows, scaling, variants, fit]
-
-
-def evidence_table(found: Mapping[str, Any]) -> Table:
-    """Log-evidences of models, one column per theory covariance that they share."""
-    table = _table(f"Log-evidence, data {found['data']}, theory covariance at", "model", *found["covariances"])
-    for model, entries in found["models"].items():
-        cells = (f"{e['log_evidence']:.3f} ± {e['error']:.3f} ({e['log_bayes_factor']:+.2f})" for e in entries.values())
-        table.add_row(model, *cells)
-    return table
-
-
-def distances_table(found: Mapping[str, Any]) -> Table:
-    """Distances between the marginals of two results."""
-    table = _table("Kolmogorov-Smirnov distances", "parameter", "distance", "p-value")
-    for name, row in found.items():
-        table.add_row(name, _fixed_point(row["distance"], 4), _fixed_point(row["p_value"], 3))
-    return table
-
-
-def claims_table(records: Sequence[Any]) -> Table:
-    """Claims of the paper and printed numbers with their verdicts."""
-    table = _table("The paper's claims and numbers", "claim", "statement", "paper", "found", "verdict")
-    for record in records:
-        found = f"[{record.study}] {record.ours}" if record.study else record.ours
-        table.add_row(record.id, record.statement, record.paper, found, record.verdict)
-    return table
-
-
-def criteria_table(records: Sequence[Any]) -> Table:
-    """Every number that decides the verdict on a claim of the paper, beside its threshold."""
-    table = _table("What decides", "claim", "study", "number", "found", "threshold", "holds")
-    for record in records:
-        for criterion in record.criteria:
-            cells = (record.study, criterion.quantity, str(criterion.found), str(criterion.threshold))
-            table.add_row(record.id, *cells, criterion.answer)
-    return table
+_SPREAD = numbers("mean", "sd", "95 % HDI", "R-hat", "ESS bulk", "ESS tail")
 
 
 def posterior_table(summary: Mapping[str, Any]) -> Table:
     """Mean, spread and 95 % interval of every parameter with its convergence, the best draw beside it."""
-    columns = ("parameter", "mean", "sd", "95 % HDI", "R-hat", "ESS bulk", "ESS tail", "best draw")
-    table = _table(f"Posterior, {summary['region']} region", *columns)
+    table = Table(f"Posterior, {summary['region']} region", words("parameter") + _SPREAD + numbers("best draw"))
     for name, values in summary["parameters"].items():
-        table.add_row(name, *_spread_and_convergence(values), _shown(summary["best"]["parameters"].get(name)))
+        best = format_value(summary["best"]["parameters"].get(name))
+        table.add_row(with_unit(name, unit(name)), *_spread_and_convergence(values), best)
     return table
 
 
@@ -279,22 +141,18 @@ def nuisances_table(summary: Mapping[str, Any]) -> Table | None:
     """The same of every nuisance, in units of its prior's standard deviation; None if none was sampled."""
     if not summary.get("nuisances"):
         return None
-    table = _table("Nuisances (0 ± 1 a priori)", "nuisance", "mean", "sd", "95 % HDI", "R-hat", "ESS bulk", "ESS tail")
+    table = Table("Nuisances (0 ± 1 a priori)", words("nuisance") + _SPREAD)
     for name, values in summary["nuisances"].items():
         table.add_row(name, *_spread_and_convergence(values))
     return table
 
 
 def _spread_and_convergence(values: Mapping[str, Any]) -> Iterator[str]:
-    """Mean, spread, 95 % interval, R-hat and effective sizes; a dash for what a value that is fixed does not have."""
+    """Cells of _SPREAD; a dash for what a value that is fixed does not have."""
     low, high = values["hdi95"]
-    yield from (_shown(values["mean"]), _shown(values["sd"]), f"{low:.4g} to {high:.4g}")
-    for key, digits in (("r_hat", 4), ("ess_bulk", 0), ("ess_tail", 0)):
-        yield _fixed_point(values[key], digits)
-
-
-def _fixed_point(value: float | None, digits: int) -> str:
-    return "-" if value is None else f"{value:.{digits}f}"
+    yield from (format_value(values["mean"]), format_value(values["sd"]), f"{low:.4g} to {high:.4g}")
+    for key, form in (("r_hat", ".4f"), ("ess_bulk", ".0f"), ("ess_tail", ".0f")):
+        yield format_value(values[key], form)
 
 
 def verdict_sentence(summary: Mapping[str, Any]) -> str:
@@ -311,7 +169,122 @@ def verdict_sentence(summary: Mapping[str, Any]) -> str:
 
         r_hat, *sizes = (nuisances[worst(nuisances, kind)][kind] for kind in KINDS)
         work += (
-            f", {len(nuisances)} nuisances with R-hat up to {_fixed_point(r_hat, 4)} ({worst(nuisances, 'r_hat')}) and "
-            f"effective sizes from {' and '.join(_fixed_point(size, 0) for size in sizes)}"
+            f", {len(nuisances)} nuisances with R-hat up to {format_value(r_hat, '.4f')} "
+            f"({worst(nuisances, 'r_hat')}) and effective sizes from "
+            f"{' and '.join(format_value(size, '.0f') for size in sizes)}"
         )
     return f"{work} ({seconds}): verdict {summary['verdict']}{': ' + reasons if reasons else ''}"
+
+
+def fit_tables(record: Mapping[str, Any]) -> list[Table | str]:
+    """What `jaxdark fit` shows: pulls, parameters with errors, minima, goodness of fit, status."""
+    columns = words("parameter") + numbers("value", "Hessian error", "Fisher error") + words("")
+    values = Table(f"Best fit, {record['region']} region", columns)
+    for name, entry in record["parameters"].items():
+        errors = (format_value(entry[key]) for key in ("value", "hessian_error", "fisher_error"))
+        values.add_row(with_unit(name, unit(name)), *errors, entry.get("hessian_reason", ""))
+    parameters = [Column(name, unit(name), align="right") for name in record["parameters"]]
+    minima = Table("Minima", numbers("chi2", "starts") + parameters)
+    for entry in record["minima"]:
+        minima.add_row(*map(format_value, (entry["chi2"], entry["starts"], *entry["parameters"].values())))
+    p_value, sets = record["p_value"], record["pseudo_data"]["sets"]
+    fraction = "" if p_value is None else f", p-value {p_value:.3g} from {sets} sets of pseudo-data"
+    freedom = (
+        f" for {record['dof']} degrees of freedom{fraction}"
+        if record["dof"] is not None
+        else f"; {record['missing']['dof']}"
+    )
+    goodness = (
+        f"chi2 {record['chi2']:.6g}{freedom}, theory covariance at {format_value(record['covariance_at'], '.4g')}; "
+        f"Standard Model {record['delta_chi2_sm']:.4g} higher, both {_OWN}"
+    )
+    return [_pulls_table(record, "best fit"), values, minima, goodness, record["status"]]
+
+
+def profile_lines(record: Mapping[str, Any]) -> list[str]:
+    """What `jaxdark profile` shows: the best fit, where the theory covariance is taken, how many points converged."""
+    best, reference = (format_value(at, ".4g") for at in (record["best"]["parameters"], record["covariance_at"]))
+    return [
+        f"smallest chi2 {record['best']['chi2']:.6g} at {best}; theory covariance at {reference}",
+        f"{100 * record['converged']:.4g} % of the grid converged",
+    ]
+
+
+def cuts_table(summary: Mapping[str, Any]) -> Table:
+    """Shares of the draws that each constraint cuts, alone and beyond all the others."""
+    total = summary["chains"] * summary["draws"]
+    title = f"Constraints, {summary['region']} region: {summary['survivors']} of {total} draws survive all that count"
+    table = Table(title, words("constraint") + numbers("cuts alone", "cuts given others") + words("quality"))
+    for name, row in summary["constraints"].items():
+        shares = (f"{100 * row[key] / total:.3g} %" for key in ("cut_alone", "cut_given_others"))
+        table.add_row(name if row["counts"] else Cell(f"({name})", "muted"), *shares, row["quality"])
+    return table
+
+
+def check_tables(checks: Mapping[str, Any], shown: int) -> list[Table | str]:
+    """What `jaxdark check` shows: the most influential measurements, the sensitivities and the p-value of the fit."""
+    doubtful, parameters = checks["unreliable_rows"], numbers(*checks["power_scaling"])
+    title = "Mean of a parameter without the measurement, shift in standard deviations"
+    influence = Table(title, words("measurement") + parameters + numbers("Pareto k", "p-value"))
+    for row in checks["rows"][:shown]:
+        pareto_k = Cell(format_value(row["pareto_k"], ".2f"), "doubtful" if row["id"] in doubtful else "")
+        shifts = (format_value(value, "+.2f") for value in row["shift"].values())
+        influence.add_row(row["id"], *shifts, pareto_k, format_value(row["p_value"], ".3f"))
+    scaling = Table("Power-scaling sensitivity (above 0.05: sensitive)", words("to") + parameters)
+    for part in ("prior", "likelihood"):
+        scaling.add_row(part, *(format_value(of[part], ".3f") for of in checks["power_scaling"].values()))
+    variants = Table("Other priors, shift in standard deviations", words("prior") + parameters + numbers("ESS"))
+    for name, variant in checks["prior_variants"].items():
+        shifts = (format_value(value, "+.2f") for value in variant["shift"].values())
+        variants.add_row(name, *shifts, format_value(variant["ess"], ".0f"))
+    p_value = (
+        checks["p_value_reason"]
+        if checks["p_value"] is None
+        else f"posterior predictive p-value of chi2 {checks['p_value']:.3f}"
+    )
+    fit = f"{p_value}, elpd_loo {format_value(checks['elpd_loo'], '.2f')}" + (
+        f"; reweighting is unreliable (Pareto k above 0.7) without {', '.join(doubtful)}" if doubtful else ""
+    )
+    return [influence, scaling, variants, fit]
+
+
+def evidence_table(evidences: Mapping[str, Any]) -> Table:
+    """Log-evidences of models with errors and log Bayes factors, one column per theory covariance that they share."""
+    title = f"Log-evidence (log Bayes factor), data {evidences['data']}, theory covariance at"
+    table = Table(title, words("model") + numbers(*evidences["covariances"]))
+    for model, entries in evidences["models"].items():
+        cells = (f"{e['log_evidence']:.3f} ± {e['error']:.3f} ({e['log_bayes_factor']:+.2f})" for e in entries.values())
+        table.add_row(model, *cells)
+    return table
+
+
+def distances_table(distances: Mapping[str, Any]) -> Table:
+    """Distances between the marginals of two results."""
+    table = Table("Kolmogorov-Smirnov distances", words("parameter") + numbers("distance", "p-value"))
+    for name, row in distances.items():
+        table.add_row(name, format_value(row["distance"], ".4f"), format_value(row["p_value"], ".3f"))
+    return table
+
+
+_OUTCOMES: dict[str, Meaning] = {"reproduced": "good", "in part": "doubtful", "not reproduced": "bad"}
+_OUTCOMES |= {"yes": "good", "no": "bad", "undecided": "muted"}
+
+
+def claims_table(records: Sequence[Any]) -> Table:
+    """Claims of the paper and printed numbers with their verdicts."""
+    table = Table("The paper's claims and numbers", words("claim", "statement", "paper", "found", "verdict"))
+    for record in records:
+        ours = f"[{record.study}] {record.ours}" if record.study else record.ours
+        verdict = Cell(record.verdict, _OUTCOMES[record.verdict])
+        table.add_row(record.id, record.statement, record.paper, ours, verdict)
+    return table
+
+
+def criteria_table(records: Sequence[Any]) -> Table:
+    """Every number that decides the verdict on a claim of the paper, beside its threshold."""
+    table = Table("What decides", words("claim", "study", "number", "found", "threshold", "holds"))
+    for record in records:
+        for criterion in record.criteria:
+            cells = (record.study, criterion.quantity, str(criterion.found), str(criterion.threshold))
+            table.add_row(record.id, *cells, Cell(criterion.answer, _OUTCOMES[criterion.answer]))
+    return table

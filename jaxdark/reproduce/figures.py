@@ -25,8 +25,19 @@ from jaxdark.models.base import PERTURBATIVE
 from jaxdark.models.box import box_scan
 from jaxdark.models.muon_g2 import kernels
 from jaxdark.models.split import SplitDarkSector, g_tilde, g_Vbs
-from jaxdark.output.drawing import literal, own_style
-from jaxdark.output.figures import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION, blank_figure, marker
+from jaxdark.output.drawing import (
+    BLUE,
+    GREEN,
+    GREY,
+    ORANGE,
+    PURPLE,
+    SKY,
+    VERMILION,
+    blank_figure,
+    literal,
+    marker,
+    own_style,
+)
 from jaxdark.reproduce.study import INVISIBLE, Study
 from jaxdark.reproduce.thresholds import IMPROVES, TWO_SIGMA
 
@@ -182,7 +193,7 @@ def _lines_of_limits(ax: Axes, m_V: Float[np.ndarray, " n"], sm: StandardModel) 
     excluded = np.asarray(jax.vmap(drell_yan_limit)(m_V)) / np.hypot(1, 0.44)
     excluded = np.where(np.isfinite(excluded), excluded, 5.6e-2 * (1 + 0.13 * m_V) / np.hypot(1, 0.44))
     ax.fill_between(m_V, excluded, 0.2, color="#999999", alpha=0.6, lw=0)
-    ax.plot(m_V, trident_line(m_V), "--", color=PURPLE, lw=1.6, zorder=5)
+    ax.plot(m_V, trident_line(m_V), "-.", color=VERMILION, lw=1.6, zorder=5)
     model = lambda m: SplitDarkSector(m_V=m, g_mu_V=1.0, r_AV=0.0, g_D=1e6, r=0.0)  # noqa: E731
     belle = np.asarray(jax.vmap(lambda m: belle2_invisible(model(m), sm).limit)(m_V))
     ax.plot(m_V, np.where(np.isfinite(belle), belle, np.nan), ":", color="black", lw=1.4, zorder=5)
@@ -197,7 +208,7 @@ def _lines_of_limits(ax: Axes, m_V: Float[np.ndarray, " n"], sm: StandardModel) 
     return [
         Patch(color=SKY, alpha=0.25, label=r"$(g-2)_\mu$ at 2σ, $g_\mu^A=0$"),
         Patch(color="#999999", alpha=0.6, label="excluded by Drell-Yan"),
-        Line2D([], [], ls="--", color=PURPLE, label=r"trident, $g_\nu=g_\mu^V$"),
+        Line2D([], [], ls="-.", color=VERMILION, label=r"trident, $g_\nu=g_\mu^V$"),
         Line2D([], [], ls=":", color="black", label="Belle II 2019"),
         Line2D([], [], ls="--", color=GREY, label=r"tuning of $g_\mu^A$"),
     ]

@@ -20,7 +20,7 @@ from jaxdark.inputs import StandardModel, load_inputs
 from jaxdark.io.checkpoints import Checkpoints
 from jaxdark.io.result_dir import write_text
 from jaxdark.measurements.dataset import load_dataset
-from jaxdark.output.figures import save_figure
+from jaxdark.output.drawing import save_figure
 from jaxdark.output.tables import to_json
 from jaxdark.reproduce import figures
 from jaxdark.reproduce.claim import Claim, undecided

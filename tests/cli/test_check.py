@@ -12,7 +12,7 @@ from jaxdark.check.compare import marginal_distances
 from jaxdark.io import results
 from jaxdark.likelihood.priors import prior_of
 from jaxdark.measurements.dataset import load_dataset
-from jaxdark.output import figures
+from jaxdark.output import overlay_figure
 
 
 @pytest.fixture
@@ -64,8 +64,10 @@ def with_settings(folder, further=None, **changed):
 
 
 def test_compare_says_what_else_differs(jaxdark, result, tmp_path, monkeypatch):
-    titles, draw = [], figures.overlay_figure
-    monkeypatch.setattr(figures, "overlay_figure", lambda *a: (titles.append(draw(*a).get_suptitle()), draw(*a))[1])
+    titles, draw = [], overlay_figure.overlay_figure
+    monkeypatch.setattr(
+        overlay_figure, "overlay_figure", lambda *a: (titles.append(draw(*a).get_suptitle()), draw(*a))[1]
+    )
     inputs = results.attributes(complete_result())["inputs"] | {"m_mu": 0.2}
     other = with_settings(tmp_path / "other", {"data_sha256": "ab" * 32, "inputs": inputs}, data="mine", theory="full")
     code, out, err = jaxdark("compare", result, other, "--out", tmp_path / "figures", "--json")
@@ -98,7 +100,7 @@ def test_compare_without_a_figure_has_its_numbers(jaxdark, result, tmp_path, mon
     def broken(*_):
         raise ZeroDivisionError("a bug")
 
-    monkeypatch.setattr(figures, "overlay_figure", broken)
+    monkeypatch.setattr(overlay_figure, "overlay_figure", broken)
     code, out, err = jaxdark("compare", result, with_settings(tmp_path / "same"), "--out", tmp_path / "figures")
     assert code == 0 and "g_D" in out and "figure in" not in out and not (tmp_path / "figures").exists()
     assert err == "jaxdark: could not draw overlay (ZeroDivisionError: a bug); the numbers are printed here\n"

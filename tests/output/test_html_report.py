@@ -73,10 +73,12 @@ def test_the_page_holds_everything_and_fetches_nothing():
     assert page.headings == ["split, high region, paper2020", "Posterior", "Measurements", "Chains"]
     settings = dict(page.tables["Settings"][1:])
     assert settings["g_minus_2"] == "limit" and settings["seed"] == "0"
-    assert "m_V 2 to 15; g_mu_V 0.001 to 0.2, log-uniform" in settings["prior"]
+    assert settings["prior"] == (
+        "m_V 2 to 15, g_mu_V 0.001 to 0.2 (log-uniform), r_AV -1 to 0, g_D 0 to 4, r -10 to -0.03 (log-uniform)"
+    )
     posterior = {row[0]: row for row in page.tables["Posterior, high region"][1:]}
-    assert list(posterior) == list(summary["parameters"])
-    assert float(posterior["m_V"][1]) == near(summary["parameters"]["m_V"]["mean"], rel=1e-5)
+    assert list(posterior) == ["m_V [GeV]", *list(summary["parameters"])[1:]]
+    assert float(posterior["m_V [GeV]"][1]) == near(summary["parameters"]["m_V"]["mean"], rel=1e-5)
     assert len(page.tables["Pulls"]) == 1 + len(summary["pulls"])
 
 
@@ -87,10 +89,10 @@ def test_constraints_stand_on_the_page_once_they_are_in_the_result():
     assert page.tables[title][1] == ["a<b>", "25 %", "1 %", "published"]
 
 
-def test_a_bad_verdict_is_red():
+def test_a_bad_verdict_is_marked():
     page = _Outline(result_page(synthetic_result(verdict="bad", reasons=["R-hat of r is 1.2, above 1.01"])))
     (sentence,) = (text for text in page.marked if "verdict bad: R-hat of r is 1.2" in text)
-    assert page.marked[sentence] == "red"
+    assert page.marked[sentence] == "bad"
 
 
 def test_the_command_writes_beside_the_result_or_into_a_new_file(tmp_path, capsys):

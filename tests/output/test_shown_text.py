@@ -49,7 +49,7 @@ DERIVED = {"C9": {}, "C10": {}, "C_P_mBs2": [1.0, 0.0]}
 def point_with(text):
     """The record of `jaxdark point` with the text wherever words stand."""
     numbers = {"prediction": 1.0, "theory_error": 0.1, "measurement": 1.0, "error": 0.1, "pull": 2.5, "sm_pull": -3.5}
-    limit = {"value": 1.0, "limit": 2.0, "ratio": 0.5, "excluded": True}
+    limit = {"value": 1.0, "limit": 2.0, "ratio": 0.5, "unit": text, "excluded": True}
     return {
         "model": text, "parameters": {"bs_current": text}, "derived": DERIVED, "observables": [{"id": text, **numbers}],
         "constraints": [{"id": text, **limit}], "log_likelihood": 0.0, "terms": {}, "sm_log_likelihood": 0.0,
@@ -89,6 +89,32 @@ def tables_with(text):
     ]
 
 
+def test_a_row_has_a_cell_for_each_column():
+    with pytest.raises(ValueError, match="expected 2 cells, got 3"):
+        table.Table("title", table.words("one", "two")).add_row("a", "b", "c")
+
+
+def test_values_have_one_format():
+    known = {0.1234567: "0.123457", 12345678: "12345678", None: "-", "[x]": "[x]", (1.0, 2): "1, 2", 1e-12: "1e-12"}
+    assert {value: table.format_value(value) for value in known} == known
+    assert table.format_value({"m_V": 5.49999, "r": None}, ".3g") == "m_V 5.5, r -"
+    assert (table.with_unit("m_V", "GeV"), table.with_unit("r", "1")) == ("m_V [GeV]", "r")
+
+
+def test_terminal_and_page_have_the_same_cells_and_meanings(monkeypatch):
+    """Headings with units, and what is bad or doubtful, from one record."""
+    item = table.Table("title", [table.Column("m_V", "GeV"), *table.numbers("pull")])
+    item.add_row("1", table.Cell("+3.20", "bad"))
+    console = table.console(width=80)
+    drawn = [segment for line in console.render_lines(item) for segment in line]
+    assert any("m_V [GeV]" in segment.text for segment in drawn)
+    (pull,) = (segment for segment in drawn if "+3.20" in segment.text)
+    assert pull.style.color.name == "red"
+    monkeypatch.setattr(html_report.tables, "cuts_table", lambda summary: item)
+    page = page_with("x", monkeypatch)
+    assert '<th class="left">m_V [GeV]</th>' in page and '<td class="right bad">+3.20</td>' in page
+
+
 def printed(items):
     console = table.console(width=2000)
     with console.capture() as capture:
@@ -123,7 +149,7 @@ class _Text(HTMLParser):
 
 
 def page_with(text, monkeypatch):
-    monkeypatch.setattr(html_report, "_figure", lambda tree, name: "")
+    monkeypatch.setattr(html_report, "_figure", lambda tree, name: {"png": "", "error": ""})
     tree = synthetic_result(verdict="bad", reasons=[text], chains=2, draws=5)
     row = {"cut_alone": 3, "cut_given_others": 1, "quality": text, "counts": True}
     summary = results.summary(tree) | {"model": text, "region": text, "data": text, "survivors": 1}
@@ -140,7 +166,7 @@ def test_the_page_shows_text_as_it_is_and_holds_no_other_element(monkeypatch, te
 
 
 def test_a_result_of_every_text_makes_one_page_and_goes_to_a_place_of_every_name(monkeypatch, tmp_path, capsys):
-    monkeypatch.setattr(html_report, "_figure", lambda tree, name: "")
+    monkeypatch.setattr(html_report, "_figure", lambda tree, name: {"png": "", "error": ""})
     monkeypatch.chdir(tmp_path)
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
@@ -152,7 +178,7 @@ def test_a_result_of_every_text_makes_one_page_and_goes_to_a_place_of_every_name
     assert capsys.readouterr().err == (
         "jaxdark: expected a name of printable characters, got 'page[/]\\x1b[1m.html'; name another one with --out\n"
     )
-    monkeypatch.setattr("jaxdark.output.figures.save_figure", lambda *_: None)
+    monkeypatch.setattr("jaxdark.output.drawing.save_figure", lambda *_: [])
     assert main(["compare", "one", "two", "--out", "cmp[/]x"]) == 0
     assert "figure in cmp[/]x\n" in capsys.readouterr().out
     assert main(["report", "\x1b[31mnothing\nthere"]) == 2

@@ -68,8 +68,10 @@ def test_selections(study):
 def test_planes_show_the_draws_they_count(study, sm):
     fig = figures.plane(study, sm)
     shown = {text.get_text() for text in fig.legends[0].get_texts()}
-    (trident,) = (x for x in fig.axes[0].lines if (x.get_color(), x.get_linestyle()) == (figures.PURPLE, "--"))
+    (trident,) = (x for x in fig.axes[0].lines if (x.get_color(), x.get_linestyle()) == (figures.VERMILION, "-."))
     np.testing.assert_array_equal(trident.get_ydata(), figures.trident_line(trident.get_xdata()))
+    points = {line.get_color() for line in fig.axes[0].lines if line.get_marker() == "o"}
+    assert len(points) == 3 and trident.get_color() not in points
     left = study.fitted & study.passes(*INVISIBLE)
     for words, chosen in (("fitted at 2σ", study.fitted), ("and by the recasts of App. A", left)):
         assert any(text.startswith(f"{words} ({chosen.sum()}, worth ") for text in shown)
