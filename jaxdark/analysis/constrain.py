@@ -13,6 +13,7 @@ import xarray as xr
 from jaxtyping import Float
 
 from jaxdark import __version__
+from jaxdark.choices import GMinus2
 from jaxdark.compute.batch import batched
 from jaxdark.constraints.limit import Constraint, LimitResult
 from jaxdark.constraints.registry import all_constraints, verdicts
@@ -20,7 +21,6 @@ from jaxdark.errors import RequestError
 from jaxdark.inputs import StandardModel, load_inputs
 from jaxdark.io import results
 from jaxdark.likelihood.identity import prior_of_result
-from jaxdark.likelihood.likelihood import GMinus2
 from jaxdark.likelihood.priors import Prior
 from jaxdark.measurements.dataset import dataset_names, load_dataset
 from jaxdark.models.base import Model

@@ -3,41 +3,27 @@
 import sys
 from typing import Annotated
 
-import typer
 from pydantic import Field
 
 from jaxdark.cli import options
 from jaxdark.cli.sample import progress_bars
+from jaxdark.cli.settings import Flag, RegionSettings, command
 
 
-class FitSettings(options.Settings):
+class FitSettings(RegionSettings):
     """Settings of `jaxdark fit`."""
 
-    region: str | None = None
-    starts: int = Field(256, gt=0, le=10**6)
-    pseudo: int = Field(500, ge=0, le=10**6)
-    out: str | None = None
+    starts: int = Field(256, gt=0, le=10**6, description="Descents from different points.")
+    pseudo: int = Field(500, ge=0, le=10**6, description="Sets of pseudo-data for the p-value; 0 for none.")
+    out: Annotated[str | None, Flag("DIR", "results/fit-REGION-DATA, led by the model")] = Field(
+        None, description="New folder."
+    )
 
 
+@command(FitSettings)
 def fit(
-    context: typer.Context,
-    region: options.Region = None,
-    out: Annotated[
-        str | None,
-        typer.Option(metavar="DIR", help="New folder.", show_default="results/fit-REGION-DATA, led by the model"),
-    ] = None,
-    starts: Annotated[int | None, typer.Option(help="Descents from different places.", show_default="256")] = None,
-    pseudo: Annotated[
-        int | None, typer.Option(help="Sets of pseudo-data for the p-value; 0 for none.", show_default="500")
-    ] = None,
+    settings: FitSettings,
     scheduler: options.Scheduler = None,
-    model: options.ModelName = None,
-    data: options.Data = None,
-    theory: options.Theory = None,
-    g_minus_2: options.GMinus2 = None,
-    inputs: options.Inputs = None,
-    seed: options.Seed = None,
-    config: options.Config = None,
     force: options.Force = False,
     quiet: options.Quiet = False,
     as_json: options.Json = False,
@@ -47,7 +33,6 @@ def fit(
     Errors from the Hessian and the Fisher matrix, distinct minima, p-value from pseudo-data. Exit code 1 if the fit has
     not converged; the result is written all the same and says so.
     """
-    settings = options.resolve(FitSettings, context)
     from jaxdark.io import result_dir
     from jaxdark.likelihood.priors import prior_of
     from jaxdark.output import tables

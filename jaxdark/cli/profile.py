@@ -4,45 +4,33 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from pydantic import Field
 
 from jaxdark.cli import options
 from jaxdark.cli.sample import progress_bars
+from jaxdark.cli.settings import Flag, RegionSettings, command
 
 ENOUGH = 0.99
 """Share of the grid points that must have converged."""
 
 
-class ProfileSettings(options.Settings):
-    """Settings of `jaxdark profile`; axes as on the command line."""
+class ProfileSettings(RegionSettings):
+    """Settings of `jaxdark profile`."""
 
-    axes: list[str] = []
-    region: str | None = None
-    posterior: str | None = None
-    out: str | None = None
+    axes: Annotated[list[str], Flag("NAME=FROM:TO:POINTS[:log] ...", is_argument=True)] = Field(
+        [], description="One or two parameters and their grid points."
+    )
+    posterior: Annotated[str | None, Flag("DIR")] = Field(
+        None, description="Result of jaxdark sample whose posterior is drawn beside."
+    )
+    out: Annotated[str | None, Flag("DIR", "results/profile-REGION-DATA, led by the model")] = Field(
+        None, description="New folder."
+    )
 
 
+@command(ProfileSettings)
 def profile(
-    context: typer.Context,
-    points: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="NAME=FROM:TO:POINTS[:log] ...", help="One or two parameters and their grid points."),
-    ] = None,
-    region: options.Region = None,
-    posterior: Annotated[
-        str | None, typer.Option(metavar="DIR", help="Result of jaxdark sample whose posterior is drawn beside.")
-    ] = None,
-    out: Annotated[
-        str | None,
-        typer.Option(metavar="DIR", help="New folder.", show_default="results/profile-REGION-DATA, led by the model"),
-    ] = None,
-    model: options.ModelName = None,
-    data: options.Data = None,
-    theory: options.Theory = None,
-    g_minus_2: options.GMinus2 = None,
-    inputs: options.Inputs = None,
-    seed: options.Seed = None,
-    config: options.Config = None,
+    settings: ProfileSettings,
     force: options.Force = False,
     quiet: options.Quiet = False,
     as_json: options.Json = False,
@@ -52,7 +40,6 @@ def profile(
     At every grid point chi2 is minimised over all other parameters. Exit code 1 if more than one point in a hundred has
     not converged; the result is written all the same and says so.
     """
-    settings = options.resolve(ProfileSettings, context, **({"axes": points} if points else {}))
     from jaxdark.io import result_dir, results
     from jaxdark.likelihood.priors import prior_of
     from jaxdark.optimise.profile import checked_axes, record_of

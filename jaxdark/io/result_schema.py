@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from jaxdark.choices import GMinus2, Method, Theory
+
 if TYPE_CHECKING:
     import xarray as xr
 
@@ -97,10 +99,10 @@ class _Checks(_Stored):
 class _Summary(_Stored):
     model: str
     region: str
-    theory: Literal["marginalised", "full"]
+    theory: Theory
     data: str
-    g_minus_2: Literal["limit", "upper", "measurement"]
-    method: str = "nuts"
+    g_minus_2: GMinus2
+    method: Method = "nuts"
     chains: Annotated[int, Field(gt=0)]
     draws: Annotated[int, Field(gt=0)]
     seconds: dict[str, Number]

@@ -5,13 +5,14 @@ Inputs: a likelihood and a region. Outputs: an ArviZ object with draws, diagnost
 
 import time
 from collections.abc import Callable
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 from scipy.special import logsumexp
 
+from jaxdark.choices import Kernel, Method
 from jaxdark.compute.batch import batched
 from jaxdark.compute.bounds import checked_seed, count, fits_memory
 from jaxdark.compute.cluster import connected
@@ -34,15 +35,6 @@ from jaxdark.sampling.weighted import diagnose_weighted
 
 Report = Callable[[str, int, int], None]
 """Progress: called with the stage's name, steps done and all steps."""
-Method = Literal["nuts", "nested", "importance"]
-Kernel = Literal["flow", "gradient", "plain"]
-"""What moves the chains of the method "nuts"; all three draw from the same posterior and pass the same diagnostics.
-
-flow: NUTS in the coordinates of a flow trained on importance samples, with the force of the standard normal that the
-flow makes of the posterior; the likelihood is never differentiated, only weighed. gradient: in the same coordinates
-with the likelihood's own gradient, step size and dense mass matrix adapted. plain: the same in prior quantiles, no
-flow.
-"""
 
 _ADAPTED = NutsSettings(warmup=500, draws=2000, step_size=0.2, adapt=True, target_accept=0.8, gradient_clip=np.inf)
 _SETTINGS: dict[Kernel, NutsSettings] = {
