@@ -13,8 +13,8 @@ from jaxdark.cli.settings import Flag, RegionSettings, command
 class FitSettings(RegionSettings):
     """Settings of `jaxdark fit`."""
 
-    starts: int = Field(256, gt=0, le=10**6, description="Descents from different points.")
-    pseudo: int = Field(500, ge=0, le=10**6, description="Sets of pseudo-data for the p-value; 0 for none.")
+    n_starts: int = Field(256, gt=0, le=10**6, description="Descents from different points.")
+    toys: int = Field(500, ge=0, le=10**6, description="Sets of pseudo-data for the p-value; 0 for none.")
     out: Annotated[str | None, Flag("DIR", "results/fit-REGION-DATA, led by the model")] = Field(
         None, description="New folder."
     )
@@ -50,8 +50,8 @@ def fit(
             found = best_fit(
                 like,
                 prior,
-                starts=settings.starts,
-                pseudo=settings.pseudo,
+                n_starts=settings.n_starts,
+                toys=settings.toys,
                 seed=settings.seed,
                 report=show,
                 scheduler=scheduler,

@@ -16,7 +16,7 @@ _MOST = 10**8
 
 
 class SampleSettings(RegionSettings):
-    """Settings of `jaxdark sample`; draws, warmup and points are the sampler's own where they are None."""
+    """Settings of `jaxdark sample`; draws, warmup and numbers of points are the sampler's own where they are None."""
 
     method: Method = Field("nuts", description="nuts: Markov chains; nested, importance: weighted samples.")
     kernel: Kernel = Field(
@@ -30,8 +30,11 @@ class SampleSettings(RegionSettings):
         None, gt=0, le=_MOST, description="Draws per chain."
     )
     warmup: int | None = Field(None, gt=0, le=_MOST, description="Steps of adaptation per chain, not kept.")
-    points: Annotated[int | None, Flag(default="enough for good draws")] = Field(
-        None, gt=0, le=_MOST, description="Of the prior (importance) or live ones (nested)."
+    n_samples: Annotated[int | None, Flag(default="enough for good draws")] = Field(
+        None, gt=0, le=_MOST, description="Points of the prior, of the method importance."
+    )
+    n_live: Annotated[int | None, Flag(default="enough for good draws")] = Field(
+        None, gt=0, le=_MOST, description="Live points, of the method nested."
     )
     out: Annotated[str | None, Flag("DIR", "results/REGION-DATA, led by the model if not split")] = Field(
         None, description="New folder."
@@ -74,7 +77,8 @@ def sample(
                 chains=settings.chains,
                 draws=settings.draws,
                 warmup=settings.warmup,
-                points=settings.points,
+                n_samples=settings.n_samples,
+                n_live=settings.n_live,
                 seed=settings.seed,
                 report=show,
                 checkpoints=checkpoints,

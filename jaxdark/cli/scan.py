@@ -90,7 +90,7 @@ def scan(
             sobol=settings.sobol,
             profile=settings.profile,
             model=settings.model,
-            region=settings.region,
+            prior=settings.region,
             outputs=settings.outputs,
             reference=settings.reference,
             chunk=settings.chunk,

@@ -1,6 +1,6 @@
 """Best fit with its errors, the other minima, and how well the data are described, Section 4.
 
-Inputs: a likelihood and a region. Outputs: the record of `fit.json`.
+Inputs: a likelihood and a prior. Outputs: the record of `fit.json`.
 """
 
 from collections.abc import Callable
@@ -56,10 +56,10 @@ class Fit(NamedTuple):
 @usual_rules()
 def fit(
     like: Likelihood,
-    region: str | Prior = "high",
+    prior: str | Prior = "high",
     *,
-    starts: int = 256,
-    pseudo: int = 500,
+    n_starts: int = 256,
+    toys: int = 500,
     seed: int = 0,
     report: Report | None = None,
     scheduler: Any = None,
@@ -75,9 +75,9 @@ def fit(
 
     Args:
         like: the likelihood, in mode "marginalised".
-        region: "high" or "low", or any other `Prior`.
-        starts: descents, one in each slice of the first parameter.
-        pseudo: sets of pseudo-data for the p-value, each fitted by descents from the best fit and from the best prior
+        prior: a `Prior`, or the name of a region of Table 1, "high" or "low".
+        n_starts: descents, one in each slice of the first parameter.
+        toys: sets of pseudo-data for the p-value, each fitted by descents from the best fit and from the best prior
             points of three slices; 0 leaves it out.
         seed: of scan and pseudo-data.
         report: called with (stage, done, all) as work proceeds.
@@ -89,26 +89,26 @@ def fit(
             a scheduler that does not answer or has nothing to do.
         OSError: the cluster failed.
     """
-    prior, seed = prior_of(region), checked_seed(seed)
+    prior, seed = prior_of(prior), checked_seed(seed)
     marginalised_only(like)
-    if not 1 <= starts <= MOST_STARTS or pseudo < 0:
+    if not 1 <= n_starts <= MOST_STARTS or toys < 0:
         raise RequestError(
             f"expected 1 to {MOST_STARTS} starts, the number of prior points they are chosen from, and at least 0 sets "
-            f"of pseudo-data, got {count(starts)} and {count(pseudo)}"
+            f"of pseudo-data, got {count(n_starts)} and {count(toys)}"
         )
-    fits_memory(pseudo * _BYTES_PER_SET, f"{count(pseudo)} sets of pseudo-data", "take fewer sets")
-    if scheduler is not None and not pseudo:
+    fits_memory(toys * _BYTES_PER_SET, f"{count(toys)} sets of pseudo-data", "take fewer sets")
+    if scheduler is not None and not toys:
         raise RequestError("a scheduler fits sets of pseudo-data, got one and 0 sets; give some, or leave it out")
     report = report or (lambda stage, done, total: None)
     with connected(scheduler) as client:
         report("best fit", 0, 1)
-        found = fit_with_covariance(like, prior, seed=seed, starts=starts)
+        found = fit_with_covariance(like, prior, seed=seed, starts=n_starts)
         report("best fit", 1, 1)
         errors, directions = _errors(found, prior)
         minima = _distinct(found, prior)
-        goodness = _goodness(found, prior, pseudo, seed, client, report)
+        goodness = _goodness(found, prior, toys, seed, client, report)
     model = prior.model(found.vector)
-    record = provenance(like, prior, found, seed) | _status(found, minima, errors, goodness, starts)
+    record = provenance(like, prior, found, seed) | _status(found, minima, errors, goodness, n_starts)
     record |= {"parameters": errors, "not_determined": directions}
     record |= {"minima": minima[:_LISTED], "minima_found": len(minima)}
     record |= _against_data(found, model)
@@ -265,7 +265,7 @@ def _distinct(found: RegionFit, prior: Prior) -> list[dict[str, Any]]:
     ]
 
 
-def _status(found: RegionFit, minima, errors, goodness, starts: int) -> dict[str, Any]:
+def _status(found: RegionFit, minima, errors, goodness, n_starts: int) -> dict[str, Any]:
     """Whether the fit converged, and a sentence that says what a user should know of it."""
     norm = float(found.minima.gradient_norm[np.argmin(found.minima.chi2)])
     ran, stopped = len(found.minima.chi2), int((~found.minima.converged).sum())
@@ -277,7 +277,7 @@ def _status(found: RegionFit, minima, errors, goodness, starts: int) -> dict[str
     else:
         remarks.append(
             f"not converged: the gradient norm at the lowest chi2 is {norm:.2g}, above {TOLERANCE:g}; "
-            f"try more than {starts} starts or another seed"
+            f"try more than {n_starts} starts or another seed"
         )
     if not found.settled:
         remarks.append(
@@ -312,14 +312,14 @@ def _status(found: RegionFit, minima, errors, goodness, starts: int) -> dict[str
     }
 
 
-def _goodness(found: RegionFit, prior: Prior, pseudo: int, seed: int, client: Any, report: Report) -> dict[str, Any]:
+def _goodness(found: RegionFit, prior: Prior, toys: int, seed: int, client: Any, report: Report) -> dict[str, Any]:
     """chi2, degrees of freedom, and the share of fits to pseudo-data that are worse."""
     u, chi2 = found.minima.best, float(found.minima.chi2.min())
     like, free = found.like, int((~prior.fixed).sum())
     measured = len(like.data) + int(like.measures_g_minus_2(prior.model(found.vector)))
     dof = measured - free if measured > free else None
     record: dict[str, Any] = {"chi2": chi2, "dof": dof, "p_value": None}
-    sets: dict[str, Any] = {"sets": pseudo, "not_converged": 0}
+    sets: dict[str, Any] = {"sets": toys, "not_converged": 0}
     missing = {}
     if dof is None:
         sets["sets"] = 0
@@ -328,17 +328,17 @@ def _goodness(found: RegionFit, prior: Prior, pseudo: int, seed: int, client: An
             f"value{'s' * (measured != 1)}"
         )
         missing = {"dof": reason, "p_value": reason}
-    elif pseudo:
-        report("pseudo-data", 0, pseudo)
+    elif toys:
+        report("pseudo-data", 0, toys)
         drawn, norm = found.search.pseudo(
-            like.whitening, u, pseudo, seed, scheduler=client, progress=partial(report, "pseudo-data")
+            like.whitening, u, toys, seed, scheduler=client, progress=partial(report, "pseudo-data")
         )
         worse = int((drawn >= chi2).sum())
-        p = worse / pseudo
+        p = worse / toys
         record["p_value"] = p
         sets |= {
             "worse": worse,
-            "p_value_error": float(np.sqrt(max(p * (1 - p), 1 / pseudo) / pseudo)),
+            "p_value_error": float(np.sqrt(max(p * (1 - p), 1 / toys) / toys)),
             "mean_chi2": float(drawn.mean()),
             "not_converged": int((norm > PSEUDO_TOLERANCE).sum()),
         }

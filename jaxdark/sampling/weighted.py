@@ -19,7 +19,12 @@ MAX_WEIGHT = 0.01
 
 
 def diagnose_weighted(
-    names: tuple[str, ...], values: Float[np.ndarray, "n d"], log_weight: np.ndarray, *, fixed: Collection[str] = ()
+    names: tuple[str, ...],
+    values: Float[np.ndarray, "n d"],
+    log_weight: np.ndarray,
+    *,
+    argument: str = "n_samples",
+    fixed: Collection[str] = (),
 ) -> Diagnosis:
     """Summary and verdict of weighted points.
 
@@ -27,17 +32,24 @@ def diagnose_weighted(
     the mean ("bulk"), and of the less certain of the two probabilities beyond the 5 and 95 % quantiles ("tail").
 
     Bad is: an effective size below 400 of a parameter that is not fixed, or a point that weighs more than 1 % of all.
+
+    Args:
+        names: of the parameters.
+        values: of the parameters.
+        log_weight: of the points, (n,).
+        argument: of `sample`, which gives the number of points.
+        fixed: parameters that the prior leaves one value.
     """
     probability = np.exp(log_weight - logsumexp(log_weight))
     rows = {name: _row(column, probability) for name, column in zip(names, values.T, strict=True)}
     reasons = [
-        f"the {kind} effective sample size of {name} is {row[f'ess_{kind}']:.0f}, below {MIN_ESS}: take more --points"
+        f"the {kind} effective sample size of {name} is {row[f'ess_{kind}']:.0f}, below {MIN_ESS}: increase {argument}"
         for name, row in rows.items()
         for kind in ("bulk", "tail")
         if name not in fixed and not row[f"ess_{kind}"] >= MIN_ESS
     ]
     if not probability.max() <= MAX_WEIGHT:
-        reasons.append(f"one point holds {100 * probability.max():.2g} % of the posterior: take more --points")
+        reasons.append(f"one point holds {100 * probability.max():.2g} % of the posterior: increase {argument}")
     return Diagnosis(rows, "bad" if reasons else "good", tuple(reasons))
 
 

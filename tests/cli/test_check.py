@@ -119,7 +119,7 @@ def test_distances_of_the_same_distribution_are_those_of_noise():
 
 def test_project_writes_a_data_file(jaxdark, refused, result, tmp_path):
     out = tmp_path / "future.yaml"
-    assert "one of sm, best" in refused("project", result, "--out", out, "--truth", "SM")
+    assert "one of sm, best" in refused("project", result, "--out", out, "--inject", "SM")
     code, shown, err = jaxdark("project", result, "--out", out, "--json")
     found = json.loads(shown)
     assert (code, err) == (0, "") and 0 <= found["excluded"] <= 1 and found["sm_chi2"] == near(0, abs=1e-9)

@@ -17,7 +17,7 @@ from jaxdark.io import results
 from jaxdark.io.results import save
 
 CONSTANT = ("--model", "constant")
-QUICK = (*CONSTANT, "--starts", 8, "--pseudo", 20)
+QUICK = (*CONSTANT, "--n-starts", 8, "--toys", 20)
 
 
 def test_fit_writes_its_record_and_the_written_config_repeats_it(jaxdark, toy, tmp_path):
@@ -33,7 +33,7 @@ def test_fit_writes_its_record_and_the_written_config_repeats_it(jaxdark, toy, t
     for text in ("Toy_RK", "Hessian error", "converged: ", "p-value", "degrees of freedom", str(out)):
         assert text in shown.replace("\n", "")
     config = tomllib.loads((out / "config.toml").read_text())
-    assert (config["model"], config["region"], config["starts"]) == ("constant", "all", 8)
+    assert (config["model"], config["region"], config["n_starts"]) == ("constant", "all", 8)
     code, shown, _ = jaxdark("fit", "--config", out / "config.toml", "--out", tmp_path / "two", "--json")
     assert code == 0 and json.loads(shown) == record
     assert (tmp_path / "two" / "config.toml").read_text() == (out / "config.toml").read_text()
@@ -75,7 +75,7 @@ def test_profile_writes_dataset_and_figure(jaxdark, toy, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (("fit", "--starts", 0), ["starts", "greater than 0"]),
+        (("fit", "--n-starts", 0), ["n_starts", "greater than 0"]),
         (("fit", "--theory", "full", *CONSTANT), ["theory='marginalised'", "'full'"]),
         (("fit", "--region", "middle"), ["'middle'", "high or low"]),
         (("profile",), ["one or two parameters", "none"]),

@@ -24,8 +24,8 @@ def sampler(monkeypatch):
     class Sampler:
         calls, answer = [], synthetic_result()
 
-        def __call__(self, like, region, **keywords):
-            self.calls.append((like, region, keywords))
+        def __call__(self, like, prior, **keywords):
+            self.calls.append((like, prior, keywords))
             keywords["report"]("chains", 1, 2)
             if isinstance(self.answer, BaseException):
                 raise self.answer
@@ -44,8 +44,8 @@ def test_a_good_run_writes_everything(jaxdark, sampler, toy, tmp_path):
     assert (code, err) == (0, "")
     assert {path.name for path in out.iterdir()} == FILES
     assert [path.name for path in out.parent.iterdir()] == ["result"]
-    like, region, keywords = sampler.calls[0]
-    assert (like.data.ids, region) == (("Toy_RK", "Toy_Bsmumu"), prior_of("high"))
+    like, prior, keywords = sampler.calls[0]
+    assert (like.data.ids, prior) == (("Toy_RK", "Toy_Bsmumu"), prior_of("high"))
     assert {name: keywords[name] for name in ("chains", "draws", "warmup", "seed")} == {
         "chains": 3, "draws": 200, "warmup": None, "seed": 7,
     }  # fmt: skip
@@ -146,7 +146,7 @@ def test_a_run_that_stops_leaves_nothing(jaxdark, sampler, toy, tmp_path, error,
 def test_a_run_that_stops_on_its_way_says_how_to_resume(
     jaxdark, refused, sampler, toy, tmp_path, error, code, sentence
 ):
-    def stopping(like, region, *, seed, checkpoints, **keywords):
+    def stopping(like, prior, *, seed, checkpoints, **keywords):
         checkpoints.begin({"seed": seed})
         if checkpoints.load("map") is None:
             checkpoints.save("map", {"a": np.zeros(3)})
@@ -174,11 +174,11 @@ def test_force_starts_a_run_with_other_settings_anew(jaxdark, sampler, toy, tmp_
 
 
 def test_the_method_reaches_the_sampler(jaxdark, refused, sampler, toy, tmp_path):
-    flags = ["--method", "importance", "--points", 4096]
+    flags = ["--method", "importance", "--n-samples", 4096]
     assert jaxdark("sample", "--data", toy, "--out", tmp_path / "one", *flags)[0] == 0
-    assert {name: sampler.calls[0][2][name] for name in ("method", "points")} == {
+    assert {name: sampler.calls[0][2][name] for name in ("method", "n_samples")} == {
         "method": "importance",
-        "points": 4096,
+        "n_samples": 4096,
     }
 
 

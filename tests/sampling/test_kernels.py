@@ -19,7 +19,7 @@ def like(tmp_path_factory):
     path = tmp_path_factory.mktemp("toy") / "toy.yaml"
     path.write_text(TOY_OF_THREE)
     like = jd.Likelihood(jd.load_dataset(str(path)))
-    return like.at(jd.fit(like, CONSTANT, starts=8, pseudo=0).model)
+    return like.at(jd.fit(like, CONSTANT, n_starts=8, toys=0).model)
 
 
 @pytest.fixture(scope="module")

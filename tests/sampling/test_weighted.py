@@ -48,14 +48,14 @@ def test_few_or_heavy_points_are_bad():
     log_weight[0] = np.log(500)
     found = diagnose_weighted(NAMES, values, log_weight)
     assert found.verdict == "bad" and "one point holds 33 % of the posterior" in found.reasons[-1]
-    assert "effective sample size of a" in found.reasons[0] and "--points" in found.reasons[0]
+    assert "effective sample size of a" in found.reasons[0] and "increase n_samples" in found.reasons[0]
 
 
 def test_nested_sampling_finds_evidence_and_moments():
     pytest.importorskip("blackjax")
     from jaxdark.sampling.nested import nested_sample
 
-    sample, (value, error) = nested_sample(log_likelihood, 2, seed=1, live=200)
+    sample, (value, error) = nested_sample(log_likelihood, 2, seed=1, n_live=200)
     inside = norm.cdf((1 - CENTRE) / WIDTH) - norm.cdf(-CENTRE / WIDTH)
     assert 0.01 < error < 0.2
     assert value == near(np.log(np.prod(np.sqrt(2 * np.pi) * WIDTH * inside)), abs=4 * error)
