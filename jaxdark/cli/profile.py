@@ -69,9 +69,9 @@ def profile(
     if as_json:
         print(tables.to_json(record))
     options.console(quiet=quiet or as_json).print(*tables.profile_lines(record), f"written to {out_folder}", sep="\n")
-    if record["converged"] < ENOUGH:
+    if record["converged_fraction"] < ENOUGH:
         options.tell(
-            f"only {100 * record['converged']:.3g} % of the grid points converged; "
+            f"only {100 * record['converged_fraction']:.3g} % of the grid points converged; "
             f"do not use the result in {out_folder}"
         )
         return 1

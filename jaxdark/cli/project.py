@@ -15,7 +15,10 @@ def project(
     result: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a result of `jaxdark sample`.")],
     out: Annotated[Path, typer.Option(metavar="FILE.yaml", help="New file for the pseudo-data.")] = Path("future.yaml"),
     inject: Annotated[
-        str, typer.Option(metavar="sm|best", help="Model that the data are made from: SM or the result's best draw.")
+        str,
+        typer.Option(
+            metavar="sm|best", help="Model that the data are made from: SM, or the result's maximum-likelihood draw."
+        ),
     ] = "sm",
     scenario: Annotated[str, typer.Option(help="Of jaxdark/data/projections.yaml.")] = "lhcb50_belle50",
     data: Annotated[
@@ -48,7 +51,7 @@ def project(
     prior = prior_of_result(
         results.attributes(tree), instead="jaxdark.analysis.projection.pseudo_data and excluded(.., prior, ..)"
     )
-    model = SM_ONLY if inject == "sm" else prior.build(**summary["best"]["parameters"])
+    model = SM_ONLY if inject == "sm" else prior.build(**summary["max_likelihood_draw"]["parameters"])
     if data is None and summary["data"] not in dataset_names():
         raise RequestError(
             f"the data of the result, {summary['data']}, are none that ship; name their file with --data"

@@ -96,8 +96,8 @@ def sample(
     if as_json:
         print(tables.to_json(summary))
     options.console(quiet=quiet or as_json).print(*tables.summary_tables(summary), f"written to {out_folder}", sep="\n")
-    if summary["verdict"] != "good":
-        options.tell(f"{tables.verdict_sentence(summary)}; do not use the result in {out_folder}")
+    if not summary["converged"]:
+        options.tell(f"{tables.convergence_sentence(summary)}; do not use the result in {out_folder}")
         return 1
     return 0
 

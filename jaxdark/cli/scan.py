@@ -70,7 +70,7 @@ def scan(
 
     options.prepare()
     from jaxdark.compute.cluster import connected
-    from jaxdark.scans.scan import Scan, best_point, converged
+    from jaxdark.scans.scan import Scan, best_point, converged_fraction
 
     like = options.build_likelihood(settings)
     folder = Path(f"results/scan-{Path(settings.data).stem}" if settings.out is None else settings.out)
@@ -110,7 +110,7 @@ def scan(
         except KeyboardInterrupt as stop:
             options.tell(f"stopped; what is done is in {folder}, give the same command again to go on")
             return 128 + getattr(stop, "signum", 2)
-    reached = converged(result) if settings.profile else None
+    reached = converged_fraction(result) if settings.profile else None
     record = {
         "store": str(task.path),
         "points": math.prod(task.work.points.shape),
@@ -119,7 +119,7 @@ def scan(
         "covariance_at": json.loads(result.attrs["covariance_at"]),
         "seconds": time.perf_counter() - start,
         "best": best_point(result),
-    } | ({} if reached is None else {"converged": reached})
+    } | ({} if reached is None else {"converged_fraction": reached})
     if as_json:
         print(tables.to_json(record))
     options.console(quiet=quiet or as_json).print(*_lines(record), sep="\n")

@@ -208,7 +208,7 @@ def constraints() -> tuple[Constraint, ...]:
             cl=0.9,
             quality="digitised",
             of=SplitDarkSector,
-            counts=False,
+            applied=False,
         )
         for kind, verdict in verdicts.items()
     )

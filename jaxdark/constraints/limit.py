@@ -83,7 +83,7 @@ class Constraint(NamedTuple):
         quality: published, digitised, recast, proxy or recalled, as the data file says.
         unit: of value and limit, "1" if dimensionless.
         of: models it is defined for.
-        counts: whether it takes part in the verdict on a point; what holds only under a further assumption does not.
+        applied: whether it takes part in the verdict on a point; what holds only under a further assumption does not.
     """
 
     id: str
@@ -93,4 +93,4 @@ class Constraint(NamedTuple):
     quality: str = "published"
     unit: str = "1"
     of: type[Model] | tuple[type[Model], ...] = Model
-    counts: bool = True
+    applied: bool = True

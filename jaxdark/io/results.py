@@ -34,10 +34,14 @@ def arviz():
 
 
 def make_tree(groups: "Mapping[str, xr.Dataset]", attributes: Mapping[str, Any]):
-    """ArviZ object of the installed version from datasets by group name; attributes go to the posterior as JSON."""
+    """ArviZ object of the installed version from datasets by group name; attributes go to the posterior as JSON, with the
+    format of results.
+    """
     import xarray as xr  # brings pandas: a third of a second, which `jaxdark point` need not wait for
 
-    encoded = {name: json.dumps(plain(value)) for name, value in attributes.items()}
+    from jaxdark.io.result_schema import FORMAT
+
+    encoded = {name: json.dumps(plain(value)) for name, value in {"format": FORMAT, **attributes}.items()}
     groups = {name: dataset.assign_attrs(encoded if name == "posterior" else {}) for name, dataset in groups.items()}
     az = arviz()
     if int(az.__version__.split(".")[0]) == 0:  # asking 1.x for InferenceData warns

@@ -212,7 +212,7 @@ def _dataset(like, fit: RegionFit, prior: Prior, axes, grid: _Grid, fixed, found
     )
     record: dict[str, Any] = provenance(like, prior, fit, seed) | {
         "best": {"chi2": best, "parameters": dict(zip(prior.names, fit.vector.tolist(), strict=True))},
-        "converged": float(found.converged.mean()),
+        "converged_fraction": float(found.converged.mean()),
         "steps_per_point": float(found.steps.mean()),
     }
     if best < -2 * fit.log_likelihood:

@@ -49,7 +49,7 @@ def corner_figure(tree) -> Figure:
     Axes span 98 % of the draws and a margin, within the prior. Parameters that never change are named in the title.
     """
     draws, ranges = _draws(tree), _ranges(tree)
-    best = summary(tree)["best"]["parameters"]
+    best = summary(tree)["max_likelihood_draw"]["parameters"]
     moving = _moving(draws)
     fixed = [_value(name, draws[name].flat[0], ranges[name]) for name in draws if name not in moving]
     width = max(7.0, 2.1 * len(moving))
@@ -87,7 +87,7 @@ def corner_figure(tree) -> Figure:
         ax.minorticks_off()
         _set_ticks(ax)
     shades = [marker(BLUE, "s", "68.27 % region"), marker(BLUE, "s", "95.45 % region", alpha=0.35)]
-    handles = [marker(VERMILION, "s", "best draw")]
+    handles = [marker(VERMILION, "s", "maximum-likelihood draw")]
     if len(moving) == 1:
         fig.axes[0].axvline(truths[0], color=VERMILION)
     else:
@@ -205,7 +205,8 @@ def plane_figure(tree) -> Figure:
     across, up = _axes_of_plane(draws)
     gain = np.asarray(tree["derived"]["log_likelihood"]).ravel() - record["sm_log_likelihood"]
     kept = np.argsort(gain)[int(round((1 - _TWO_SIGMA) * gain.size)) :]
-    best = {name: float(shown(value, ranges[name])) for name, value in record["best"]["parameters"].items()}
+    best = record["max_likelihood_draw"]["parameters"]
+    best = {name: float(shown(value, ranges[name])) for name, value in best.items()}
     x, y = draws[across].ravel(), gain if up is None else draws[up].ravel()
     fig = blank_figure(8.0, 5.6)
     ax = fig.subplots()
@@ -226,7 +227,7 @@ def plane_figure(tree) -> Figure:
         ax.plot(best[across], best[up], "*", color=VERMILION, mec="black", ms=15)
         _scale_as(ax.set_yscale, ax.set_ylim, y, ranges[up])
         ax.set_ylabel(label(up, ranges[up]))
-    handles.append(marker(VERMILION, "*", "best draw", mec="black", ms=12))
+    handles.append(marker(VERMILION, "*", "maximum-likelihood draw", mec="black", ms=12))
     fig.legend(handles=handles, loc="outside lower center", ncols=4, frameon=False)
     _title(fig, tree)
     return fig
@@ -295,7 +296,7 @@ def draw_contours(
 
 @own_style()
 def pulls_figure(tree) -> Figure:
-    """Pulls of all measurements in the Standard Model and at the best draw, in at most three columns."""
+    """Pulls of all measurements in the Standard Model and at the maximum-likelihood draw, in at most three columns."""
     rows = summary(tree)["pulls"]
     per_column = -(-len(rows) // 3)
     columns = -(-len(rows) // per_column)
@@ -319,7 +320,7 @@ def _pulls(ax: Axes, rows: list[dict], limit: float) -> None:
     ax.hlines(height, *(np.clip(pull, -limit, limit) for pull in (sm, best)), color=GREY, lw=0.8, zorder=1)
     for pull, style, name in (
         (sm, {"mfc": "white", "mec": GREY}, "Standard Model"),
-        (best, {"color": BLUE}, "best draw"),
+        (best, {"color": BLUE}, "maximum-likelihood draw"),
     ):
         inside = np.abs(pull) <= limit
         ax.plot(pull[inside], height[inside], "o", ms=4.5, label=name, **style)
@@ -425,13 +426,12 @@ def marker(colour: str, shape: str, label: str, **style) -> Line2D:
 
 
 def _title(fig: Figure, tree, *further: list[str]) -> None:
-    """Region, data, theory mode, reading of (g-2) and draws; a bad verdict, in red, with its reasons."""
+    """Region, data, theory mode, reading of (g-2) and draws; in red that the run has not converged, and why."""
     record = summary(tree)
-    good = record["verdict"] == "good"
-    reasons = [*record["reasons"][:2], *(["see summary.json"] if len(record["reasons"]) > 2 else [])]
-    warning = "" if good else f"verdict {record['verdict']}: {'; '.join(literal(reason, 250) for reason in reasons)}"
+    shown = [*record["warnings"][:2], *(["see summary.json"] if len(record["warnings"]) > 2 else [])]
+    warning = "" if record["converged"] else f"not converged: {'; '.join(literal(words, 250) for words in shown)}"
     lines = [[*selection(record), _work(record)], *further]
-    set_title(fig, lines, warning=warning, colour="black" if good else VERMILION)
+    set_title(fig, lines, warning=warning, colour="black" if record["converged"] else VERMILION)
 
 
 def selection(record: Mapping[str, Any]) -> list[str]:

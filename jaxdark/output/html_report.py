@@ -27,7 +27,7 @@ summary { cursor: pointer; font-weight: bold; }
 """
 _CAPTIONS = {
     "plane": "Draws and regions in the plane of two parameters, for the model of the paper that of its Figs. 4 and 5.",
-    "corner": "Marginal distributions, alone and in pairs; the lines mark the best draw.",
+    "corner": "Marginal distributions, alone and in pairs; the lines mark the maximum-likelihood draw.",
     "pulls": "Pull of every measurement: (prediction − measurement)/error, errors of experiment and theory together.",
     "trace": "Draws of every chain in their order, and their ranks: chains that agree have flat ranks.",
 }
@@ -38,17 +38,17 @@ _INFLUENTIAL = 15
 
 
 def result_page(tree) -> str:
-    """The page: verdict, settings, posterior, figures; constraints and checks where the result has them.
+    """The page: convergence, settings, posterior, figures; constraints and checks where the result has them.
 
     Args:
         tree: result of `jaxdark.sample`, or as read by `results.load`.
     """
     found = summary(tree)
-    pulls, posterior, best, verdict = tables.summary_tables(found)
+    pulls, posterior, best, convergence = tables.summary_tables(found)
     title = f"{found['model']}, {found['region']} region, {found['data']}"
     parts = [
         f"<h1>{_text(title)}</h1>",
-        f'<p class="{"" if found["verdict"] == "good" else "red"}">{_text(str(verdict))}</p>',
+        f'<p class="{"" if found["converged"] else "red"}">{_text(str(convergence))}</p>',
         _html(_settings(tree)),
         "<h2>Posterior</h2>",
         *map(_html, (posterior, best)),

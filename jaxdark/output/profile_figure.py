@@ -144,8 +144,8 @@ def _title(fig: Figure, dataset: xr.Dataset, tree) -> None:
     lines = [selection(record)]
     if tree is not None:
         other = results.summary(tree)
-        verdict = [] if other["verdict"] == "good" else [f"verdict {literal(other['verdict'])}"]
+        warning = [] if other["converged"] else ["not converged"]
         lines += [
-            [f"posterior: data {literal(other['data'])}", f"{other['chains']} × {other['draws']} draws", *verdict]
+            [f"posterior: data {literal(other['data'])}", f"{other['chains']} × {other['draws']} draws", *warning]
         ]
     set_title(fig, lines)

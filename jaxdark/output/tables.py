@@ -112,18 +112,19 @@ def pulls_table(rows: Sequence[Mapping[str, Any]]) -> Table:
 
 
 def summary_tables(summary: Mapping[str, Any]) -> list[Table | str]:
-    """What `jaxdark sample` shows: pulls of the Standard Model and of the best draw, posterior, verdict."""
-    pulls = _table("Pulls", "measurement", "Standard Model", "best draw")
+    """What `jaxdark sample` shows: pulls of the Standard Model and of the best draw, posterior, convergence."""
+    pulls = _table("Pulls", "measurement", "Standard Model", "maximum-likelihood draw")
     for row in summary["pulls"]:
         pulls.add_row(row["id"], _coloured(row["sm"]), _coloured(row["best"]))
-    sampled, profiled = summary["best"]["log_likelihood"], summary["best"].get("profile_log_likelihood")
+    draw = summary["max_likelihood_draw"]
+    sampled, profiled = draw["log_likelihood"], draw.get("profile_log_likelihood")
     gain = (sampled if profiled is None else profiled) - summary["sm_log_likelihood"]
-    best = f"best draw: log-likelihood {sampled:.5g}, {gain:.3g} above the Standard Model"
+    best = f"maximum-likelihood draw: log-likelihood {sampled:.5g}, {gain:.3g} above the Standard Model"
     if profiled is not None:
         best += f", both {_OWN}"
     if "covariance_at" in summary:
         best += f"; theory covariance of the sample at {_place(summary['covariance_at'])}"
-    return [pulls, posterior_table(summary), best, verdict_sentence(summary)]
+    return [pulls, posterior_table(summary), best, convergence_sentence(summary)]
 
 
 def fit_tables(record: Mapping[str, Any]) -> list[Table | str]:
@@ -161,7 +162,7 @@ def profile_lines(record: Mapping[str, Any]) -> list[str]:
     return [
         f"smallest chi2 {record['best']['chi2']:.6g} at {_place(record['best']['parameters'])}; theory covariance at "
         f"{_place(record['covariance_at'])}",
-        f"{100 * record['converged']:.4g} % of the grid converged",
+        f"{100 * record['converged_fraction']:.4g} % of the grid converged",
     ]
 
 
@@ -192,13 +193,13 @@ def constraints_table(rows: Sequence[Mapping[str, Any]]) -> Table:
 def cuts_table(summary: Mapping[str, Any]) -> Table:
     """Shares of the draws that each constraint cuts, alone and beyond all the others."""
     total = summary["chains"] * summary["draws"]
-    left = f"{summary['survivors']} of {total} draws survive all that count"
+    left = f"{summary['n_allowed']} of {total} draws are allowed by all that are applied"
     table = _table(
         f"Constraints, {summary['region']} region: {left}", "constraint", "cuts alone", "cuts given others", "quality"
     )
     for name, row in summary["constraints"].items():
         shares = (f"{100 * row[key] / total:.3g} %" for key in ("cut_alone", "cut_given_others"))
-        table.add_row(name if row["counts"] else f"({name})", *shares, row["quality"])
+        table.add_row(name if row["applied"] else f"({name})", *shares, row["quality"])
     return table
 
 
@@ -207,7 +208,7 @@ def check_tables(checks: Mapping[str, Any], shown: int) -> list[Table | str]:
     names = list(checks["power_scaling"])
     title = "Mean of a parameter without the measurement, shift in standard deviations"
     rows = _table(title, "measurement", *names, "Pareto k", "p-value")
-    for row in checks["rows"][:shown]:
+    for row in checks["measurements"][:shown]:
         values = (*row["shift"].values(), row["pareto_k"])
         rows.add_row(row["id"], *(_number(value, "+.2f") for value in values), f"{row['p_value']:.3f}")
     scaling = _table("Power-scaling sensitivity (above 0.05: sensitive)", "to", *names)
@@ -217,7 +218,7 @@ def check_tables(checks: Mapping[str, Any], shown: int) -> list[Table | str]:
     for name, variant in checks["prior_variants"].items():
         shifts = (_number(value, "+.2f") for value in variant["shift"].values())
         variants.add_row(name, *shifts, _number(variant["ess"], ".0f"))
-    doubtful = checks["unreliable_rows"]
+    doubtful = checks["unreliable_measurements"]
     density = _number(checks["elpd_loo"], ".2f")
     p_value = (
         checks["p_value_reason"]
@@ -267,11 +268,12 @@ def criteria_table(records: Sequence[Any]) -> Table:
 
 
 def posterior_table(summary: Mapping[str, Any]) -> Table:
-    """Mean, spread and 95 % interval of every parameter with its convergence, the best draw beside it."""
-    columns = ("parameter", "mean", "sd", "95 % HDI", "R-hat", "ESS bulk", "ESS tail", "best draw")
+    """Mean, spread and 95 % interval of every parameter with its convergence, the maximum-likelihood draw beside it."""
+    columns = ("parameter", "mean", "sd", "95 % HDI", "R-hat", "ESS bulk", "ESS tail", "max. likelihood")
     table = _table(f"Posterior, {summary['region']} region", *columns)
+    best = summary["max_likelihood_draw"]["parameters"]
     for name, values in summary["parameters"].items():
-        table.add_row(name, *_spread_and_convergence(values), _shown(summary["best"]["parameters"].get(name)))
+        table.add_row(name, *_spread_and_convergence(values), _shown(best.get(name)))
     return table
 
 
@@ -297,9 +299,9 @@ def _fixed_point(value: float | None, digits: int) -> str:
     return "-" if value is None else f"{value:.{digits}f}"
 
 
-def verdict_sentence(summary: Mapping[str, Any]) -> str:
+def convergence_sentence(summary: Mapping[str, Any]) -> str:
     """One sentence on whether the draws can be trusted."""
-    reasons = "; ".join(summary["reasons"])
+    warnings = "; ".join(summary["warnings"])
     seconds = ", ".join(f"{name} {value:.1f} s" for name, value in summary["seconds"].items())
     if (weights := summary.get("importance")) is not None:
         kind = "nested sampling" if summary["method"] == "nested" else "importance sampling"
@@ -314,4 +316,4 @@ def verdict_sentence(summary: Mapping[str, Any]) -> str:
             f", {len(nuisances)} nuisances with R-hat up to {_fixed_point(r_hat, 4)} ({worst(nuisances, 'r_hat')}) and "
             f"effective sizes from {' and '.join(_fixed_point(size, 0) for size in sizes)}"
         )
-    return f"{work} ({seconds}): verdict {summary['verdict']}{': ' + reasons if reasons else ''}"
+    return f"{work} ({seconds}): {'converged' if summary['converged'] else f'not converged: {warnings}'}"

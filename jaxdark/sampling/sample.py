@@ -218,7 +218,7 @@ def _by_nuts(
     return Sampled(
         vectors=vectors.reshape(z.shape),
         stats=_sample_stats(run),
-        judge=lambda posterior, nuisances, log_likelihood: diagnose(
+        diagnose=lambda posterior, nuisances, log_likelihood: diagnose(
             posterior, run.draws.diverging, log_likelihood, importance, nuisances=nuisances, fixed=_fixed(prior)
         ),
         evidence=evidence_of(learned.sample),
@@ -270,7 +270,7 @@ def _by_weights(
     return Sampled(
         vectors=np.asarray(prior.vector(sample.u[chosen]))[None],
         stats={"diverging": np.zeros((1, draws), bool)},
-        judge=lambda *_: diagnose_weighted(
+        diagnose=lambda *_: diagnose_weighted(
             prior.names,
             np.asarray(prior.vector(sample.u)),
             sample.log_weight,

@@ -105,7 +105,7 @@ class Scan:
         self._settings = settings
         with store.held(self.path):
             if former is None:
-                kept = set(found.rows)
+                kept = set(found.measurements)
                 store.create(
                     self.path,
                     points,
@@ -175,8 +175,8 @@ def scan(
             (replace a scan of other settings); report (called with stage, done, all).
 
     Returns:
-        The dataset, with the axes of the grid or `point`, then `constraint` or `row`; in a profile also the profiled
-        parameters and `gradient_norm`, below 1e-4 where the minimum was reached.
+        The dataset, with the axes of the grid or `point`, then `constraint` or `measurement`; in a profile also the
+        profiled parameters and `gradient_norm`, below 1e-4 where the minimum was reached.
 
     Raises:
         RequestError: the request is wrong, or the store holds a scan of other settings.
@@ -197,7 +197,7 @@ def best_point(result: xr.Dataset) -> dict[str, Any] | None:
     return {"log_likelihood": best[0], "parameters": best[1]} if best[1] else None
 
 
-def converged(result: xr.Dataset) -> float:
+def converged_fraction(result: xr.Dataset) -> float:
     """Share of a profile's points that reached a minimum, read in chunks."""
     norm = result["gradient_norm"]
     return sum(int((part < TOLERANCE).sum()) for part in _parts(norm)) / norm.size

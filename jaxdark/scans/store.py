@@ -83,7 +83,7 @@ def fits(path: Path, points: Points, outputs: Outputs, chunk: int) -> None:
     """
     n, chunks = math.prod(points.shape), math.prod(points.chunks)
     columns = len(points.names) - len(points.axes) + outputs.log_likelihood + bool(points.profiled)
-    columns += 2 * len(outputs.constraints) + len(outputs.rows)
+    columns += 2 * len(outputs.constraints) + len(outputs.measurements)
     what = f"a scan of {n} points with {columns} numbers each"
     if chunks > _MOST_CHUNKS:
         raise RequestError(f"expected at most {_MOST_CHUNKS} chunks, got {chunks}; take larger ones with --chunk")
@@ -127,7 +127,7 @@ def create(
         *points.names,
         *_columns(points.fixed),
         *(_CONSTRAINT_WORDS if constraints else ()),
-        *(_ROW_WORDS if rows else ()),
+        *(_MEASUREMENT_WORDS if rows else ()),
     ]
     attrs = {name: json.dumps(value) for name, value in words.items()} | {"coordinates": " ".join(coordinates)}
     try:
@@ -146,9 +146,9 @@ def create(
             _numbers(group, "constraint_ratio", points, ("constraint", len(constraints)), units="1",
                      long_name="above 1: excluded")  # fmt: skip
         if rows:
-            _words(group, "row", {"row": [row.id for row in rows]})
-            _words(group, "row", {"row_unit": ["GeV-2" if row.observable == "dBR" else "1" for row in rows]})
-            _numbers(group, "prediction", points, ("row", len(rows)), units="see row_unit")
+            units = ["GeV-2" if row.observable == "dBR" else "1" for row in rows]
+            _words(group, "measurement", {"measurement": [row.id for row in rows], "measurement_unit": units})
+            _numbers(group, "prediction", points, ("measurement", len(rows)), units="see measurement_unit")
         # In a group of its own: beside the results it would be a further axis of their table.
         group.create_group(_PROGRESS).create_array(
             "done", shape=(math.prod(points.chunks),), chunks=(1,), dtype="bool", fill_value=False,
@@ -169,8 +169,8 @@ def create(
         shutil.rmtree(stage, ignore_errors=True)
 
 
-_CONSTRAINT_WORDS = ("unit", "quality", "reference", "cl", "counts")
-_ROW_WORDS = ("row_unit",)
+_CONSTRAINT_WORDS = ("unit", "quality", "reference", "cl", "applied")
+_MEASUREMENT_WORDS = ("measurement_unit",)
 
 
 def _unit(parameter: str) -> str:

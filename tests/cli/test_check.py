@@ -27,9 +27,9 @@ def test_check_adds_to_the_result_and_shows_it(jaxdark, result):
     code, out, err = jaxdark("check", result)
     assert (code, err) == (0, "") and "Pareto k" in out and "m_V log-uniform" in out and "p-value of chi2" in out
     checks = json.loads((result / "summary.json").read_text())["checks"]
-    assert {row["id"] for row in checks["rows"]} == set(ROWS)
+    assert {row["id"] for row in checks["measurements"]} == set(ROWS)
     tree = results.load(result / "posterior.nc")
-    assert set(tree["leave_one_out"]["row"].values) == set(ROWS) and "m_V" in tree["posterior"]
+    assert set(tree["leave_one_out"]["measurement"].values) == set(ROWS) and "m_V" in tree["posterior"]
     code, out, _ = jaxdark("check", result, "--json")
     assert code == 0 and json.loads(out) == checks  # checking twice changes nothing
 

@@ -67,7 +67,7 @@ def test_profile_writes_dataset_and_figure(jaxdark, toy, tmp_path):
         assert dataset["delta_chi2"].dims == ("C9",) and float(dataset["delta_chi2"].min()) >= 0
         stored = dataset["chi2"].values
     code, shown, _ = jaxdark("profile", "--config", out / "config.toml", "--out", tmp_path / "two", "--json")
-    assert code == 0 and json.loads(shown)["converged"] == 1.0
+    assert code == 0 and json.loads(shown)["converged_fraction"] == 1.0
     with xr.open_dataset(tmp_path / "two" / "profile.nc", engine="h5netcdf") as dataset:
         assert np.array_equal(dataset["chi2"], stored)
 

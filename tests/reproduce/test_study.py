@@ -38,7 +38,7 @@ def synthetic(region="high", seed=0):
         ("LHCb_RK_2019", "b", "c"),
         IDS,
         LimitResult(ratio * 1e-5, np.full_like(ratio, 1e-5), ratio),
-        "good",
+        "converged",
     )
 
 
