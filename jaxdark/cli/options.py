@@ -16,8 +16,6 @@ from jaxdark.cli.settings import Settings
 from jaxdark.errors import RequestError, visible
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from jaxdark.likelihood.likelihood import Likelihood
     from jaxdark.likelihood.priors import Prior
 
@@ -41,34 +39,6 @@ def parse_parameters(words: list[str]) -> dict[str, Any]:
         values = [_number(part) for part in text.split(",")]
         parameters[name] = values[0] if len(values) == 1 else values
     return parameters
-
-
-def parse_axes(words: list[str]) -> "dict[str, np.ndarray]":
-    """Grid points by parameter from NAME=FROM:TO:POINTS[:log] arguments."""
-    import numpy as np
-
-    from jaxdark.optimise.profile import fits_grid
-
-    axes: dict[str, np.ndarray] = {}
-    total = 1
-    for word in words:
-        name, _, text = word.partition("=")
-        low, high, count, *spacing = text.split(":") + [""] * (2 - text.count(":"))
-        try:
-            values = np.array([float(low), float(high)])
-            points = int(count)
-        except ValueError:
-            values, points = np.full(2, np.nan), 0
-        if not (name and np.all(np.isfinite(values)) and points > 1 and spacing in ([], ["log"])):
-            raise RequestError(f"expected NAME=FROM:TO:POINTS[:log] such as m_V=2:15:200, got {word!r}")
-        if name in axes:
-            raise RequestError(f"expected each parameter once, got {name} twice; leave one out")
-        if spacing and np.prod(values) <= 0:
-            raise RequestError(f"a logarithmic axis cannot hold or cross zero, got {word!r}; leave :log out")
-        total *= points
-        fits_grid(total)
-        axes[name] = np.geomspace(*values, points) if spacing else np.linspace(*values, points)
-    return axes
 
 
 def result_name(prefix: str, prior: "Prior", data: str) -> str:

@@ -1,5 +1,6 @@
 """`jaxdark profile`: the profile likelihood on a grid of one or two parameters."""
 
+import math
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -17,7 +18,7 @@ ENOUGH = 0.99
 class ProfileSettings(RegionSettings):
     """Settings of `jaxdark profile`."""
 
-    axes: Annotated[list[str], Flag("NAME=FROM:TO:POINTS[:log] ...", is_argument=True)] = Field(
+    axes: Annotated[list[str], Flag("NAME=LOWER:UPPER:COUNT[:log] ...", is_argument=True)] = Field(
         [], description="One or two parameters and their grid points."
     )
     posterior: Annotated[str | None, Flag("DIR")] = Field(
@@ -42,14 +43,17 @@ def profile(
     """
     from jaxdark.io import result_dir, results
     from jaxdark.likelihood.priors import prior_of
-    from jaxdark.optimise.profile import checked_axes, record_of
+    from jaxdark.optimise.profile import checked_axes, fits_grid, record_of
     from jaxdark.output import profile_figure, tables
+    from jaxdark.scans.points import Axis
 
     prior = prior_of(settings.region, settings.model)
     settings = settings.model_copy(update={"region": prior.region})
     out_folder = options.out_folder(settings.out, "profile", prior, settings.data)
     options.prepare()  # before the axes are held against the prior: in single precision its ends are outside
-    grid = checked_axes(prior, options.parse_axes(settings.axes))
+    axes = {name: Axis.parse(name, str(text)) for name, text in options.parse_parameters(settings.axes).items()}
+    fits_grid(math.prod(axis.n for axis in axes.values()))  # before there are arrays of that size
+    grid = checked_axes(prior, {name: axis.values() for name, axis in axes.items()})
     like, place = options.build_likelihood(settings), settings.posterior
     tree = None if place is None else profile_figure.posterior(Path(place), prior, like)
 

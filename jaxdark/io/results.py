@@ -34,8 +34,8 @@ def arviz():
 
 
 def make_tree(groups: "Mapping[str, xr.Dataset]", attributes: Mapping[str, Any]):
-    """ArviZ object of the installed version from datasets by group name; attributes go to the posterior as JSON, with the
-    format of results.
+    """ArviZ object of the installed version from datasets by group name; attributes go to the posterior as JSON, and
+    the format with them.
     """
     import xarray as xr  # brings pandas: a third of a second, which `jaxdark point` need not wait for
 

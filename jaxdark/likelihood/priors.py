@@ -226,7 +226,7 @@ def prior_of(prior: str | Prior | None = None, model: str = "split") -> Prior:
 
 def unit(name: str) -> str:
     """Unit of a parameter: GeV for masses and widths, else 1."""
-    return "GeV" if name.startswith("m_") or name == "width" else "1"
+    return "GeV" if name.startswith(("m_", "width")) else "1"
 
 
 def _known(kind: str, name: str, names: Collection[str]) -> str:

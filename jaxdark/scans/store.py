@@ -22,6 +22,7 @@ from jaxdark.compute.bounds import fits_disk, fits_memory
 from jaxdark.constraints.limit import Constraint
 from jaxdark.errors import RequestError
 from jaxdark.io.checkpoints import file_lock, fsync_dir
+from jaxdark.likelihood.priors import unit
 from jaxdark.measurements.dataset import Row
 from jaxdark.optimise.least_squares import TOLERANCE
 from jaxdark.scans.outputs import Outputs
@@ -173,26 +174,22 @@ _CONSTRAINT_WORDS = ("unit", "quality", "reference", "cl", "applied")
 _MEASUREMENT_WORDS = ("measurement_unit",)
 
 
-def _unit(parameter: str) -> str:
-    return "GeV" if parameter.startswith(("m_", "width")) else "1"
-
-
 def _coordinates(group: Any, points: Points) -> None:
     for name, axis in points.axes.items():
         array = group.create_array(
             name, shape=(axis.n,), chunks=(min(axis.n, _BLOCK),), dtype="f8", dimension_names=(name,),
-            attributes={"units": _unit(name), "scale": "log" if axis.log else "linear"},
+            attributes={"units": unit(name), "scale": "log" if axis.log else "linear"},
         )  # fmt: skip
         for start in range(0, axis.n, _BLOCK):
             part = slice(start, min(start + _BLOCK, axis.n))
             array[part] = axis.values(part)
     for name in points.names:
         if name not in points.axes:
-            _numbers(group, name, points, units=_unit(name))
+            _numbers(group, name, points, units=unit(name))
     for name, value in _columns(points.fixed).items():
         dtype = str if isinstance(value, str) else "f8"
         array = group.create_array(
-            name, shape=(), dtype=dtype, dimension_names=(), attributes={"units": _unit(name)}
+            name, shape=(), dtype=dtype, dimension_names=(), attributes={"units": unit(name)}
         )  # fmt: skip
         array[...] = value
 

@@ -46,7 +46,8 @@ def test_compare_draws_both_and_tells_equal_from_different(jaxdark, refused, res
     assert (code, err) == (0, "") and found["m_V"]["p_value"] < 1e-6 and found["g_D"] == {"distance": 0, "p_value": 1}
     assert {path.name for path in (tmp_path / "figures").iterdir()} == {"overlay.png", "overlay.pdf"}
     assert "exists" in refused("compare", result, other, "--out", tmp_path / "figures")
-    assert "twice" in refused("compare", result, result, "--out", tmp_path / "more")
+    for again in (result, result / "posterior.nc"):
+        assert "twice" in refused("compare", result, again, "--out", tmp_path / "more")
     low = tmp_path / "low"
     low.mkdir()
     results.save(complete_result(region="low"), low / "posterior.nc")
