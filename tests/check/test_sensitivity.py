@@ -54,7 +54,7 @@ def tree():
 def test_dropping_a_row_moves_the_means_as_a_new_fit_would(tree):
     found = sensitivity.leave_one_out(tree)
     mean, covariance = posterior(ALL)
-    assert found.rows == ROWS and found.pareto_k.max() < 0.7
+    assert found.measurements == ROWS and found.pareto_k.max() < 0.7
     for i in ALL:
         others = [j for j in ALL if j != i]
         without, of_rest = posterior(others)
@@ -114,7 +114,7 @@ def test_the_checks_are_added_to_the_result(tree):
     group, checks = checked["leave_one_out"], results.summary(checked)["checks"]
     assert list(group["measurement"].values) == list(ROWS) and group["shift"].dims == ("measurement", "parameter")
     largest = [max(map(abs, row["shift"].values())) for row in checks["measurements"]]
-    assert largest == sorted(largest, reverse=True) and checks["unreliable_rows"] == []
+    assert largest == sorted(largest, reverse=True) and checks["unreliable_measurements"] == []
     assert checks["elpd_loo"] == near(float(group["log_density"].sum()))
 
 

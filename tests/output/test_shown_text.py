@@ -70,8 +70,8 @@ def tables_with(text):
     }  # fmt: skip
     checks = {
         "power_scaling": {"m_V": {"prior": 0.0, "likelihood": 0.0}}, "p_value": 0.5, "elpd_loo": 0.0,
-        "rows": [{"id": text, "shift": {"m_V": 0.0}, "pareto_k": 0.9, "p_value": 0.5}],
-        "prior_variants": {text: {"shift": {"m_V": 0.0}, "ess": 1.0}}, "unreliable_rows": [text],
+        "measurements": [{"id": text, "shift": {"m_V": 0.0}, "pareto_k": 0.9, "p_value": 0.5}],
+        "prior_variants": {text: {"shift": {"m_V": 0.0}, "ess": 1.0}}, "unreliable_measurements": [text],
     }  # fmt: skip
     criterion = Criterion(text, Estimate(1.0, 1.0, 1.0), Threshold(0.0, 2.0, text))
     claim = Claim(id=text, statement=text, paper=text, ours=text, criteria=(criterion,), cause=text, study=text)
