@@ -23,7 +23,7 @@ def test_scan(measured, marginalised, tmp_path_factory, quick, outputs):
     pytest.importorskip("zarr")
     n = 2**10 if quick else 2**15
     scan = lambda: jd.scan(  # noqa: E731
-        marginalised, sobol=n, region="high", outputs=outputs, out=tmp_path_factory.mktemp("scan") / "scan.zarr"
+        marginalised, sobol=n, prior="high", outputs=outputs, out=tmp_path_factory.mktemp("scan") / "scan.zarr"
     )
     start = time.perf_counter()
     scan()
@@ -43,7 +43,7 @@ def test_length_of_a_scan(measured, benchmark, marginalised, tmp_path_factory, q
         jd.scan(
             marginalised,
             sobol=n,
-            region="high",
+            prior="high",
             out=tmp_path_factory.mktemp("scan") / "scan.zarr",
             chunk=2**13,
             report=lambda stage, done, total: clock.append((time.perf_counter(), done)),

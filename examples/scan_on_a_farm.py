@@ -25,7 +25,7 @@ if __name__ == "__main__":
         jd.Likelihood(jd.load_dataset("paper2020")),
         out="results/farm.zarr",
         sobol=10**8,
-        region="high",
+        prior="high",
         outputs=["log_likelihood", "constraints"],
         scheduler=cluster,
     )

@@ -11,7 +11,7 @@ PACKAGE = Path(jaxdark.__file__).parent
 # The house from top to bottom: folders in the order of the data's way, files in the order of reading. A module imports
 # only from those before it.
 HOUSE = """
-errors precision _version
+errors choices precision _version
 compute: bounds xla_cache cluster export_cache fingerprint aot batch
 io: text_files yaml_fields checkpoints atomic result_dir result_schema results
 inputs
@@ -32,7 +32,7 @@ output: drawing draws contours corner_figure trace_figure plane_figure pulls_fig
 output: profile_figure table tables html_report
 scans: points outputs store scan
 reproduce: estimates thresholds claim study figures numbers workers fit_claims model_claims paper
-cli: options stopping stored
+cli: settings options stopping stored
 cli: point sample fit profile check evidence compare project constrain scan reproduce plot report data commands
 cli __main__
 """

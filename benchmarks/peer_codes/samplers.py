@@ -218,14 +218,14 @@ def _importance(p: Posterior) -> list[Record]:
 def _nested(p: Posterior) -> list[Record]:
     if missing := _missing("nested sampling", "blackjax"):
         return missing
-    live = 50 if p.quick else 2000
+    n_live = 50 if p.quick else 2000
     clock = [time.perf_counter()]
     tick = lambda done, total: clock.append(time.perf_counter())  # noqa: E731
-    sample, _ = nested_sample(p.log_likelihood, p.dimension, seed=0, live=live, progress=tick)
+    sample, _ = nested_sample(p.log_likelihood, p.dimension, seed=0, n_live=n_live, progress=tick)
     # the first step waits for the compiler
     later = clock[2:]
     seconds = (later[-1] - clock[1]) * (len(later) + 1) / len(later)
     compile_s = time.perf_counter() - clock[0] - seconds
     row = {"sampler": "nested sampling (BlackJAX)", "prepare s": 0.0, "compile s": compile_s}
     row |= {"sample s": seconds, "draws": len(sample.u), "ESS": sample.ess}
-    return [row | {"note": f"{live} live points, to the end"}]
+    return [row | {"note": f"{n_live} live points, to the end"}]

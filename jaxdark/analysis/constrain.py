@@ -13,6 +13,7 @@ import xarray as xr
 from jaxtyping import Float
 
 from jaxdark import __version__
+from jaxdark.choices import GMinus2
 from jaxdark.compute.batch import batched
 from jaxdark.constraints.limit import Constraint, LimitResult
 from jaxdark.constraints.registry import all_constraints, verdicts
@@ -20,7 +21,6 @@ from jaxdark.errors import RequestError
 from jaxdark.inputs import StandardModel, load_inputs
 from jaxdark.io import results
 from jaxdark.likelihood.identity import prior_of_result
-from jaxdark.likelihood.likelihood import GMinus2
 from jaxdark.likelihood.priors import Prior
 from jaxdark.measurements.dataset import dataset_names, load_dataset
 from jaxdark.models.base import Model
@@ -38,7 +38,7 @@ def constrain(tree, prior: Prior | None = None):
     """The result with the group `constraints` and with what each constraint cuts in its summary.
 
     The group holds value, limit (infinite where there is none) and ratio (above 1: excluded) with the dimensions
-    (constraint, chain, draw), and unit, cl, quality, reference and counts of each constraint.
+    (constraint, chain, draw), and unit, cl, quality, reference and applied of each constraint.
 
     Args:
         tree: an ArviZ object of `jaxdark.sample`; its own inputs are used.
@@ -55,7 +55,7 @@ def constrain(tree, prior: Prior | None = None):
     wanted, found = on_vectors(vectors.reshape(-1, len(prior.names)), prior, sm, summary["g_minus_2"])
     shape = (len(wanted), *vectors.shape[:2])
     of_draws = {name: values.T.reshape(shape) for name, values in found._asdict().items()}
-    words = {name: [getattr(entry, name) for entry in wanted] for name in ("unit", "quality", "reference", "counts")}
+    words = {name: [getattr(entry, name) for entry in wanted] for name in ("unit", "quality", "reference", "applied")}
     words["cl"] = [np.nan if entry.cl is None else entry.cl for entry in wanted]
     group = xr.Dataset(
         {name: (("constraint", "chain", "draw"), values) for name, values in of_draws.items()}
@@ -109,23 +109,23 @@ def _program(build: Callable[..., Model], names: tuple[str, ...], wanted: tuple[
 
 
 def cuts(excluded: np.ndarray, constraints: Sequence[Constraint]) -> dict[str, Any]:
-    """The fields `constraints` and `survivors` of summary.json: counts of draws.
+    """The fields `constraints` and `n_allowed` of summary.json: numbers of draws.
 
     Args:
         excluded: of shape (draws, constraints).
-        constraints: in the same order; those that do not count are shown but decide nothing.
+        constraints: in the same order; those that are not applied are shown but decide nothing.
     """
-    counted = excluded & np.array([entry.counts for entry in constraints])
-    how_many = counted.sum(axis=1)
+    cut = excluded & np.array([entry.applied for entry in constraints])
+    how_many = cut.sum(axis=1)
     return {
         "constraints": {
             entry.id: {
                 "cut_alone": int(column.sum()),
-                "cut_given_others": int((column & (how_many - counted[:, i] == 0)).sum()),
+                "cut_given_others": int((column & (how_many - cut[:, i] == 0)).sum()),
                 "quality": entry.quality,
-                "counts": entry.counts,
+                "applied": entry.applied,
             }
             for i, (entry, column) in enumerate(zip(constraints, excluded.T, strict=True))
         },
-        "survivors": int((how_many == 0).sum()),
+        "n_allowed": int((how_many == 0).sum()),
     }

@@ -114,7 +114,7 @@ def _verdict(constraint: Constraint, value: float, limit: float, ratio: float) -
         "cl": constraint.cl,
         "ratio": float(ratio) if limited else None,
         "excluded": bool(ratio > 1),
-        "counts": constraint.counts,
+        "applied": constraint.applied,
         "quality": constraint.quality,
         "reference": constraint.reference,
     }

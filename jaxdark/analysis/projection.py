@@ -1,6 +1,6 @@
 """Future data: present measurements with the errors of larger samples, and what they would exclude.
 
-Inputs: a data set, a scenario of data/projections.yaml, a true model. Outputs: pseudo-data as a file of the
+Inputs: a data set, a scenario of data/projections.yaml, an injected model. Outputs: pseudo-data as a file of the
 measurements' schema, and the points that it would exclude.
 """
 
@@ -82,19 +82,19 @@ def _mean(errors: tuple[float, float]) -> float:
 
 @usual_rules()
 def pseudo_data(
-    like: Likelihood, truth: Model | NewPhysics, scenario: str = "lhcb50_belle50", seed: int | None = None
+    like: Likelihood, injected: Model | NewPhysics, scenario: str = "lhcb50_belle50", seed: int | None = None
 ) -> dict[str, Any]:
-    """A measurements file of future data at a true model.
+    """A measurements file of future data at a model that is injected.
 
     Args:
         like: the present likelihood; its data set, inputs and predictions are used.
-        truth: what is true.
+        injected: the model that the data are made from.
         scenario: of data/projections.yaml.
         seed: of the fluctuations within the experimental errors; None puts every measurement on its prediction.
     """
     data, errors = like.data, future_errors(like.data, scenario)
     seed = None if seed is None else checked_seed(seed)
-    values = like.evaluate(truth).predictions
+    values = like.evaluate(injected).predictions
     if seed is not None:
         noise = np.linalg.cholesky(data.correlation) @ np.random.default_rng(seed).normal(size=len(data))
         values = values + noise * np.array([math.hypot(e.stat, e.syst) for e in errors])
@@ -131,17 +131,17 @@ def file_text(content: dict[str, Any]) -> str:
 
 @usual_rules()
 def excluded(
-    future: Likelihood, prior: Prior, vectors: Float[np.ndarray, "n d"], truth: Model | NewPhysics
+    future: Likelihood, prior: Prior, vectors: Float[np.ndarray, "n d"], injected: Model | NewPhysics
 ) -> Float[np.ndarray, " n"]:
-    """Whether each parameter point lies outside the 95 % region around the truth that future data would draw.
+    """Whether each parameter point lies outside the 95 % region around the injected model that future data would draw.
 
-    That is twice the loss of log-likelihood against the truth above the quantile of chi2 with d degrees of freedom; the
+    That is twice the loss of log-likelihood against it above the quantile of chi2 with d degrees of freedom; the
     theory covariance is that of `future`, (g-2) is left out, being no part of the projection.
     """
 
     def flavour(vector):
         return future.terms(prior.model(vector))["flavour"]
 
-    of_truth = future.evaluate(truth).terms["flavour"]
-    loss = 2 * (of_truth - batched(flavour)(vectors))
+    of_injected = future.evaluate(injected).terms["flavour"]
+    loss = 2 * (of_injected - batched(flavour)(vectors))
     return loss > chi2.isf(1 - CONFIDENCE, len(prior.names))

@@ -85,7 +85,7 @@ def calibrate(
     *,
     n: int = 200,
     method: Literal["importance", "nuts"] = "importance",
-    points: int = 2**18,
+    n_samples: int = 2**18,
     seed: int = 0,
     report: Callable[[int, int], None] | None = None,
 ) -> Calibration:
@@ -99,7 +99,7 @@ def calibrate(
         n: data sets kept.
         method: "importance", the fixed points weighted; or "nuts", chains in a map trained on them, thinned to their
             effective size.
-        points: fixed points, a power of two.
+        n_samples: fixed points, a power of two.
         seed: fixes the result.
         report: called with (data sets done, n).
 
@@ -108,7 +108,7 @@ def calibrate(
     """
     seed = checked_seed(seed)
     d, generator, on_host = len(names), np.random.default_rng(seed), batched(residuals)
-    u = prior_points(d, points, seed)
+    u = prior_points(d, n_samples, seed)
     table = on_host(u)
     half_squares = 0.5 * np.einsum("nk,nk->n", table, table)
     posterior = _by_nuts(residuals, names, seed) if method == "nuts" else _below
@@ -122,7 +122,7 @@ def calibrate(
             if tried == _MOST_TRIED * n:
                 raise RequestError(
                     f"expected points that resolve the posterior of one data set in {_MOST_TRIED}, got {len(ranks)} of "
-                    f"{tried} with {points} points; take more points"
+                    f"{tried} with {n_samples} points; increase n_samples"
                 )
             tried += 1
             log_likelihood = table @ shift - half_squares - 0.5 * shift @ shift

@@ -26,39 +26,40 @@ _NO_GOODNESS = "there is no goodness of fit: fewer measured values than free par
 
 
 class LeaveOneOut(NamedTuple):
-    """The posterior without each row in turn, by Pareto-smoothed importance sampling.
+    """The posterior without each measurement in turn, by Pareto-smoothed importance sampling.
 
     Attributes:
-        rows: ids.
-        log_density: log predictive density of each row given all others, (rows,); their sum is ArviZ's elpd_loo.
+        measurements: ids.
+        log_density: log predictive density of each measurement given all others, (measurements,); their sum is
+            ArviZ's elpd_loo.
         pareto_k: reliability, see RELIABLE_K.
-        shift: of each parameter's mean when the row is dropped, in posterior standard deviations, (rows, d).
+        shift: of each parameter's mean when it is dropped, in posterior standard deviations, (measurements, d).
         p_value: posterior predictive probability of a value above the measured one.
     """
 
-    rows: tuple[str, ...]
-    log_density: Float[np.ndarray, " rows"]
-    pareto_k: Float[np.ndarray, " rows"]
-    shift: Float[np.ndarray, "rows d"]
-    p_value: Float[np.ndarray, " rows"]
+    measurements: tuple[str, ...]
+    log_density: Float[np.ndarray, " measurements"]
+    pareto_k: Float[np.ndarray, " measurements"]
+    shift: Float[np.ndarray, "measurements d"]
+    p_value: Float[np.ndarray, " measurements"]
 
 
 def leave_one_out(tree) -> LeaveOneOut:
-    """Influence of every row.
+    """Influence of every measurement.
 
-    The rows are correlated; the weights are 1/p(row | other rows, parameters), the conditional densities that the group
+    They are correlated; the weights are 1/p(one | all others, parameters), the conditional densities that the group
     log_likelihood holds (Buerkner, Gabry and Vehtari, 1810.10559).
     """
     _require(tree, "log_likelihood", "posterior_predictive", "observed_data")
-    pointwise = tree["log_likelihood"]["rows"]
+    pointwise = tree["log_likelihood"]["obs"]
     log_weight, pareto_k = _smoothed(-pointwise)
     weights = np.exp(log_weight - logsumexp(log_weight, axis=1, keepdims=True))
     parameters = _parameters(tree)
     dropped = weights @ parameters
     log_density = logsumexp(log_weight + _flat(pointwise), axis=1) - logsumexp(log_weight, axis=1)
-    replicated, observed = tree["posterior_predictive"]["rows"], np.asarray(tree["observed_data"]["rows"])
+    replicated, observed = tree["posterior_predictive"]["obs"], np.asarray(tree["observed_data"]["obs"])
     return LeaveOneOut(
-        tuple(str(row) for row in pointwise["row"].values),
+        tuple(map(str, pointwise["measurement"].values)),
         log_density,
         pareto_k,
         (dropped - parameters.mean(axis=0)) / parameters.std(axis=0, ddof=1),
@@ -127,19 +128,19 @@ def check(tree):
     loo = leave_one_out(tree)
     names, summary = list(_ranges(tree)), results.summary(tree)
     group = xr.Dataset(
-        {name: ("row", getattr(loo, name)) for name in ("log_density", "pareto_k", "p_value")}
-        | {"shift": (("row", "parameter"), loo.shift)},
-        {"row": list(loo.rows), "parameter": names},
+        {name: ("measurement", getattr(loo, name)) for name in ("log_density", "pareto_k", "p_value")}
+        | {"shift": (("measurement", "parameter"), loo.shift)},
+        {"measurement": list(loo.measurements), "parameter": names},
     )
     order = np.argsort(-np.abs(loo.shift).max(axis=1))
     checks = {
         "p_value": (p_value := goodness_of_fit(tree)),
         **({"p_value_reason": _NO_GOODNESS} if p_value is None else {}),
         "elpd_loo": float(loo.log_density.sum()),
-        "unreliable_rows": [loo.rows[i] for i in np.flatnonzero(loo.pareto_k > RELIABLE_K)],
-        "rows": [
+        "unreliable_measurements": [loo.measurements[i] for i in np.flatnonzero(loo.pareto_k > RELIABLE_K)],
+        "measurements": [
             {
-                "id": loo.rows[i],
+                "id": loo.measurements[i],
                 "shift": dict(zip(names, loo.shift[i].tolist(), strict=True)),
                 "pareto_k": float(loo.pareto_k[i]),
                 "p_value": float(loo.p_value[i]),
@@ -173,17 +174,17 @@ def _of_data(tree) -> xr.DataArray:
     return derived["log_likelihood_at_nuisances" if "log_likelihood_at_nuisances" in derived else "log_likelihood"]
 
 
-def _flat(values: xr.DataArray) -> Float[np.ndarray, "rows n"]:
-    """All draws of each row."""
-    return values.transpose("row", *_SAMPLE).values.reshape(values.sizes["row"], -1)
+def _flat(values: xr.DataArray) -> Float[np.ndarray, "measurements n"]:
+    """All draws of each measurement."""
+    return values.transpose("measurement", *_SAMPLE).values.reshape(values.sizes["measurement"], -1)
 
 
 def _smoothed(log_weight: xr.DataArray) -> tuple[np.ndarray, np.ndarray]:
-    """Pareto-smoothed log-weights (rows, n) and shapes (rows,), by ArviZ of either API."""
+    """Pareto-smoothed log-weights (measurements, n) and shapes (measurements,), by ArviZ of either API."""
     az = results.arviz()
     if hasattr(az, "psislw"):
         smoothed, pareto_k = az.psislw(log_weight.stack(__sample__=_SAMPLE))
-        return smoothed.transpose("row", "__sample__").values, pareto_k.values
+        return smoothed.transpose("measurement", "__sample__").values, pareto_k.values
     # 1.x takes log-likelihoods to be left out, not log-weights
     smoothed, pareto_k = (-log_weight).azstats.psislw(dim=list(_SAMPLE))
     return _flat(smoothed), pareto_k.values

@@ -42,7 +42,7 @@ app.command(epilog="Example: jaxdark sample --region high --data paper2020 --out
 app.command(epilog="Example: jaxdark constrain results/high-paper2020")(constrain.constrain)
 app.command(epilog="Example: jaxdark check results/high-paper2020")(check.check)
 app.command(epilog="Example: jaxdark compare results/high-paper2020 results/nested")(compare.compare)
-app.command(epilog="Example: jaxdark project results/high-paper2020 --truth best --out future.yaml")(project.project)
+app.command(epilog="Example: jaxdark project results/high-paper2020 --inject best --out future.yaml")(project.project)
 app.command(epilog="Example: jaxdark evidence --region high --data paper2020 --json")(evidence.evidence)
 app.command(epilog="Example: jaxdark scan m_V=2:15:200 g_mu_V=1e-3:0.2:200:log r_AV=-0.4 g_D=1 r=-3")(scan.scan)
 app.command(epilog="Example: jaxdark reproduce --quick --out results/paper")(reproduce.reproduce)

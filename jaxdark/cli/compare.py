@@ -23,12 +23,12 @@ def compare(
     in the title of the figure and under `differences` in the JSON object.
     """
     from jaxdark.check.compare import NEEDS, differences, made_of, marginal_distances
-    from jaxdark.io import result_dir
+    from jaxdark.io import result_dir, results
     from jaxdark.output import tables
     from jaxdark.output.drawing import save_each
     from jaxdark.output.overlay_figure import overlay_figure
 
-    if one.resolve() == other.resolve():
+    if results.file_of(one).resolve() == results.file_of(other).resolve():
         raise RequestError(f"expected two results, got {one} twice; name another one")
     trees = {str(path): stored.load(path, *NEEDS) for path in (one, other)}
     found = marginal_distances(*trees.values())

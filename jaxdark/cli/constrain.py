@@ -21,5 +21,5 @@ def constrain(
 
     summary = stored.change(result, with_verdicts, *NEEDS)
     if as_json:
-        print(tables.to_json({name: summary[name] for name in ("constraints", "survivors")}))
+        print(tables.to_json({name: summary[name] for name in ("constraints", "n_allowed")}))
     options.console(quiet=quiet or as_json).print(tables.cuts_table(summary))

@@ -3,33 +3,22 @@
 import sys
 from typing import Annotated
 
-import typer
+from pydantic import Field
 
 from jaxdark.cli import options
 from jaxdark.cli.sample import progress_bars
+from jaxdark.cli.settings import Flag, Settings, command
 
 
-class EvidenceSettings(options.Settings):
+class EvidenceSettings(Settings):
     """Settings of `jaxdark evidence`."""
 
-    region: str = "high"
+    region: Annotated[str, Flag("high|low")] = Field("high", description="Of models with a mediator.")
 
 
-def evidence(
-    context: typer.Context,
-    region: Annotated[
-        str | None, typer.Option(metavar="high|low", help="Of models with a mediator.", show_default="high")
-    ] = None,
-    data: options.Data = None,
-    g_minus_2: options.GMinus2 = None,
-    inputs: options.Inputs = None,
-    seed: options.Seed = None,
-    config: options.Config = None,
-    quiet: options.Quiet = False,
-    as_json: options.Json = False,
-) -> None:
+@command(EvidenceSettings)
+def evidence(settings: EvidenceSettings, quiet: options.Quiet = False, as_json: options.Json = False) -> None:
     """Log-evidence of split, zprime, constant and the Standard Model with one theory covariance for all."""
-    settings = options.resolve(EvidenceSettings, context)
     options.prepare()
     from jaxdark.check.evidence import evidence as compare
     from jaxdark.output import tables

@@ -1,52 +1,32 @@
 """`jaxdark fit`: the best fit with its errors, the other minima and the goodness of fit."""
 
 import sys
-from typing import Annotated
+from typing import Annotated, Literal
 
-import typer
 from pydantic import Field
 
 from jaxdark.cli import options
 from jaxdark.cli.sample import progress_bars
+from jaxdark.cli.settings import Flag, RegionSettings, command
 
 
-class FitSettings(options.Settings):
+class FitSettings(RegionSettings):
     """Settings of `jaxdark fit`."""
 
-    region: str | None = None
-    starts: int = Field(256, gt=0, le=10**6)
-    pseudo: int = Field(500, ge=0, le=10**6)
-    optimizer: str = "lm"
-    out: str | None = None
+    n_starts: int = Field(256, gt=0, le=10**6, description="Descents from different points.")
+    toys: int = Field(500, ge=0, le=10**6, description="Sets of pseudo-data for the p-value; 0 for none.")
+    optimizer: Literal["lm", "lbfgs", "adam"] = Field(
+        "lm", description="Our own Levenberg-Marquardt (lm), or optax's L-BFGS or Adam, which take longer."
+    )
+    out: Annotated[str | None, Flag("DIR", "results/fit-REGION-DATA, led by the model")] = Field(
+        None, description="New folder."
+    )
 
 
+@command(FitSettings)
 def fit(
-    context: typer.Context,
-    region: options.Region = None,
-    out: Annotated[
-        str | None,
-        typer.Option(metavar="DIR", help="New folder.", show_default="results/fit-REGION-DATA, led by the model"),
-    ] = None,
-    starts: Annotated[int | None, typer.Option(help="Descents from different places.", show_default="256")] = None,
-    pseudo: Annotated[
-        int | None, typer.Option(help="Sets of pseudo-data for the p-value; 0 for none.", show_default="500")
-    ] = None,
-    optimizer: Annotated[
-        str | None,
-        typer.Option(
-            metavar="lm|lbfgs|adam",
-            help="Our own Levenberg-Marquardt (lm), or optax's L-BFGS or Adam, which take longer.",
-            show_default="lm",
-        ),
-    ] = None,
+    settings: FitSettings,
     scheduler: options.Scheduler = None,
-    model: options.ModelName = None,
-    data: options.Data = None,
-    theory: options.Theory = None,
-    g_minus_2: options.GMinus2 = None,
-    inputs: options.Inputs = None,
-    seed: options.Seed = None,
-    config: options.Config = None,
     force: options.Force = False,
     quiet: options.Quiet = False,
     as_json: options.Json = False,
@@ -58,7 +38,6 @@ def fit(
     status of each descent, p-value from pseudo-data. Exit code 1 if the fit has not converged; the result is written
     all the same and says so.
     """
-    settings = options.resolve(FitSettings, context)
     from jaxdark.io import result_dir
     from jaxdark.likelihood.priors import prior_of
     from jaxdark.output import tables
@@ -76,8 +55,8 @@ def fit(
             result = best_fit(
                 like,
                 prior,
-                starts=settings.starts,
-                pseudo=settings.pseudo,
+                n_starts=settings.n_starts,
+                toys=settings.toys,
                 optimizer=settings.optimizer,
                 seed=settings.seed,
                 report=show,

@@ -1,48 +1,37 @@
 """`jaxdark profile`: the profile likelihood on a grid of one or two parameters."""
 
+import math
 import sys
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from pydantic import Field
 
 from jaxdark.cli import options
 from jaxdark.cli.sample import progress_bars
+from jaxdark.cli.settings import Flag, RegionSettings, command
 
 ENOUGH = 0.99
 """Share of the grid points that must have converged."""
 
 
-class ProfileSettings(options.Settings):
-    """Settings of `jaxdark profile`; axes as on the command line."""
+class ProfileSettings(RegionSettings):
+    """Settings of `jaxdark profile`."""
 
-    axes: list[str] = []
-    region: str | None = None
-    posterior: str | None = None
-    out: str | None = None
+    axes: Annotated[list[str], Flag("NAME=LOWER:UPPER:COUNT[:log] ...", is_argument=True)] = Field(
+        [], description="One or two parameters and their grid points."
+    )
+    posterior: Annotated[str | None, Flag("DIR")] = Field(
+        None, description="Result of jaxdark sample whose posterior is drawn beside."
+    )
+    out: Annotated[str | None, Flag("DIR", "results/profile-REGION-DATA, led by the model")] = Field(
+        None, description="New folder."
+    )
 
 
+@command(ProfileSettings)
 def profile(
-    context: typer.Context,
-    points: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="NAME=FROM:TO:POINTS[:log] ...", help="One or two parameters and their grid points."),
-    ] = None,
-    region: options.Region = None,
-    posterior: Annotated[
-        str | None, typer.Option(metavar="DIR", help="Result of jaxdark sample whose posterior is drawn beside.")
-    ] = None,
-    out: Annotated[
-        str | None,
-        typer.Option(metavar="DIR", help="New folder.", show_default="results/profile-REGION-DATA, led by the model"),
-    ] = None,
-    model: options.ModelName = None,
-    data: options.Data = None,
-    theory: options.Theory = None,
-    g_minus_2: options.GMinus2 = None,
-    inputs: options.Inputs = None,
-    seed: options.Seed = None,
-    config: options.Config = None,
+    settings: ProfileSettings,
     force: options.Force = False,
     quiet: options.Quiet = False,
     as_json: options.Json = False,
@@ -52,17 +41,19 @@ def profile(
     At every grid point chi2 is minimised over all other parameters. Exit code 1 if more than one point in a hundred has
     not converged; the result is written all the same and says so.
     """
-    settings = options.resolve(ProfileSettings, context, **({"axes": points} if points else {}))
     from jaxdark.io import result_dir, results
     from jaxdark.likelihood.priors import prior_of
-    from jaxdark.optimise.profile import checked_axes, record_of
+    from jaxdark.optimise.profile import checked_axes, fits_grid, record_of
     from jaxdark.output import profile_figure, tables
+    from jaxdark.scans.points import Axis
 
     prior = prior_of(settings.region, settings.model)
     settings = settings.model_copy(update={"region": prior.region})
     out_folder = options.out_folder(settings.out, "profile", prior, settings.data)
     options.prepare()  # before the axes are held against the prior: in single precision its ends are outside
-    grid = checked_axes(prior, options.parse_axes(settings.axes))
+    axes = {name: Axis.parse(name, str(text)) for name, text in options.parse_parameters(settings.axes).items()}
+    fits_grid(math.prod(axis.n for axis in axes.values()))  # before there are arrays of that size
+    grid = checked_axes(prior, {name: axis.values() for name, axis in axes.items()})
     like, place = options.build_likelihood(settings), settings.posterior
     tree = None if place is None else profile_figure.posterior(Path(place), prior, like)
 
@@ -82,9 +73,9 @@ def profile(
     if as_json:
         print(tables.to_json(record))
     options.console(quiet=quiet or as_json).print(*tables.profile_lines(record), f"written to {out_folder}", sep="\n")
-    if record["converged"] < ENOUGH:
+    if record["converged_fraction"] < ENOUGH:
         options.tell(
-            f"only {100 * record['converged']:.3g} % of the grid points converged; "
+            f"only {100 * record['converged_fraction']:.3g} % of the grid points converged; "
             f"do not use the result in {out_folder}"
         )
         return 1

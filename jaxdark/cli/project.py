@@ -14,7 +14,12 @@ NEEDS = ("inputs", "data_sha256")
 def project(
     result: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a result of `jaxdark sample`.")],
     out: Annotated[Path, typer.Option(metavar="FILE.yaml", help="New file for the pseudo-data.")] = Path("future.yaml"),
-    truth: Annotated[str, typer.Option(metavar="sm|best", help="What is true: SM or the result's best draw.")] = "sm",
+    inject: Annotated[
+        str,
+        typer.Option(
+            metavar="sm|best", help="Model that the data are made from: SM, or the result's maximum-likelihood draw."
+        ),
+    ] = "sm",
     scenario: Annotated[str, typer.Option(help="Of jaxdark/data/projections.yaml.")] = "lhcb50_belle50",
     data: Annotated[
         str | None, typer.Option(metavar="FILE", help="The data of the result, where they are a file of your own.")
@@ -40,13 +45,13 @@ def project(
     from jaxdark.models.wilson import SM_ONLY
     from jaxdark.output import tables
 
-    one_of("truth", truth, ("sm", "best"))
+    one_of("inject", inject, ("sm", "best"))
     tree = stored.load(result, *NEEDS)
     summary, sm = results.summary(tree), load_inputs(results.attributes(tree)["inputs"])
     prior = prior_of_result(
         results.attributes(tree), instead="jaxdark.analysis.projection.pseudo_data and excluded(.., prior, ..)"
     )
-    model = SM_ONLY if truth == "sm" else prior.build(**summary["best"]["parameters"])
+    model = SM_ONLY if inject == "sm" else prior.build(**summary["max_likelihood_draw"]["parameters"])
     if data is None and summary["data"] not in dataset_names():
         raise RequestError(
             f"the data of the result, {summary['data']}, are none that ship; name their file with --data"
@@ -66,8 +71,8 @@ def project(
         errors = projection.future_errors(present.data, scenario)
         kept = {row.id: e.reason for row, e in zip(present.data.rows, errors, strict=True) if e.luminosity is None}
         loss = {
-            "truth": truth,
-            "covariance_at": "the truth",
+            "inject": inject,
+            "covariance_at": "the injected model",
             "scenario": scenario,
             "excluded": float(projection.excluded(future, prior, vectors, model).mean()),
             "sm_chi2": -2 * future.evaluate(SM_ONLY).terms["flavour"],
@@ -78,9 +83,9 @@ def project(
     if as_json:
         print(tables.to_json(loss))
     options.console(quiet=quiet or as_json).print(
-        f"{scenario}, truth {truth}: {loss['scaled_rows']} of {loss['rows']} rows scaled; "
+        f"{scenario}, injected {inject}: {loss['scaled_rows']} of {loss['rows']} rows scaled; "
         f"{100 * loss['excluded']:.3g} % of the draws would be excluded at 95 %; "
-        f"chi2 of the Standard Model {loss['sm_chi2']:.4g}, theory covariance at the truth",
+        f"chi2 of the Standard Model {loss['sm_chi2']:.4g}, theory covariance at the injected model",
         *(f"{', '.join(ids)}: not scaled, {reason}" for reason, ids in _by_reason(kept).items()),
         f"written to {out}",
         sep="\n",

@@ -5,70 +5,46 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Annotated, Any
 
-import typer
 from pydantic import Field
 
+from jaxdark.choices import Kernel, Method
 from jaxdark.cli import options
+from jaxdark.cli.settings import Flag, RegionSettings, command
 from jaxdark.errors import visible
 
-Count = Annotated[int, Field(gt=0, le=10**8)]
+_MOST = 10**8
 
 
-class SampleSettings(options.Settings):
-    """Settings of `jaxdark sample`; draws, warmup and points are the sampler's own where they are None."""
+class SampleSettings(RegionSettings):
+    """Settings of `jaxdark sample`; draws, warmup and numbers of points are the sampler's own where they are None."""
 
-    region: str | None = None
-    method: str = "nuts"
-    kernel: str = "flow"
-    chains: Annotated[int, Field(gt=0, le=1000)] = 4
-    draws: Count | None = None
-    warmup: Count | None = None
-    points: Count | None = None
-    out: str | None = None
+    method: Method = Field("nuts", description="nuts: Markov chains; nested, importance: weighted samples.")
+    kernel: Kernel = Field(
+        "flow",
+        description="Of the chains. flow: in a trained flow's coordinates, with the force of a standard normal, the "
+        "likelihood is weighed and never differentiated; gradient: there, with the likelihood's gradient; plain: "
+        "with its gradient in prior quantiles.",
+    )
+    chains: int = Field(4, gt=0, le=1000, description="Chains.")
+    draws: Annotated[int | None, Flag(default="enough for good chains")] = Field(
+        None, gt=0, le=_MOST, description="Draws per chain."
+    )
+    warmup: int | None = Field(None, gt=0, le=_MOST, description="Steps of adaptation per chain, not kept.")
+    n_samples: Annotated[int | None, Flag(default="enough for good draws")] = Field(
+        None, gt=0, le=_MOST, description="Points of the prior, of the method importance."
+    )
+    n_live: Annotated[int | None, Flag(default="enough for good draws")] = Field(
+        None, gt=0, le=_MOST, description="Live points, of the method nested."
+    )
+    out: Annotated[str | None, Flag("DIR", "results/REGION-DATA, led by the model if not split")] = Field(
+        None, description="New folder."
+    )
 
 
+@command(SampleSettings)
 def sample(
-    context: typer.Context,
-    region: options.Region = None,
-    out: Annotated[
-        str | None,
-        typer.Option(
-            metavar="DIR", help="New folder.", show_default="results/REGION-DATA, led by the model if not split"
-        ),
-    ] = None,
-    chains: Annotated[int | None, typer.Option(help="Chains.", show_default="4")] = None,
-    draws: Annotated[int | None, typer.Option(help="Draws per chain.", show_default="enough for good chains")] = None,
-    warmup: Annotated[int | None, typer.Option(help="Steps of adaptation per chain, not kept.")] = None,
-    method: Annotated[
-        str | None,
-        typer.Option(
-            metavar="nuts|nested|importance",
-            help="nuts: Markov chains; nested, importance: weighted samples.",
-            show_default="nuts",
-        ),
-    ] = None,
-    kernel: Annotated[
-        str | None,
-        typer.Option(
-            metavar="flow|gradient|plain",
-            help="Of the chains. flow: in a trained flow's coordinates, with the force of a standard normal, the "
-            "likelihood is weighed and never differentiated; gradient: there, with the likelihood's gradient; plain: "
-            "with its gradient in prior quantiles.",
-            show_default="flow",
-        ),
-    ] = None,
-    points: Annotated[
-        int | None,
-        typer.Option(help="Of the prior (importance) or live ones (nested).", show_default="enough for good draws"),
-    ] = None,
+    settings: SampleSettings,
     scheduler: options.Scheduler = None,
-    model: options.ModelName = None,
-    data: options.Data = None,
-    theory: options.Theory = None,
-    g_minus_2: options.GMinus2 = None,
-    inputs: options.Inputs = None,
-    seed: options.Seed = None,
-    config: options.Config = None,
     force: options.Force = False,
     quiet: options.Quiet = False,
     as_json: options.Json = False,
@@ -79,7 +55,6 @@ def sample(
     if the draws cannot be trusted; the result is written all the same and says so. A figure that cannot be drawn is
     named, and does not fail the run.
     """
-    settings = options.resolve(SampleSettings, context)
     from jaxdark.io import result_dir, results
     from jaxdark.likelihood.priors import prior_of
     from jaxdark.output import figures, tables
@@ -102,7 +77,8 @@ def sample(
                 chains=settings.chains,
                 draws=settings.draws,
                 warmup=settings.warmup,
-                points=settings.points,
+                n_samples=settings.n_samples,
+                n_live=settings.n_live,
                 seed=settings.seed,
                 report=show,
                 checkpoints=checkpoints,
@@ -120,8 +96,8 @@ def sample(
     if as_json:
         print(tables.to_json(summary))
     options.console(quiet=quiet or as_json).print(*tables.summary_tables(summary), f"written to {out_folder}", sep="\n")
-    if summary["verdict"] != "good":
-        options.tell(f"{tables.verdict_sentence(summary)}; do not use the result in {out_folder}")
+    if not summary["converged"]:
+        options.tell(f"{tables.convergence_sentence(summary)}; do not use the result in {out_folder}")
         return 1
     return 0
 

@@ -8,77 +8,54 @@ import time
 from pathlib import Path
 from typing import Annotated, Any
 
-import typer
 from pydantic import Field
 
 from jaxdark.cli import options
 from jaxdark.cli.profile import ENOUGH
 from jaxdark.cli.sample import progress_bars
+from jaxdark.cli.settings import Flag, RegionSettings, command
 from jaxdark.errors import RequestError
 
 
-class ScanSettings(options.Settings):
+def _names(text: str) -> list[str]:
+    """Names between commas; those within the brackets of a measurement's id belong to it."""
+    return [name.strip() for name in re.split(r",(?![^\[]*\])", text) if name.strip()]
+
+
+def _reference(text: str) -> str | dict[str, Any]:
+    return options.parse_parameters(text.split(",")) if "=" in text else text
+
+
+class ScanSettings(RegionSettings):
     """Settings of `jaxdark scan`."""
 
-    parameters: dict[str, Any] = {}
-    random: int | None = None
-    sobol: int | None = None
-    profile: bool = False
-    region: str | None = None
-    outputs: list[str] = ["log_likelihood", "constraints"]
-    reference: str | dict[str, Any] | None = None
-    chunk: Annotated[int, Field(gt=0)] | None = None
-    out: str | None = None
-
-
-def scan(
-    context: typer.Context,
     parameters: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="NAME=LOWER:UPPER:COUNT[:log]|NAME=VALUE...", help="Axes and fixed parameters, GeV."),
-    ] = None,
-    random: Annotated[int | None, typer.Option(metavar="N", help="N random points of the prior, no grid.")] = None,
-    sobol: Annotated[int | None, typer.Option(metavar="N", help="N quasi-random points of the prior, no grid.")] = None,
-    profile: Annotated[
-        bool | None,
-        typer.Option("--profile", help="At each grid point the best fit over the parameters that are not given."),
-    ] = None,
-    region: Annotated[
-        str | None,
-        typer.Option(metavar="high|low|all", help="Prior of points or profile.", show_default="the model's first"),
-    ] = None,
-    outputs: Annotated[
-        str | None,
-        typer.Option(
-            metavar="LIST",
-            help="Of log_likelihood, constraints, observables, ids of constraints and rows.",
-            show_default="log_likelihood,constraints",
-        ),
-    ] = None,
+        dict[str, Any],
+        Flag("NAME=LOWER:UPPER:COUNT[:log]|NAME=VALUE...", parse=options.parse_parameters, is_argument=True),
+    ] = Field({}, description="Axes and fixed parameters, GeV.")
+    random: Annotated[int | None, Flag("N")] = Field(None, description="N random points of the prior, no grid.")
+    sobol: Annotated[int | None, Flag("N")] = Field(None, description="N quasi-random points of the prior, no grid.")
+    profile: bool = Field(False, description="At each grid point the best fit over the parameters that are not given.")
+    outputs: Annotated[list[str], Flag("LIST", parse=_names)] = Field(
+        ["log_likelihood", "constraints"],
+        description="Of log_likelihood, constraints, observables, ids of constraints and measurements.",
+    )
     reference: Annotated[
-        str | None,
-        typer.Option(
-            metavar="sm|fit|NAME=VALUE,...",
-            help="Theory covariance at the Standard Model, the region's best fit, or a point.",
-            show_default="fit where there is a prior, else sm",
-        ),
-    ] = None,
+        str | dict[str, Any] | None,
+        Flag("sm|fit|NAME=VALUE,...", "fit where there is a prior, else sm", parse=_reference),
+    ] = Field(None, description="Theory covariance at the Standard Model, the region's best fit, or a point.")
+    chunk: Annotated[int | None, Flag(default="65536; 1024 in a profile")] = Field(
+        None, gt=0, description="Points written together, a power of two."
+    )
+    out: Annotated[str | None, Flag("DIR", "results/scan-DATA")] = Field(
+        None, description="Folder; an unfinished scan in it goes on."
+    )
+
+
+@command(ScanSettings)
+def scan(
+    settings: ScanSettings,
     scheduler: options.Scheduler = None,
-    chunk: Annotated[
-        int | None,
-        typer.Option(help="Points written together, a power of two.", show_default="65536; 1024 in a profile"),
-    ] = None,
-    out: Annotated[
-        str | None,
-        typer.Option(metavar="DIR", help="Folder; an unfinished scan in it goes on.", show_default="results/scan-DATA"),
-    ] = None,
-    model: options.ModelName = None,
-    data: options.Data = None,
-    theory: options.Theory = None,
-    g_minus_2: options.GMinus2 = None,
-    inputs: options.Inputs = None,
-    seed: options.Seed = None,
-    config: options.Config = None,
     force: options.Force = False,
     quiet: options.Quiet = False,
     as_json: options.Json = False,
@@ -88,18 +65,12 @@ def scan(
     A scan that was stopped or killed goes on by the same command, to the same result bit for bit. With --profile the
     exit code is 1 if more than one point in a hundred has not converged; the store is written all the same.
     """
-    given: dict[str, Any] = {"parameters": options.parse_parameters(parameters or [])}
-    if outputs is not None:
-        given["outputs"] = [name.strip() for name in re.split(r",(?![^\[]*\])", outputs) if name.strip()]
-    if reference is not None and "=" in reference:
-        given["reference"] = options.parse_parameters(reference.split(","))
-    settings = options.resolve(ScanSettings, context, **given)
     from jaxdark.io import result_dir
     from jaxdark.output import tables
 
     options.prepare()
     from jaxdark.compute.cluster import connected
-    from jaxdark.scans.scan import Scan, best_point, converged
+    from jaxdark.scans.scan import Scan, best_point, converged_fraction
 
     like = options.build_likelihood(settings)
     folder = Path(f"results/scan-{Path(settings.data).stem}" if settings.out is None else settings.out)
@@ -119,7 +90,7 @@ def scan(
             sobol=settings.sobol,
             profile=settings.profile,
             model=settings.model,
-            region=settings.region,
+            prior=settings.region,
             outputs=settings.outputs,
             reference=settings.reference,
             chunk=settings.chunk,
@@ -139,7 +110,7 @@ def scan(
         except KeyboardInterrupt as stop:
             options.tell(f"stopped; what is done is in {folder}, give the same command again to go on")
             return 128 + getattr(stop, "signum", 2)
-    reached = converged(result) if settings.profile else None
+    reached = converged_fraction(result) if settings.profile else None
     record = {
         "store": str(task.path),
         "points": math.prod(task.work.points.shape),
@@ -148,7 +119,7 @@ def scan(
         "covariance_at": json.loads(result.attrs["covariance_at"]),
         "seconds": time.perf_counter() - start,
         "best": best_point(result),
-    } | ({} if reached is None else {"converged": reached})
+    } | ({} if reached is None else {"converged_fraction": reached})
     if as_json:
         print(tables.to_json(record))
     options.console(quiet=quiet or as_json).print(*_lines(record), sep="\n")

@@ -202,9 +202,9 @@ def constraints(g_nu_over_g_mu_V: float | None = None) -> tuple[Constraint, ...]
 
     entry, dark = (partial(Constraint, models=models) for models in (WITH_A_VECTOR, SplitDarkSector))
     return (
-        entry("neutrino_trident", trident_here, paper["reference"], counts=asked),
-        entry("neutrino_trident_CCFR", ccfr_here, ccfr["reference"], cl=0.9545, counts=asked),
+        entry("neutrino_trident", trident_here, paper["reference"], applied=asked),
+        entry("neutrino_trident_CCFR", ccfr_here, ccfr["reference"], cl=0.9545, applied=asked),
         entry("Z_mumu_width_shift", z_mumu, _z_mumu()["reference"]),
-        dark("perturbativity_g_D", perturbative_g_D, perturbativity, counts=False),
-        dark("perturbativity_y_s_y_b", perturbative_yukawas, perturbativity, counts=False),
+        dark("perturbativity_g_D", perturbative_g_D, perturbativity, applied=False),
+        dark("perturbativity_y_s_y_b", perturbative_yukawas, perturbativity, applied=False),
     )

@@ -210,7 +210,7 @@ def constraints() -> tuple[Constraint, ...]:
             cl=0.9,
             quality="digitised",
             models=SplitDarkSector,
-            counts=False,
+            applied=False,
         )
         for kind, verdict in verdicts.items()
     )

@@ -91,7 +91,7 @@ class Constraint(NamedTuple):
         quality: published, digitised, recast, proxy or recalled, as the data file says.
         unit: of value and limit, "1" if dimensionless.
         models: it is defined for.
-        counts: whether it takes part in the verdict on a point; what holds only under a further assumption does not.
+        applied: whether it takes part in the verdict on a point; what holds only under a further assumption does not.
     """
 
     id: str
@@ -101,4 +101,4 @@ class Constraint(NamedTuple):
     quality: str = "published"
     unit: str = "1"
     models: type[Model] | tuple[type[Model], ...] = Model
-    counts: bool = True
+    applied: bool = True

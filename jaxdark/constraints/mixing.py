@@ -142,14 +142,14 @@ def constraints() -> tuple[Constraint, ...]:
     return (
         _from_data("bs_mixing_R_BB", bs_mixing_R_BB),
         Constraint("C1_TeV-2", C1_in_TeV, "arXiv:2002.11150, Eq. (17)", unit="TeV^-2", models=SplitDarkSector),
-        *(_from_data(f"bs_mixing_dMs_{y}", partial(bs_mixing_dMs, year=y), counts=False) for y in (2017, 2019)),
+        *(_from_data(f"bs_mixing_dMs_{y}", partial(bs_mixing_dMs, year=y), applied=False) for y in (2017, 2019)),
     )
 
 
 def _from_data(
-    name: str, verdict: Callable[[SplitDarkSector, StandardModel], LimitResult], *, counts: bool = True
+    name: str, verdict: Callable[[SplitDarkSector, StandardModel], LimitResult], *, applied: bool = True
 ) -> Constraint:
     data = read_data("limits/mixing.yaml")[name]
     return Constraint(
-        name, verdict, data["reference"], data["cl"], data["quality"], models=SplitDarkSector, counts=counts
+        name, verdict, data["reference"], data["cl"], data["quality"], models=SplitDarkSector, applied=applied
     )

@@ -5,10 +5,10 @@ Inputs: a model and the Standard Model inputs. Outputs: value, limit and ratio o
 
 from collections.abc import Sequence
 from functools import cache
-from typing import Literal
 
 import jax.numpy as jnp
 
+from jaxdark.choices import GMinus2
 from jaxdark.constraints import colliders, electroweak, kinetic_mixing, mixing, relic, resonance_search, without_limit
 from jaxdark.constraints.b_to_k_invisible import belle2, rates
 from jaxdark.constraints.limit import Constraint, LimitResult, SharedPrediction
@@ -20,9 +20,7 @@ _MODULES = (rates, belle2, resonance_search, mixing, electroweak, colliders, kin
 
 
 @cache
-def all_constraints(
-    model: type[Model] | None = None, g_minus_2: Literal["limit", "upper", "measurement"] = "limit"
-) -> tuple[Constraint, ...]:
+def all_constraints(model: type[Model] | None = None, g_minus_2: GMinus2 = "limit") -> tuple[Constraint, ...]:
     """Every constraint, or those defined for a class of models.
 
     Args:

@@ -3,8 +3,7 @@
 Inputs: a model. Outputs: delta a_mu of Eq. (24) against its limit, and branching ratios without one.
 """
 
-from typing import Literal
-
+from jaxdark.choices import GMinus2
 from jaxdark.constraints.limit import WITH_A_VECTOR, Constraint, LimitResult, interval, upper_limit, without_limit
 from jaxdark.inputs import StandardModel, read_data
 from jaxdark.models.base import Model
@@ -13,7 +12,7 @@ from jaxdark.semileptonic.leptonic import br_bs_mumu
 from jaxdark.semileptonic.neutrinos import br_k_nunu, br_kst_nunu
 
 
-def constraints(g_minus_2: Literal["limit", "upper", "measurement"] = "limit") -> tuple[Constraint, ...]:
+def constraints(g_minus_2: GMinus2 = "limit") -> tuple[Constraint, ...]:
     """Constraints of this module.
 
     Args:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from jaxdark.choices import GMinus2, Method, Theory
+
 if TYPE_CHECKING:
     import xarray as xr
 
@@ -16,13 +18,15 @@ Number = Annotated[float, Field(allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=0)]
 Undetermined = Number | None
 """A number that may be missing, such as R-hat where there is one chain."""
+FORMAT = 2
+"""Of a stored result; raised whenever a name in it changes."""
 _DRAWS = ("chain", "draw")
 GROUPS: dict[str, tuple[str, tuple[str, ...], str]] = {
     "derived": ("log_likelihood", _DRAWS, "f"),
     "sample_stats": ("diverging", _DRAWS, "b"),
-    "log_likelihood": ("rows", (*_DRAWS, "row"), "f"),
-    "posterior_predictive": ("rows", (*_DRAWS, "row"), "f"),
-    "observed_data": ("rows", ("row",), "f"),
+    "log_likelihood": ("obs", (*_DRAWS, "measurement"), "f"),
+    "posterior_predictive": ("obs", (*_DRAWS, "measurement"), "f"),
+    "observed_data": ("obs", ("measurement",), "f"),
 }
 """Of each group the variable that is read, its dimensions and the kind of its numbers."""
 
@@ -41,7 +45,7 @@ class _Spread(_Stored):
     ess_tail: Undetermined
 
 
-class _Best(_Stored):
+class _Draw(_Stored):
     log_likelihood: Number
     parameters: dict[str, Number]
 
@@ -65,7 +69,7 @@ class _Cut(_Stored):
     cut_alone: Count
     cut_given_others: Count
     quality: str
-    counts: bool
+    applied: bool
 
 
 class _Influence(_Stored):
@@ -88,8 +92,8 @@ class _Variant(_Stored):
 class _Checks(_Stored):
     p_value: Number
     elpd_loo: Undetermined
-    unreliable_rows: list[str]
-    rows: list[_Influence]
+    unreliable_measurements: list[str]
+    measurements: list[_Influence]
     power_scaling: dict[str, _Scaling]
     prior_variants: dict[str, _Variant]
 
@@ -97,25 +101,25 @@ class _Checks(_Stored):
 class _Summary(_Stored):
     model: str
     region: str
-    theory: Literal["marginalised", "full"]
+    theory: Theory
     data: str
-    g_minus_2: Literal["limit", "upper", "measurement"]
-    method: str = "nuts"
+    g_minus_2: GMinus2
+    method: Method = "nuts"
     chains: Annotated[int, Field(gt=0)]
     draws: Annotated[int, Field(gt=0)]
     seconds: dict[str, Number]
     divergences: Count
     importance: _Weights | None = None
     parameters: dict[str, _Spread]
-    verdict: Literal["good", "bad"]
-    reasons: list[str]
-    best: _Best
+    converged: bool
+    warnings: list[str]
+    max_likelihood_draw: _Draw
     sm_log_likelihood: Number
     pulls: Annotated[list[_Pull], Field(min_length=1)]
     versions: _Versions
     seed: Count
     constraints: dict[str, _Cut] | None = None
-    survivors: Count | None = None
+    n_allowed: Count | None = None
     checks: _Checks | None = None
 
 
@@ -152,6 +156,8 @@ def problem(groups: "Mapping[str, xr.Dataset]", needs: Collection[str]) -> str |
             words[name] = json.loads(text)
         except (TypeError, ValueError):
             return f"its attribute {name} is no JSON"
+    if (found := words.get("format", 1)) != FORMAT:
+        return f"it has the format {found} of another version of jaxdark, this one reads the format {FORMAT}"
     for name in needs:
         if name not in GROUPS and words.get(name) is None:
             return f"it has no attribute {name}"
@@ -160,9 +166,9 @@ def problem(groups: "Mapping[str, xr.Dataset]", needs: Collection[str]) -> str |
     except ValidationError as error:
         first = error.errors()[0]
         return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
-    best = found.summary.best.parameters
+    best = found.summary.max_likelihood_draw.parameters
     if found.prior.keys() != best.keys() or not found.prior.keys() <= found.summary.parameters.keys():
-        return f"its prior is one of {', '.join(found.prior)}, its best draw has {', '.join(best)}"
+        return f"its prior is one of {', '.join(found.prior)}, its maximum-likelihood draw has {', '.join(best)}"
     wanted = [("posterior", name, _DRAWS, "f") for name in found.prior]
     wanted += [(group, *of_group) for group, of_group in GROUPS.items() if group in needs]
     sizes: dict[Any, int] = {}
@@ -175,6 +181,7 @@ def problem(groups: "Mapping[str, xr.Dataset]", needs: Collection[str]) -> str |
             return f"{name} in the group {group} has the dimensions ({dims}) and the type {values.dtype}"
         if any(sizes.setdefault(dim, size) != size for dim, size in values.sizes.items()):
             return f"{name} in the group {group} has another size than the rest"
-        if "row" in dims and ("row" not in values.coords or values["row"].dtype.kind not in "OUT"):
-            return f"the rows of the group {group} have no names"
+        ids = values.coords.get("measurement")
+        if "measurement" in dims and (ids is None or ids.dtype.kind not in "OUT"):
+            return f"the measurements of the group {group} have no ids"
     return None

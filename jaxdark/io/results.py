@@ -37,10 +37,14 @@ def arviz() -> ModuleType:
 
 
 def make_tree(groups: "Mapping[str, xr.Dataset]", attributes: Mapping[str, Any]) -> Result:
-    """ArviZ object of the installed version from datasets by group name; attributes go to the posterior as JSON."""
+    """ArviZ object of the installed version from datasets by group name; attributes go to the posterior as JSON, and
+    the format with them.
+    """
     import xarray as xr  # brings pandas: a third of a second, which `jaxdark point` need not wait for
 
-    encoded = {name: json.dumps(plain(value)) for name, value in attributes.items()}
+    from jaxdark.io.result_schema import FORMAT
+
+    encoded = {name: json.dumps(plain(value)) for name, value in {"format": FORMAT, **attributes}.items()}
     groups = {name: dataset.assign_attrs(encoded if name == "posterior" else {}) for name, dataset in groups.items()}
     az = arviz()
     if int(az.__version__.split(".")[0]) == 0:  # asking 1.x for InferenceData warns

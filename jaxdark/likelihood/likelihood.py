@@ -6,10 +6,11 @@ the nuisances at their best values for it, so that two models compare without a 
 """
 
 import copy
+from collections.abc import Callable
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import jax
 import jax.numpy as jnp
@@ -17,6 +18,7 @@ import numpy as np
 from jaxtyping import Array, Float
 from scipy.linalg import solve_triangular
 
+from jaxdark.choices import GMinus2, Theory
 from jaxdark.compute.aot import AotFunction
 from jaxdark.errors import RequestError
 from jaxdark.inputs import StandardModel, check_inputs, load_inputs, read_data
@@ -32,8 +34,6 @@ from jaxdark.models.wilson import SM_ONLY, NewPhysics, Resonance
 from jaxdark.precision import usual_rules
 from jaxdark.semileptonic.predictor import Predictor
 
-Theory = Literal["marginalised", "full"]
-GMinus2 = Literal["limit", "upper", "measurement"]
 # The Standard Model as a resonance without couplings, so that it shares a compiled program with the models.
 _NO_COUPLINGS = NewPhysics(resonance=Resonance(kappa9=0.0, kappa10=0.0, m_V=1.0, width=1.0))
 ITSELF = "each model itself, nuisances at their best values"

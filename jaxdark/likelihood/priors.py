@@ -62,7 +62,7 @@ class _Fields(NamedTuple):
 
 
 class Prior(_Fields):
-    """Independent priors of a model's free parameters. One of your own is taken wherever a region is.
+    """Independent priors of a model's free parameters. One of your own is taken wherever the name of a region is.
 
     Attributes:
         region: its name.
@@ -206,26 +206,26 @@ PRIORS = {
 """By model and region; those of `split` are Table 1 of the paper, the others our own choice."""
 
 
-def prior_of(region: str | Prior | None = None, model: str = "split") -> Prior:
-    """Prior of a model in a region.
+def prior_of(prior: str | Prior | None = None, model: str = "split") -> Prior:
+    """The prior that a request means: a `Prior`, or that of a model in a region.
 
     Args:
-        region: "high" or "low" for models with a mediator, "all" for the others; None is a model's first. A prior of
-            your own is handed back.
+        prior: a `Prior`, which is handed back; or the name of a region, "high" or "low" for models with a mediator,
+            "all" for the others; None is a model's first.
         model: "split", "zprime", "constant" or "box".
 
     Raises:
         RequestError: there is no such model or region, or the range of a parameter is none.
     """
-    if isinstance(region, Prior):
-        return region.check()
+    if isinstance(prior, Prior):
+        return prior.check()
     regions = PRIORS[_known("model", model, PRIORS)]
-    return regions[_known("region", region, regions)] if region is not None else next(iter(regions.values()))
+    return regions[_known("region", prior, regions)] if prior is not None else next(iter(regions.values()))
 
 
 def unit(name: str) -> str:
     """Unit of a parameter: GeV for masses and widths, else 1."""
-    return "GeV" if name.startswith("m_") or name == "width" else "1"
+    return "GeV" if name.startswith(("m_", "width")) else "1"
 
 
 def _known(kind: str, name: str, names: Collection[str]) -> str:

@@ -7,6 +7,7 @@ import inspect
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
+from jaxdark.choices import ModelName
 from jaxdark.errors import RequestError, nearest
 from jaxdark.models.base import Model
 from jaxdark.models.box import BoxModel
@@ -14,7 +15,7 @@ from jaxdark.models.constant import ConstantWilson
 from jaxdark.models.split import SplitDarkSector
 from jaxdark.models.zprime import SimplifiedZPrime
 
-MODELS: dict[str, type[Model]] = {
+MODELS: dict[ModelName, type[Model]] = {
     "split": SplitDarkSector,
     "zprime": SimplifiedZPrime,
     "constant": ConstantWilson,

@@ -1,6 +1,6 @@
 """Best fit with its errors, the other minima, and how well the data are described, Section 4.
 
-Inputs: a likelihood and a region. Outputs: a `FitResult`, the record of `fit.json`.
+Inputs: a likelihood and a prior. Outputs: a `FitResult`, the record of `fit.json`.
 """
 
 from collections.abc import Sequence
@@ -39,10 +39,10 @@ _BYTES_PER_SET = 64
 @usual_rules()
 def fit(
     like: Likelihood,
-    region: str | Prior = "high",
+    prior: str | Prior = "high",
     *,
-    starts: int = 256,
-    pseudo: int = 500,
+    n_starts: int = 256,
+    toys: int = 500,
     optimizer: Optimizer = LEVENBERG_MARQUARDT,
     seed: int = 0,
     report: Report | None = None,
@@ -64,9 +64,9 @@ def fit(
 
     Args:
         like: the likelihood, in mode "marginalised".
-        region: "high" or "low", or any other `Prior`.
-        starts: descents, one in each slice of the first parameter.
-        pseudo: sets of pseudo-data for the p-value, each fitted by descents from the best fit and from the best prior
+        prior: a `Prior`, or the name of a region of Table 1, "high" or "low".
+        n_starts: descents, one in each slice of the first parameter.
+        toys: sets of pseudo-data for the p-value, each fitted by descents from the best fit and from the best prior
             points of three slices; 0 leaves it out.
         optimizer: "lm" (our Levenberg-Marquardt), "lbfgs" or "adam" (learning rate 0.01) of optax, or an optax
             transformation such as `optax.lbfgs(memory_size=20)`. The alternatives take longer.
@@ -80,25 +80,25 @@ def fit(
             pseudo-data, or a scheduler that does not answer or has nothing to do.
         OSError: the cluster failed.
     """
-    prior, seed = prior_of(region), checked_seed(seed)
+    prior, seed = prior_of(prior), checked_seed(seed)
     marginalised_only(like)
     name = optimizer_name(optimizer)
-    if not 1 <= starts <= MOST_STARTS or pseudo < 0:
+    if not 1 <= n_starts <= MOST_STARTS or toys < 0:
         raise RequestError(
             f"expected 1 to {MOST_STARTS} starts, the number of prior points they are chosen from, and at least 0 sets "
-            f"of pseudo-data, got {count(starts)} and {count(pseudo)}"
+            f"of pseudo-data, got {count(n_starts)} and {count(toys)}"
         )
-    fits_memory(pseudo * _BYTES_PER_SET, f"{count(pseudo)} sets of pseudo-data", "take fewer sets")
-    if scheduler is not None and not pseudo:
+    fits_memory(toys * _BYTES_PER_SET, f"{count(toys)} sets of pseudo-data", "take fewer sets")
+    if scheduler is not None and not toys:
         raise RequestError("a scheduler fits sets of pseudo-data, got one and 0 sets; give some, or leave it out")
     report = report or (lambda stage, done, total: None)
     with connected(scheduler) as client:
         report("best fit", 0, 1)
-        region_fit = fit_with_covariance(like, prior, seed=seed, starts=starts, optimizer=optimizer)
+        region_fit = fit_with_covariance(like, prior, seed=seed, starts=n_starts, optimizer=optimizer)
         report("best fit", 1, 1)
         known = uncertainties(region_fit.like, prior, region_fit.minima.best)
         minima = _distinct_minima(region_fit, prior)
-        goodness = _goodness(region_fit, prior, pseudo, seed, client, report)
+        goodness = _goodness(region_fit, prior, toys, seed, client, report)
     model, solutions = prior.model(region_fit.vector), region_fit.minima
     norm = float(solutions.gradient_norm[np.argmin(solutions.chi2)])
     converged = norm < TOLERANCE and bool(minima)

@@ -1,6 +1,6 @@
 """Profile likelihood in one or two parameters: at every grid point the smallest chi2 over all the others.
 
-Inputs: a likelihood, a region and the values of the axes. Outputs: an xarray dataset of chi2 with the parameters that
+Inputs: a likelihood, a prior and the values of the axes. Outputs: an xarray dataset of chi2 with the parameters that
 reach it. Section 4.
 """
 
@@ -39,7 +39,7 @@ _LOWER = 1e-4
 @usual_rules()
 def profile(
     like: Likelihood,
-    region: str | Prior = "high",
+    prior: str | Prior = "high",
     *,
     axes: Mapping[str, Float[np.ndarray, " n"]],
     seed: int = 0,
@@ -53,7 +53,7 @@ def profile(
 
     Args:
         like: the likelihood, in mode "marginalised".
-        region: "high" or "low", or any other `Prior`.
+        prior: a `Prior`, or the name of a region of Table 1, "high" or "low".
         axes: values of one or two parameters in their units, within the prior.
         seed: of the scan.
         report: called with (stage, done, all) as work proceeds.
@@ -66,7 +66,7 @@ def profile(
     Raises:
         RequestError: single precision, mode "full", an unknown parameter, or values outside the prior.
     """
-    prior, seed = prior_of(region), checked_seed(seed)
+    prior, seed = prior_of(prior), checked_seed(seed)
     marginalised_only(like)
     fits_grid(math.prod(map(np.size, axes.values())))
     axes = checked_axes(prior, axes)
@@ -209,7 +209,7 @@ def _dataset(
     )
     record: dict[str, Any] = provenance(like, prior, fit, seed) | {
         "best": {"chi2": best, "parameters": dict(zip(prior.names, fit.vector.tolist(), strict=True))},
-        "converged": float(solutions.converged.mean()),
+        "converged_fraction": float(solutions.converged.mean()),
         "steps_per_point": float(solutions.steps.mean()),
     }
     if best < -2 * fit.log_likelihood:

@@ -18,7 +18,8 @@ from jaxdark.output.draws import ENOUGH, prior_ranges, shown_best, shown_draws, 
 
 @own_style()
 def corner_figure(tree) -> Figure:
-    """Marginal distributions of the parameters, alone and in pairs: 68.27 and 95.45 % regions, the best draw marked.
+    """Marginal distributions of the parameters, alone and in pairs: 68.27 and 95.45 % regions, the maximum-likelihood
+    draw marked.
 
     Axes span 98 % of the draws and a margin, within the prior. Parameters that never change are named in the title.
     """
@@ -58,7 +59,7 @@ def corner_figure(tree) -> Figure:
     )
     for ax in fig.axes:
         _set_ticks(ax)
-    handles = [marker(VERMILION, "s", "best draw")]
+    handles = [marker(VERMILION, "s", "maximum-likelihood draw")]
     if len(names) == 1:
         fig.axes[0].axvline(best[0], color=VERMILION)
     elif enough:

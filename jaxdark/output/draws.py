@@ -30,7 +30,7 @@ def shown_draws(tree) -> dict[str, Float[np.ndarray, "chains draws"]]:
 
 def shown_best(tree) -> dict[str, float]:
     """The draw with the largest likelihood, in the same way."""
-    best = summary(tree)["best"]["parameters"]
+    best = summary(tree)["max_likelihood_draw"]["parameters"]
     return {name: float(shown(best[name], r)) for name, r in prior_ranges(tree).items()}
 
 
@@ -58,10 +58,9 @@ def number_of_draws(record: Mapping[str, Any]) -> str:
 
 
 def title_of_draws(fig: Figure, tree, *more: list[str]) -> None:
-    """Region, data, theory mode, reading of (g-2), draws, and more lines; a bad verdict, in red, with its reasons."""
+    """Region, data, theory mode, reading of (g-2), draws, and more lines; in red why it has not converged."""
     record = summary(tree)
-    good = record["verdict"] == "good"
-    reasons = [*record["reasons"][:2], *(["see summary.json"] if len(record["reasons"]) > 2 else [])]
-    warning = "" if good else f"verdict {record['verdict']}: {'; '.join(literal(reason, 250) for reason in reasons)}"
+    reasons = [*record["warnings"][:2], *(["see summary.json"] if len(record["warnings"]) > 2 else [])]
+    warning = "" if record["converged"] else f"not converged: {'; '.join(literal(words, 250) for words in reasons)}"
     lines = [[*selection(record), number_of_draws(record)], *more]
-    set_title(fig, lines, warning=warning, colour="black" if good else VERMILION)
+    set_title(fig, lines, warning=warning, colour="black" if record["converged"] else VERMILION)

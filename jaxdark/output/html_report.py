@@ -19,7 +19,7 @@ from jaxdark.output.table import Table, format_value, words
 
 _CAPTIONS = {
     "plane": "Draws and regions in the plane of two parameters, for the model of the paper that of its Figs. 4 and 5.",
-    "corner": "Marginal distributions, alone and in pairs; the lines mark the best draw.",
+    "corner": "Marginal distributions, alone and in pairs; the lines mark the maximum-likelihood draw.",
     "pulls": "Pull of every measurement: (prediction − measurement)/error, errors of experiment and theory together.",
     "trace": "Draws of every chain in their order, and their ranks: chains that agree have flat ranks.",
 }
@@ -30,7 +30,7 @@ _INFLUENTIAL = 15
 
 
 def result_page(tree) -> str:
-    """The page: verdict, settings, posterior, figures; constraints and checks where the result has them.
+    """The page: convergence, settings, posterior, figures; constraints and checks where the result has them.
 
     Text of the result is escaped by the template engine, control characters are shown by their escapes.
 
@@ -38,14 +38,14 @@ def result_page(tree) -> str:
         tree: result of `jaxdark.sample`, or as read by `results.load`.
     """
     record = summary(tree)
-    pulls, posterior, best, verdict = tables.summary_tables(record)
+    pulls, posterior, best, convergence = tables.summary_tables(record)
     environment = Environment(
         loader=PackageLoader("jaxdark.output", "."), autoescape=True, undefined=StrictUndefined, finalize=_visible
     )
     return environment.get_template("report.html.j2").render(
         title=f"{record['model']}, {record['region']} region, {record['data']}",
-        good=record["verdict"] == "good",
-        verdict=verdict,
+        converged=record["converged"],
+        convergence=convergence,
         settings=_settings(tree),
         posterior=[posterior, best],
         nuisances=tables.nuisances_table(record),

@@ -159,6 +159,6 @@ def _set_title(fig: Figure, dataset: xr.Dataset, tree) -> None:
     lines = [selection(record_of(dataset))]
     if tree is not None:
         record = results.summary(tree)
-        verdict = [] if record["verdict"] == "good" else [f"verdict {literal(record['verdict'])}"]
-        lines.append([f"posterior: data {literal(record['data'])}", number_of_draws(record), *verdict])
+        warning = [] if record["converged"] else ["not converged"]
+        lines.append([f"posterior: data {literal(record['data'])}", number_of_draws(record), *warning])
     set_title(fig, lines)

@@ -20,7 +20,7 @@ _WIDEST = 8.0
 
 @own_style()
 def pulls_figure(tree) -> Figure:
-    """Pulls of all measurements in the Standard Model and at the best draw, in at most three columns."""
+    """Pulls of all measurements in the Standard Model and at the maximum-likelihood draw, in at most three columns."""
     rows = summary(tree)["pulls"]
     per_column = -(-len(rows) // 3)
     columns = -(-len(rows) // per_column)
@@ -47,7 +47,7 @@ def _draw_column(ax: Axes, rows: Sequence[Mapping[str, Any]], limit: float) -> N
     ax.hlines(height, np.clip(sm, -limit, limit), np.clip(best, -limit, limit), color=GREY, lw=0.8, zorder=1)
     for pull, style, name in (
         (sm, {"mfc": "white", "mec": GREY}, "Standard Model"),
-        (best, {"color": BLUE}, "best draw"),
+        (best, {"color": BLUE}, "maximum-likelihood draw"),
     ):
         inside = np.abs(pull) <= limit
         ax.plot(pull[inside], height[inside], "o", ms=4.5, label=name, **style)

@@ -114,25 +114,28 @@ def _pulls_table(record: Mapping[str, Any], best: str) -> Table:
 
 
 def summary_tables(summary: Mapping[str, Any]) -> list[Table | str]:
-    """What `jaxdark sample` shows: pulls of the Standard Model and of the best draw, posterior, verdict."""
-    sampled, profiled = summary["best"]["log_likelihood"], summary["best"].get("profile_log_likelihood")
+    """What `jaxdark sample` shows: pulls of the Standard Model and of the likeliest draw, posterior, convergence."""
+    draw = summary["max_likelihood_draw"]
+    sampled, profiled = draw["log_likelihood"], draw.get("profile_log_likelihood")
     gain = (sampled if profiled is None else profiled) - summary["sm_log_likelihood"]
-    best = f"best draw: log-likelihood {sampled:.5g}, {gain:.3g} above the Standard Model"
+    best = f"maximum-likelihood draw: log-likelihood {sampled:.5g}, {gain:.3g} above the Standard Model"
     if profiled is not None:
         best += f", both {_OWN}"
     if "covariance_at" in summary:
         best += f"; theory covariance of the sample at {format_value(summary['covariance_at'], '.4g')}"
-    return [_pulls_table(summary, "best draw"), posterior_table(summary), best, verdict_sentence(summary)]
+    pulls = _pulls_table(summary, "maximum-likelihood draw")
+    return [pulls, posterior_table(summary), best, convergence_sentence(summary)]
 
 
 _SPREAD = numbers("mean", "sd", "95 % HDI", "R-hat", "ESS bulk", "ESS tail")
 
 
 def posterior_table(summary: Mapping[str, Any]) -> Table:
-    """Mean, spread and 95 % interval of every parameter with its convergence, the best draw beside it."""
-    table = Table(f"Posterior, {summary['region']} region", words("parameter") + _SPREAD + numbers("best draw"))
+    """Mean, spread and 95 % interval of every parameter with its convergence, the
+    maximum-likelihood draw beside it."""
+    table = Table(f"Posterior, {summary['region']} region", words("parameter") + _SPREAD + numbers("max. likelihood"))
     for name, values in summary["parameters"].items():
-        best = format_value(summary["best"]["parameters"].get(name))
+        best = format_value(summary["max_likelihood_draw"]["parameters"].get(name))
         table.add_row(with_unit(name, unit(name)), *_spread_and_convergence(values), best)
     return table
 
@@ -155,9 +158,9 @@ def _spread_and_convergence(values: Mapping[str, Any]) -> Iterator[str]:
         yield format_value(values[key], form)
 
 
-def verdict_sentence(summary: Mapping[str, Any]) -> str:
+def convergence_sentence(summary: Mapping[str, Any]) -> str:
     """One sentence on whether the draws can be trusted."""
-    reasons = "; ".join(summary["reasons"])
+    warnings = "; ".join(summary["warnings"])
     seconds = ", ".join(f"{name} {value:.1f} s" for name, value in summary["seconds"].items())
     if (weights := summary.get("importance")) is not None:
         kind = "nested sampling" if summary["method"] == "nested" else "importance sampling"
@@ -173,7 +176,7 @@ def verdict_sentence(summary: Mapping[str, Any]) -> str:
             f"({worst(nuisances, 'r_hat')}) and effective sizes from "
             f"{' and '.join(format_value(size, '.0f') for size in sizes)}"
         )
-    return f"{work} ({seconds}): verdict {summary['verdict']}{': ' + reasons if reasons else ''}"
+    return f"{work} ({seconds}): {'converged' if summary['converged'] else f'not converged: {warnings}'}"
 
 
 def fit_tables(record: Mapping[str, Any]) -> list[Table | str]:
@@ -206,27 +209,27 @@ def profile_lines(record: Mapping[str, Any]) -> list[str]:
     best, reference = (format_value(at, ".4g") for at in (record["best"]["parameters"], record["covariance_at"]))
     return [
         f"smallest chi2 {record['best']['chi2']:.6g} at {best}; theory covariance at {reference}",
-        f"{100 * record['converged']:.4g} % of the grid converged",
+        f"{100 * record['converged_fraction']:.4g} % of the grid converged",
     ]
 
 
 def cuts_table(summary: Mapping[str, Any]) -> Table:
     """Shares of the draws that each constraint cuts, alone and beyond all the others."""
     total = summary["chains"] * summary["draws"]
-    title = f"Constraints, {summary['region']} region: {summary['survivors']} of {total} draws survive all that count"
+    title = f"Constraints, {summary['region']} region: {summary['n_allowed']} of {total} draws allowed by all applied"
     table = Table(title, words("constraint") + numbers("cuts alone", "cuts given others") + words("quality"))
     for name, row in summary["constraints"].items():
         shares = (f"{100 * row[key] / total:.3g} %" for key in ("cut_alone", "cut_given_others"))
-        table.add_row(name if row["counts"] else Cell(f"({name})", "muted"), *shares, row["quality"])
+        table.add_row(name if row["applied"] else Cell(f"({name})", "muted"), *shares, row["quality"])
     return table
 
 
 def check_tables(checks: Mapping[str, Any], shown: int) -> list[Table | str]:
     """What `jaxdark check` shows: the most influential measurements, the sensitivities and the p-value of the fit."""
-    doubtful, parameters = checks["unreliable_rows"], numbers(*checks["power_scaling"])
+    doubtful, parameters = checks["unreliable_measurements"], numbers(*checks["power_scaling"])
     title = "Mean of a parameter without the measurement, shift in standard deviations"
     influence = Table(title, words("measurement") + parameters + numbers("Pareto k", "p-value"))
-    for row in checks["rows"][:shown]:
+    for row in checks["measurements"][:shown]:
         pareto_k = Cell(format_value(row["pareto_k"], ".2f"), "doubtful" if row["id"] in doubtful else "")
         shifts = (format_value(value, "+.2f") for value in row["shift"].values())
         influence.add_row(row["id"], *shifts, pareto_k, format_value(row["p_value"], ".3f"))

@@ -169,7 +169,7 @@ def plane(study: Study, sm: StandardModel) -> Figure:
 
 def _distrust(study: Study) -> str:
     """What is wrong with the chains that the drawn points come from; empty if nothing is."""
-    return "" if study.chains == "good" else f" The chains are not good: {literal(study.chains, 160)}."
+    return "" if study.chains == "converged" else f" The chains have not converged: {literal(study.chains, 160)}."
 
 
 def _points(ax: Axes, study: Study) -> list[Line2D]:

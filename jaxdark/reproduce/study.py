@@ -57,7 +57,7 @@ class Study(NamedTuple):
         rows: ids of the measurements.
         ids: of the constraints.
         verdicts: each field of shape (n, constraints).
-        chains: verdict on the chains, "good" or what is wrong with them.
+        chains: "converged", or what is wrong with them.
         correlation: how the draws hang together.
     """
 
@@ -215,7 +215,7 @@ def study(
         tuple(row.id for row in like.data.rows),
         tuple(entry.id for entry in wanted),
         found,
-        "; ".join(summary["reasons"]) or summary["verdict"],
+        "; ".join(summary["warnings"]) or "converged",
         # A parameter without an effective size never moved.
         Chains(summary["chains"], min(row["ess_bulk"] or 1.0 for row in summary["parameters"].values())),
     )

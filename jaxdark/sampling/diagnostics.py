@@ -1,7 +1,7 @@
 """Whether the chains of a run can be trusted.
 
 Inputs: draws (chains, draws) of named quantities, and optionally an importance sample of the same posterior. Outputs:
-means, intervals, R-hat and effective sizes, and a verdict with its reasons in plain sentences.
+means, intervals, R-hat and effective sizes, and warnings in plain sentences.
 """
 
 from collections.abc import Collection, Mapping
@@ -33,15 +33,18 @@ class Diagnosis(NamedTuple):
 
     Attributes:
         parameters: for each quantity mean, sd, hdi95, r_hat, ess_bulk and ess_tail.
-        verdict: "good" or "bad".
-        reasons: why it is bad, one sentence each; empty when it is good.
+        warnings: what is wrong with the draws, one sentence each.
         nuisances: the same as of the parameters for each nuisance that was sampled.
     """
 
     parameters: dict[str, dict[str, Any]]
-    verdict: str
-    reasons: tuple[str, ...]
+    warnings: tuple[str, ...]
     nuisances: Mapping[str, dict[str, Any]] = {}
+
+    @property
+    def converged(self) -> bool:
+        """Whether nothing is wrong."""
+        return not self.warnings
 
 
 class Weighted(NamedTuple):
@@ -60,12 +63,13 @@ def diagnose(
     nuisances: Named | None = None,
     fixed: Collection[str] = (),
 ) -> Diagnosis:
-    """Summary and verdict of a run.
+    """Summary of a run, and what is wrong with it.
 
-    Bad is: R-hat (rank-normalised) above 1.01 or a bulk or tail effective size below 400, for any parameter, any
-    nuisance or the log-likelihood; more than 0.5 % of draws divergent; a chain that stays on one point for 5 % of its
-    draws; chains that give a region different probabilities; an importance sample that gives a region another
-    probability than all chains together. Nuisances share one sentence for each thing that is wrong: it names the worst.
+    A warning is given for R-hat (rank-normalised) above 1.01 or a bulk or tail effective size below 400, for any
+    parameter, any nuisance or the log-likelihood; more than 0.5 % of draws divergent; a chain that stays on one point
+    for 5 % of its draws; chains that give a region different probabilities; an importance sample that gives a region
+    another probability than all chains together. Nuisances share one sentence for each thing that is wrong: it names
+    the worst.
 
     Args:
         parameters: draws by name.
@@ -79,7 +83,7 @@ def diagnose(
     free = {name: draws for name, draws in quantities.items() if name not in fixed}
     moving = {name: draws for name, draws in parameters.items() if name not in fixed}
     summary, of_nuisances = summarised(quantities), summarised(nuisances or {})
-    reasons = [
+    warnings = [
         *_convergence({name: summary[name] for name in free}),
         *_convergence_of_nuisances(of_nuisances),
         *_divergences(diverging),
@@ -88,8 +92,7 @@ def diagnose(
         *_unequal_chains(nuisances or {}, of="the nuisance "),
         *([] if importance is None else _against_importance(moving, summary, importance)),
     ]
-    verdict = "bad" if reasons else "good"
-    return Diagnosis({name: summary[name] for name in parameters}, verdict, tuple(reasons), of_nuisances)
+    return Diagnosis({name: summary[name] for name in parameters}, tuple(warnings), of_nuisances)
 
 
 def summarised(quantities: Named) -> dict[str, dict[str, Any]]:
@@ -164,14 +167,14 @@ def _convergence(summary: Mapping[str, Mapping[str, Any]]) -> list[str]:
 
 def _convergence_of_nuisances(summary: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """For each diagnostic one sentence about the worst nuisance, and how many others share its fault."""
-    reasons = []
+    warnings = []
     for kind in KINDS if summary else ():
         faults = [name for name, row in summary.items() if _fault(kind, name, row[kind])]
         if faults:
             name = worst(summary, kind)
             others = f" (so for {len(faults) - 1} more nuisances)" if len(faults) > 1 else ""
-            reasons.append(f"{_fault(kind, f'the nuisance {name}', summary[name][kind])}{others}")
-    return reasons
+            warnings.append(f"{_fault(kind, f'the nuisance {name}', summary[name][kind])}{others}")
+    return warnings
 
 
 def _divergences(diverging: np.ndarray) -> list[str]:
@@ -186,13 +189,13 @@ def _stays(parameters: Named) -> list[str]:
     if not parameters:
         return []
     stacked = np.stack(list(parameters.values()), axis=-1)
-    reasons = []
+    warnings = []
     for c, chain in enumerate(stacked):
         moved = np.flatnonzero(np.any(np.diff(chain, axis=0) != 0, axis=1))
         stay = int(np.diff(np.concatenate([[-1], moved, [len(chain) - 1]])).max())
         if stay > max(MAX_STAY * len(chain), 10):
-            reasons.append(f"chain {c} stayed on one point for {stay} of its {len(chain)} draws")
-    return reasons
+            warnings.append(f"chain {c} stayed on one point for {stay} of its {len(chain)} draws")
+    return warnings
 
 
 def _occupancy(draws: np.ndarray, edges: np.ndarray) -> np.ndarray:
@@ -216,7 +219,7 @@ def _unequal_chains(quantities: Named, of: str = "") -> list[str]:
     """
     names = [name for name, draws in quantities.items() if np.ptp(draws) > 0]
     shares = {name: _occupancy(quantities[name], np.quantile(quantities[name], REGIONS)) for name in names}
-    reasons = []
+    warnings = []
     for name, inside in shares.items():
         share = inside.mean(axis=1)
         ess = _ess_of_each(inside)
@@ -230,16 +233,16 @@ def _unequal_chains(quantities: Named, of: str = "") -> list[str]:
         z = np.divide(np.abs(share - rest / others), error, out=np.zeros_like(error), where=error > 0)
         c, k = np.unravel_index(np.argmax(z), z.shape)
         if z[c, k] > norm.isf(FALSE_ALARM / (2 * z.size * len(names))):
-            reasons.append(
+            warnings.append(
                 f"the chains sit in modes of unequal weight: chain {c} spends {100 * share[c, k]:.0f} % of its draws "
                 f"in a quarter of the range of {of}{name} where the others spend {100 * (rest / others)[c, k]:.0f} %"
             )
-    return reasons
+    return warnings
 
 
 def _against_importance(parameters: Named, summary: dict[str, dict[str, Any]], importance: Weighted) -> list[str]:
     """Quarters of the importance sample whose share of the pooled draws differs beyond the errors of both."""
-    reasons = []
+    warnings = []
     for name in parameters:
         values = importance.values[name]
         order = np.argsort(values)
@@ -253,8 +256,8 @@ def _against_importance(parameters: Named, summary: dict[str, dict[str, Any]], i
         z = np.abs(share - expected) / np.sqrt(variance + expected * (1 - expected) / ess)
         k = int(np.argmax(z))
         if not z[k] <= norm.isf(FALSE_ALARM / (2 * z.size * len(importance.values))):
-            reasons.append(
+            warnings.append(
                 f"chains and importance sampling disagree: a region of {name} holds {100 * share[k]:.1f} % of the "
                 f"draws but {100 * expected[k]:.1f} % of the importance weight"
             )
-    return reasons
+    return warnings

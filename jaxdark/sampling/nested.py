@@ -26,7 +26,7 @@ def nested_sample(
     dimension: int,
     *,
     seed: int,
-    live: int = 2000,
+    n_live: int = 2000,
     progress: Callable[[int, int], None] | None = None,
     on_segment: Callable[[Arrays], None] | None = None,
     resume: Sequence[Arrays] = (),
@@ -40,7 +40,7 @@ def nested_sample(
         log_likelihood: of prior quantiles u (d,), traceable, finite.
         dimension: d.
         seed: fixes the result.
-        live: number of live points.
+        n_live: number of live points.
         progress: called with (hundredths of the nats by which the prior volume has shrunk, those foreseen).
         on_segment: called now and then with named arrays, fit for numpy.savez: the state, and the points that died
             since.
@@ -54,7 +54,7 @@ def nested_sample(
         RequestError: BlackJAX is not installed.
     """
     blackjax, base, utils = _blackjax()
-    delete = max(live // 10, 1)
+    delete = max(n_live // 10, 1)
     algorithm = blackjax.nss(
         logprior_fn=lambda x: jnp.sum(norm.logpdf(x)),
         loglikelihood_fn=lambda x: log_likelihood(ndtr(x)),
@@ -62,7 +62,7 @@ def nested_sample(
         num_inner_steps=5 * dimension,
     )
     first, *keys = jax.random.split(jax.random.key(seed), 3)
-    positions, k, dead = jax.random.normal(first, (live, dimension)), _SEGMENT * len(resume), []
+    positions, k, dead = jax.random.normal(first, (n_live, dimension)), _SEGMENT * len(resume), []
     if resume:
         like_these = jax.eval_shape(algorithm.init, positions)
         state = _tree("state", like_these, resume[-1])
@@ -78,7 +78,7 @@ def nested_sample(
             since = jax.tree.map(lambda *a: np.concatenate(a), *(info.particles for info in dead[-_SEGMENT:]))
             on_segment(_arrays("state", state) | _arrays("dead", since))
         if progress is not None:
-            done = int(100 * k * delete / live)
+            done = int(100 * k * delete / n_live)
             progress(done, max(done + 100, 1000))
     final = utils.finalise(state, dead, update_info=False)
     log_weights = np.asarray(utils.log_weights(keys[1], final, shape=200))

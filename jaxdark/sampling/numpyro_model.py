@@ -13,7 +13,7 @@ from jaxdark.likelihood.likelihood import Likelihood
 from jaxdark.likelihood.priors import Prior, Range, prior_of
 
 
-def numpyro_model(like: Likelihood, region: str | Prior = "high") -> Callable[[], Mapping[str, Float[Array, ""]]]:
+def numpyro_model(like: Likelihood, prior: str | Prior = "high") -> Callable[[], Mapping[str, Float[Array, ""]]]:
     """NumPyro model of the posterior; call it inside a model of your own that has further sites.
 
     Sites: the prior's parameters by name, each with its `Range` as distribution; `xi`, standard-normal, shape
@@ -22,7 +22,7 @@ def numpyro_model(like: Likelihood, region: str | Prior = "high") -> Callable[[]
     Args:
         like: the likelihood in either mode. In mode "marginalised" the theory covariance is that of its reference; take
             `like.at(model)` for another one than the Standard Model's.
-        region: as for `jaxdark.sample`.
+        prior: as for `jaxdark.sample`.
 
     Returns:
         A function without arguments that returns the parameters by name.
@@ -30,7 +30,7 @@ def numpyro_model(like: Likelihood, region: str | Prior = "high") -> Callable[[]
     Raises:
         RequestError: there is no such region.
     """
-    prior = prior_of(region)
+    prior = prior_of(prior)
 
     def model() -> dict[str, Float[Array, ""]]:
         values = {name: _site(name, range_) for name, range_ in prior.ranges.items()}

@@ -1,17 +1,18 @@
 """Posterior of a model's parameters, Section 4 of the paper: by NUTS with one of three kernels, or by two other routes.
 
-Inputs: a likelihood and a region. Outputs: an ArviZ object with draws, diagnostics and everything needed to read them.
+Inputs: a likelihood and a prior. Outputs: an ArviZ object with draws, diagnostics and everything needed to read them.
 """
 
 import time
 from collections.abc import Callable
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 from scipy.special import logsumexp
 
+from jaxdark.choices import Kernel, Method
 from jaxdark.compute.batch import batched
 from jaxdark.compute.bounds import checked_seed, count, fits_memory
 from jaxdark.compute.cluster import connected
@@ -35,15 +36,6 @@ from jaxdark.sampling.weighted import diagnose_weighted
 
 Report = Callable[[str, int, int], None]
 """Progress: called with the stage's name, steps done and all steps."""
-Method = Literal["nuts", "nested", "importance"]
-Kernel = Literal["flow", "gradient", "plain"]
-"""What moves the chains of the method "nuts"; all three draw from the same posterior and pass the same diagnostics.
-
-flow: NUTS in the coordinates of a flow trained on importance samples, with the force of the standard normal that the
-flow makes of the posterior; the likelihood is never differentiated, only weighed. gradient: in the same coordinates
-with the likelihood's own gradient, step size and dense mass matrix adapted. plain: the same in prior quantiles, no
-flow.
-"""
 
 _ADAPTED = NutsSettings(warmup=500, draws=2000, step_size=0.2, adapt=True, target_accept=0.8, gradient_clip=np.inf)
 _SETTINGS: dict[Kernel, NutsSettings] = {
@@ -54,7 +46,8 @@ _SETTINGS: dict[Kernel, NutsSettings] = {
 _PLAIN_POINTS = 2**18
 """Of the prior: starts for chains without a flow, and the importance sample that they are judged against."""
 _FULL_POINTS = 2**14
-_POINTS = {"nuts": None, "nested": 2000, "importance": 2**21}
+_POINTS: dict[Method, tuple[str, int]] = {"nested": ("n_live", 2000), "importance": ("n_samples", 2**21)}
+"""Of each method that has weighted points: the argument with their number, and its default."""
 _MOST_POINTS = 2**30
 """That Sobol sequences have."""
 _RECORDED, _COPIES = 40, 4
@@ -64,14 +57,15 @@ _RECORDED, _COPIES = 40, 4
 @usual_rules()
 def sample(
     like: Likelihood,
-    region: str | Prior = "high",
+    prior: str | Prior = "high",
     *,
     method: Method = "nuts",
     kernel: Kernel = "flow",
     chains: int = 4,
     draws: int | None = None,
     warmup: int | None = None,
-    points: int | None = None,
+    n_samples: int | None = None,
+    n_live: int | None = None,
     seed: int = 0,
     report: Report | None = None,
     checkpoints: Checkpoints | None = None,
@@ -84,7 +78,7 @@ def sample(
 
     Args:
         like: the likelihood, in either mode.
-        region: prior of Table 1, "high" or "low"; or any other `Prior`, see `prior_of`.
+        prior: a `Prior`, or the name of a region of Table 1, "high" or "low".
         method: "nuts", Markov chains; "importance", points of the prior weighted by the likelihood; or "nested",
             nested sampling, which needs the extra crosscheck. The last two take marginalised likelihoods, and their
             equally weighted draws come as one chain without R-hat, with the effective sizes of the weights.
@@ -92,7 +86,8 @@ def sample(
             gradient at each leapfrog step.
         chains: number of chains, at least 2, started apart.
         draws, warmup: per chain, rounded up to hundreds; by default enough for the effective sizes asked for.
-        points: of the prior ("importance", rounded up to a power of two) or live ones ("nested").
+        n_samples: of the method importance: points of the prior, rounded up to a power of two.
+        n_live: of the method nested: live points.
         seed: fixes the result.
         report: called with (stage, done, all) as work proceeds.
         checkpoints: where an interrupted run is taken up; its result is that of an uninterrupted one.
@@ -114,8 +109,8 @@ def sample(
     one_of("kernel", kernel, get_args(Kernel))
     if method != "nuts" and kernel != "flow":
         raise RequestError(f"a kernel belongs to the method nuts, got the method {method}; leave it out")
-    prior, settings, seed = prior_of(region), _settings(kernel, chains, draws, warmup), checked_seed(seed)
-    points = _points(method, points, like)
+    prior, settings, seed = prior_of(prior), _settings(kernel, chains, draws, warmup), checked_seed(seed)
+    points = _points(method, like, n_samples=n_samples, n_live=n_live)
     _fits_memory(like, prior, settings, chains, points)
     report, store = report or (lambda stage, done, total: None), checkpoints or Checkpoints(None)
     counts = {"chains": chains, "draws": settings.draws, "warmup": settings.warmup, "points": points}
@@ -149,26 +144,31 @@ def _settings(kernel: Kernel, chains: int, draws: int | None, warmup: int | None
     return settings._replace(**{name: -(-value // segment) * segment for name, value in given.items()})
 
 
-def _fits_memory(like: Likelihood, prior: Prior, settings: NutsSettings, chains: int, points: int | None) -> None:
+def _fits_memory(like: Likelihood, prior: Prior, settings: NutsSettings, chains: int, points: int) -> None:
     """Raise RequestError unless the draws with what is recorded of each, and weighted points, fit into memory."""
     recorded = _RECORDED + 4 * len(like.data) + 3 * (len(prior.names) + len(like.nuisance_names))
     steps = chains * (settings.draws + settings.warmup)
     fits_memory(
         8 * steps * recorded, f"{count(chains)} chains of {count(settings.draws)} draws", "take fewer draws or chains"
     )
-    if points is not None:
-        per_point = _COPIES * (len(prior.names) + 2)
-        fits_memory(8 * points * per_point, f"{points} points", "take fewer points")
+    per_point = _COPIES * (len(prior.names) + 2)
+    fits_memory(8 * points * per_point, f"{points} points", "take fewer points")
 
 
-def _points(method: Method, points: int | None, like: Likelihood) -> int | None:
-    if method == "nuts" and points is not None:
-        raise RequestError("points belongs to the methods importance and nested; give draws and chains to nuts")
-    if method != "nuts" and like.theory == "full":
+def _points(method: Method, like: Likelihood, **given: int | None) -> int:
+    """How many weighted points a method makes; 0 for the method nuts, which has none."""
+    for owner, (name, _) in _POINTS.items():
+        if given[name] is not None and method != owner:
+            raise RequestError(f"{name} belongs to the method {owner}, got the method {method}; leave it out")
+    if method == "nuts":
+        return 0
+    if like.theory == "full":
         raise RequestError(f"the method {method} needs the theory marginalised, got full; take it, or the method nuts")
-    if points is not None and not 100 <= points <= _MOST_POINTS:
-        raise RequestError(f"points must be at least 100 and at most {_MOST_POINTS}, got {count(points)}")
-    return points or _POINTS[method]
+    name, points = _POINTS[method]
+    points = points if (asked := given[name]) is None else asked
+    if not 100 <= points <= _MOST_POINTS:
+        raise RequestError(f"{name} must be at least 100 and at most {_MOST_POINTS}, got {count(points)}")
+    return points
 
 
 def _by_nuts(
@@ -219,7 +219,7 @@ def _by_nuts(
     return Sampled(
         vectors=vectors.reshape(z.shape),
         stats=_sample_stats(run),
-        judge=lambda posterior, nuisances, log_likelihood: diagnose(
+        diagnose=lambda posterior, nuisances, log_likelihood: diagnose(
             posterior, run.draws.diverging, log_likelihood, importance, nuisances=nuisances, fixed=_fixed(prior)
         ),
         evidence=evidence_of(learned.sample),
@@ -263,7 +263,7 @@ def _by_weights(
         show = lambda done, total: report("nested", done, total)  # noqa: E731
         on_cube = lambda u: fit.like(prior.model(prior.vector(u)))  # noqa: E731
         sample, evidence = nested_sample(
-            on_cube, len(prior.names), seed=seed, live=points, progress=show, on_segment=on_part, resume=parts
+            on_cube, len(prior.names), seed=seed, n_live=points, progress=show, on_segment=on_part, resume=parts
         )
     chosen = resampled_indices(sample.log_weight, draws, seed)
     spent = time.perf_counter() - prepared + sum(float(part["seconds"]) for part in parts)
@@ -271,8 +271,12 @@ def _by_weights(
     return Sampled(
         vectors=np.asarray(prior.vector(sample.u[chosen]))[None],
         stats={"diverging": np.zeros((1, draws), bool)},
-        judge=lambda *_: diagnose_weighted(
-            prior.names, np.asarray(prior.vector(sample.u)), sample.log_weight, fixed=_fixed(prior)
+        diagnose=lambda *_: diagnose_weighted(
+            prior.names,
+            np.asarray(prior.vector(sample.u)),
+            sample.log_weight,
+            argument=_POINTS[method][0],
+            fixed=_fixed(prior),
         ),
         evidence=evidence,
         summary={

@@ -27,8 +27,8 @@ from jaxdark.sampling.importance import ImportanceSample
 
 PER_DRAW = ("chain", "draw")
 SAMPLING = ("numpyro", "arviz", "blackjax")
-"""Libraries that draw and judge."""
-Judge = Callable[[dict[str, np.ndarray], dict[str, np.ndarray], Float[np.ndarray, "chains draws"]], Diagnosis]
+"""Libraries that draw and diagnose."""
+Diagnose = Callable[[dict[str, np.ndarray], dict[str, np.ndarray], Float[np.ndarray, "chains draws"]], Diagnosis]
 
 
 class Sampled(NamedTuple):
@@ -37,7 +37,8 @@ class Sampled(NamedTuple):
     Attributes:
         vectors: parameters, then xi in mode "full".
         stats: of the sampler, by name, (chains, draws).
-        judge: verdict on the draws, from the parameters by name, the nuisances by name and the log-likelihood.
+        diagnose: summary of the draws and what is wrong with them, from the parameters by name, the nuisances by name
+            and the log-likelihood.
         evidence: weighted points whose mean weight is the evidence of the marginalised likelihood.
         summary: entries of summary.json that the method knows.
         attributes: further ones of the ArviZ object.
@@ -45,7 +46,7 @@ class Sampled(NamedTuple):
 
     vectors: Float[np.ndarray, "chains draws n"]
     stats: dict[str, np.ndarray]
-    judge: Judge
+    diagnose: Diagnose
     evidence: tuple[float, float]
     summary: dict[str, Any]
     attributes: dict[str, Any]
@@ -64,7 +65,7 @@ def posterior_tree(like: Likelihood, prior: Prior, fit: RegionFit, sampled: Samp
     recorded = jax.tree.map(lambda a: a.reshape(chains, draws, *a.shape[1:]), at_draw(sampled.vectors.reshape(-1, n)))
     d = len(prior.names)
     axes = {"chain": np.arange(chains), "draw": np.arange(draws)}
-    row_axis = {"row": [row.id for row in like.data.rows]}
+    axis = {"measurement": [row.id for row in like.data.rows]}
 
     def draws_of(values: dict[str, np.ndarray], **extra) -> xr.Dataset:
         dims = (*PER_DRAW, *extra)
@@ -79,9 +80,9 @@ def posterior_tree(like: Likelihood, prior: Prior, fit: RegionFit, sampled: Samp
         "posterior": draws_of(posterior | ({"nuisances": sampled.vectors[..., d:]} if n > d else {}), **names),
         "derived": draws_of(recorded["derived"]),
         "sample_stats": draws_of(sampled.stats),
-        "log_likelihood": draws_of({"rows": recorded["pointwise"]}, **row_axis),
-        "posterior_predictive": draws_of({"rows": replicated}, **row_axis),
-        "observed_data": xr.Dataset({"rows": ("row", [row.value for row in like.data.rows])}, row_axis),
+        "log_likelihood": draws_of({"obs": recorded["pointwise"]}, **axis),
+        "posterior_predictive": draws_of({"obs": replicated}, **axis),
+        "observed_data": xr.Dataset({"obs": ("measurement", [row.value for row in like.data.rows])}, axis),
         "prior": _prior_draws(prior, seed, draws),
     }
     log_likelihood = recorded["derived"]["log_likelihood"]
@@ -149,11 +150,11 @@ def _summary(
     draws: tuple[dict[str, np.ndarray], dict[str, np.ndarray], Float[np.ndarray, "chains draws"]],
     seed: int,
 ) -> dict[str, Any]:
-    """The dictionary of summary.json; the Standard Model and the best draw are compared with the nuisances at their own
-    best values, and have the theory errors of either in their pulls.
+    """The dictionary of summary.json; the Standard Model and the maximum-likelihood draw are compared with the
+    nuisances at their own best values, and have the theory errors of either in their pulls.
     """
     posterior, _, log_likelihood = draws
-    diagnosis = sampled.judge(*draws)
+    diagnosis = sampled.diagnose(*draws)
     chain, draw = np.unravel_index(np.argmax(log_likelihood), log_likelihood.shape)
     best = {name: float(values[chain, draw]) for name, values in posterior.items()}
     either = fit.like.at(None)
@@ -177,10 +178,10 @@ def _summary(
         **sampled.summary,
         "parameters": diagnosis.parameters,
         "nuisances": dict(diagnosis.nuisances),
-        "verdict": diagnosis.verdict,
-        "reasons": list(diagnosis.reasons),
+        "converged": diagnosis.converged,
+        "warnings": list(diagnosis.warnings),
         "log_evidence": {"value": sampled.evidence[0], "error": sampled.evidence[1]},
-        "best": {
+        "max_likelihood_draw": {
             "log_likelihood": float(log_likelihood[chain, draw]),
             "profile_log_likelihood": at_best.log_likelihood,
             "parameters": best,

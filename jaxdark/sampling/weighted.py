@@ -1,7 +1,7 @@
 """Diagnostics of a posterior without Markov chains: weighted points of importance or nested sampling.
 
 Inputs: parameters of the points and their log-weights. Outputs: means, intervals and effective sizes that carry the
-errors of the weights, and a verdict.
+errors of the weights, and warnings.
 """
 
 from collections.abc import Collection
@@ -19,26 +19,39 @@ MAX_WEIGHT = 0.01
 
 
 def diagnose_weighted(
-    names: tuple[str, ...], values: Float[np.ndarray, "n d"], log_weight: np.ndarray, *, fixed: Collection[str] = ()
+    names: tuple[str, ...],
+    values: Float[np.ndarray, "n d"],
+    log_weight: np.ndarray,
+    *,
+    argument: str = "n_samples",
+    fixed: Collection[str] = (),
 ) -> Diagnosis:
-    """Summary and verdict of weighted points.
+    """Summary of weighted points, and what is wrong with them.
 
     There are no chains, so there is no R-hat. Effective sizes are those of independent draws with the same error: of
     the mean ("bulk"), and of the less certain of the two probabilities beyond the 5 and 95 % quantiles ("tail").
 
-    Bad is: an effective size below 400 of a parameter that is not fixed, or a point that weighs more than 1 % of all.
+    A warning is given for an effective size below 400 of a parameter that is not fixed, and for a point that weighs
+    more than 1 % of all.
+
+    Args:
+        names: of the parameters.
+        values: of the parameters.
+        log_weight: of the points, (n,).
+        argument: of `sample`, which gives the number of points.
+        fixed: parameters that the prior leaves one value.
     """
     probability = np.exp(log_weight - logsumexp(log_weight))
     rows = {name: _row(column, probability) for name, column in zip(names, values.T, strict=True)}
-    reasons = [
-        f"the {kind} effective sample size of {name} is {row[f'ess_{kind}']:.0f}, below {MIN_ESS}: take more --points"
+    warnings = [
+        f"the {kind} effective sample size of {name} is {row[f'ess_{kind}']:.0f}, below {MIN_ESS}: increase {argument}"
         for name, row in rows.items()
         for kind in ("bulk", "tail")
         if name not in fixed and not row[f"ess_{kind}"] >= MIN_ESS
     ]
     if not probability.max() <= MAX_WEIGHT:
-        reasons.append(f"one point holds {100 * probability.max():.2g} % of the posterior: take more --points")
-    return Diagnosis(rows, "bad" if reasons else "good", tuple(reasons))
+        warnings.append(f"one point holds {100 * probability.max():.2g} % of the posterior: increase {argument}")
+    return Diagnosis(rows, tuple(warnings))
 
 
 def _row(column: Float[np.ndarray, " n"], probability: Float[np.ndarray, " n"]) -> dict[str, Any]:

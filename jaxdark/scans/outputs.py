@@ -36,16 +36,16 @@ class Outputs(NamedTuple):
     Attributes:
         log_likelihood: whether it is.
         constraints: ids of the constraints, in the order of the registry.
-        rows: ids of the data set's rows whose predictions are wanted, in its order.
+        measurements: ids of the data set's rows whose predictions are wanted, in its order.
     """
 
     log_likelihood: bool
     constraints: tuple[str, ...]
-    rows: tuple[str, ...]
+    measurements: tuple[str, ...]
 
 
 def selected(names: Sequence[str], like: Likelihood, model: type[Model]) -> Outputs:
-    """Outputs by name: groups, ids of constraints, ids of rows.
+    """Outputs by name: groups, ids of constraints, ids of measurements.
 
     Raises:
         RequestError: no name, or an unknown one.
@@ -122,7 +122,7 @@ class Work:
     @cached_property
     def _programs(self):
         """Two programs, as one of all outputs is slower than both: what the likelihood is made of, and the verdicts."""
-        wanted, rows = self.constraints, np.isin(self.like.data.ids, self.outputs.rows).nonzero()[0]
+        wanted, rows = self.constraints, np.isin(self.like.data.ids, self.outputs.measurements).nonzero()[0]
 
         def fit(whitening, point) -> dict[str, Any]:
             vector = self.points.vector(point)

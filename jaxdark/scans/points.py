@@ -40,12 +40,12 @@ class Axis(NamedTuple):
     @classmethod
     def parse(cls, name: str, text: str) -> "Axis":
         """An axis from LOWER:UPPER:COUNT or LOWER:UPPER:COUNT:log; raises RequestError if it is not one."""
-        lower, upper, n, *scale = [*text.split(":"), "", ""]
         try:
-            axis = cls(float(lower), float(upper), int(n), scale[0] == "log")
+            lower, upper, n, *scale = text.split(":")
+            axis = cls(float(lower), float(upper), int(n), scale == ["log"])
         except ValueError:
-            axis = None
-        if axis is None or [part for part in scale if part] not in ([], ["log"], ["lin"]):
+            axis, scale = None, []
+        if axis is None or scale not in ([], ["log"]):
             raise RequestError(
                 f"expected LOWER:UPPER:COUNT or LOWER:UPPER:COUNT:log for {name}, got {text!r}; "
                 f"write for instance {name}=1:10:50:log"

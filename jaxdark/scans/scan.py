@@ -54,7 +54,7 @@ class Scan:
         random: int | None = None,
         sobol: int | None = None,
         model: str | Callable[..., Model] = "split",
-        region: str | Prior | None = None,
+        prior: str | Prior | None = None,
         outputs: Sequence[str] = DEFAULT_OUTPUTS,
         reference: str | Mapping[str, Any] | Model | NewPhysics | None = None,
         profile: bool = False,
@@ -82,11 +82,11 @@ class Scan:
         self.chunk = chunk = usual if chunk is None else chunk
         if chunk < 16 or chunk & (chunk - 1):
             raise RequestError(f"expected a chunk of a power of two of points, at least 16, got {chunk}; take {usual}")
-        points = _points(parameters or {}, random, sobol, profile, model, region, seed, chunk)
+        points = _points(parameters or {}, random, sobol, profile, model, prior, seed, chunk)
         found = selected(outputs, like, points.model_type)
-        of_region = profile or random is not None or sobol is not None or region is not None
+        of_region = profile or random is not None or sobol is not None or prior is not None
         like, reference = _referred(like, reference, of_region and (found.log_likelihood or profile), points.build)
-        prior = _prior(region, model) if profile or reference == "fit" else None
+        prior = _prior(prior, model) if profile or reference == "fit" else None
         store.fits(self.path, points, found, chunk)
         settings = _settings(like, points, found, prior if reference == "fit" else None, chunk, seed)
         former = store.attributes(self.path)
@@ -105,7 +105,7 @@ class Scan:
         self._settings = settings
         with store.held(self.path):
             if former is None:
-                kept = set(found.rows)
+                kept = set(found.measurements)
                 store.create(
                     self.path,
                     points,
@@ -165,18 +165,18 @@ def scan(
         out: the store.
         scheduler: address of a Dask scheduler, or a Dask client or cluster; None is this process.
         settings: random or sobol (number of points); profile (at each grid point the likelihood is maximised over the
-            parameters that are not given, within their prior, and the outputs are those of the maximum); model (a
-            name, or a class or function of keywords, for a grid); region (name or `Prior`, for points of a prior,
-            a profile and reference); outputs (of "log_likelihood", "constraints", "observables", ids of constraints
-            and rows; by default the first two); reference of the theory covariance, which the log-likelihoods of a scan
-            share ("fit": the region's best fit, the default for points of a prior, a profile, or where a region is
-            given; "sm": the Standard Model, the default for other grids; parameters of a point, or a model; it is
-            where `like` has it if one was chosen there); chunk (points, a power of two); seed; force (replace a scan
-            of other settings); report (called with stage, done, all).
+            parameters that are not given, within their prior, and the outputs are those of the maximum); model (a name,
+            or a class or function of keywords, for a grid); prior (a `Prior` or the name of a region, for points of a
+            prior, a profile and reference); outputs (of "log_likelihood", "constraints", "observables", ids of
+            constraints and measurements; by default the first two); reference of the theory covariance, which the
+            log-likelihoods of a scan share ("fit": the region's best fit, the default for points of a prior, a profile,
+            or where a prior is given; "sm": the Standard Model, the default for other grids; parameters of a point, or
+            a model; it is where `like` has it if one was chosen there); chunk (points, a power of two); seed; force
+            (replace a scan of other settings); report (called with stage, done, all).
 
     Returns:
-        The dataset, with the axes of the grid or `point`, then `constraint` or `row`; in a profile also the profiled
-        parameters and `gradient_norm`, below 1e-4 where the minimum was reached.
+        The dataset, with the axes of the grid or `point`, then `constraint` or `measurement`; in a profile also the
+        profiled parameters and `gradient_norm`, below 1e-4 where the minimum was reached.
 
     Raises:
         RequestError: the request is wrong, or the store holds a scan of other settings.
@@ -197,7 +197,7 @@ def best_point(result: xr.Dataset) -> dict[str, Any] | None:
     return {"log_likelihood": best[0], "parameters": best[1]} if best[1] else None
 
 
-def converged(result: xr.Dataset) -> float:
+def converged_fraction(result: xr.Dataset) -> float:
     """Share of a profile's points that reached a minimum, read in chunks."""
     norm = result["gradient_norm"]
     return sum(int((part < TOLERANCE).sum()) for part in _parts(norm)) / norm.size
@@ -225,29 +225,29 @@ def _referred(like: Likelihood, reference: Any, of_region: bool, build: Callable
     return like.at(SM_ONLY if isinstance(reference, str) else reference), None
 
 
-def _points(parameters, random, sobol, profile, model, region, seed, chunk) -> Points:
+def _points(parameters, random, sobol, profile, model, prior, seed, chunk) -> Points:
     if profile and (random is not None or sobol is not None):
         raise RequestError("expected a profile on a grid, got random or sobol points; leave out one of the two")
     if profile:
-        return of_profile(parameters, _prior_of_points(region, model), seed, chunk)
+        return of_profile(parameters, _prior_of_points(prior, model), seed, chunk)
     if random is None and sobol is None:
         return grid(parameters, model, chunk)
     if random is not None and sobol is not None:
         raise RequestError("expected random or sobol points, got both; leave one of them out")
     kind, n = ("random", random) if sobol is None else ("sobol", sobol)
-    return of_prior(kind, n, _prior_of_points(region, model), parameters, seed, chunk)
+    return of_prior(kind, n, _prior_of_points(prior, model), parameters, seed, chunk)
 
 
-def _prior(region: str | Prior | None, model: str | Callable[..., Model]) -> Prior:
+def _prior(prior: str | Prior | None, model: str | Callable[..., Model]) -> Prior:
     """Prior of a region; that of a model of one's own must be given."""
-    if not isinstance(model, str) and not isinstance(region, Prior):
-        raise RequestError(f"expected a Prior as the region of a model of your own, got {region!r}; pass one")
-    return prior_of(region, model if isinstance(model, str) else "split")
+    if not isinstance(model, str) and not isinstance(prior, Prior):
+        raise RequestError(f"expected a Prior of a model of your own, got {prior!r}; pass one")
+    return prior_of(prior, model if isinstance(model, str) else "split")
 
 
-def _prior_of_points(region: str | Prior | None, model: str | Callable[..., Model]) -> Prior:
+def _prior_of_points(prior: str | Prior | None, model: str | Callable[..., Model]) -> Prior:
     """The same where the prior's own model is scanned; raises RequestError where another one is given beside it."""
-    prior = _prior(region, model)
+    prior = _prior(prior, model)
     if not isinstance(model, str) and prior.build != model:
         raise RequestError(
             f"expected a prior that builds the model given, {name_of(model)}, got one that builds {prior.model_name}; "

@@ -22,6 +22,7 @@ from jaxdark.compute.bounds import fits_disk, fits_memory
 from jaxdark.constraints.limit import Constraint
 from jaxdark.errors import RequestError
 from jaxdark.io.checkpoints import file_lock, fsync_dir
+from jaxdark.likelihood.priors import unit
 from jaxdark.measurements.dataset import Row
 from jaxdark.optimise.descents import TOLERANCE
 from jaxdark.scans.outputs import Outputs
@@ -83,7 +84,7 @@ def fits(path: Path, points: Points, outputs: Outputs, chunk: int) -> None:
     """
     n, chunks = math.prod(points.shape), math.prod(points.chunks)
     columns = len(points.names) - len(points.axes) + outputs.log_likelihood + bool(points.profiled)
-    columns += 2 * len(outputs.constraints) + len(outputs.rows)
+    columns += 2 * len(outputs.constraints) + len(outputs.measurements)
     what = f"a scan of {n} points with {columns} numbers each"
     if chunks > _MOST_CHUNKS:
         raise RequestError(f"expected at most {_MOST_CHUNKS} chunks, got {chunks}; take larger ones with --chunk")
@@ -127,7 +128,7 @@ def create(
         *points.names,
         *_columns(points.fixed),
         *(_CONSTRAINT_WORDS if constraints else ()),
-        *(_ROW_WORDS if rows else ()),
+        *(_MEASUREMENT_WORDS if rows else ()),
     ]
     attrs = {name: json.dumps(value) for name, value in words.items()} | {"coordinates": " ".join(coordinates)}
     try:
@@ -146,9 +147,9 @@ def create(
             _numbers(group, "constraint_ratio", points, ("constraint", len(constraints)), units="1",
                      long_name="above 1: excluded")  # fmt: skip
         if rows:
-            _words(group, "row", {"row": [row.id for row in rows]})
-            _words(group, "row", {"row_unit": ["GeV-2" if row.observable == "dBR" else "1" for row in rows]})
-            _numbers(group, "prediction", points, ("row", len(rows)), units="see row_unit")
+            units = ["GeV-2" if row.observable == "dBR" else "1" for row in rows]
+            _words(group, "measurement", {"measurement": [row.id for row in rows], "measurement_unit": units})
+            _numbers(group, "prediction", points, ("measurement", len(rows)), units="see measurement_unit")
         # In a group of its own: beside the results it would be a further axis of their table.
         group.create_group(_PROGRESS).create_array(
             "done", shape=(math.prod(points.chunks),), chunks=(1,), dtype="bool", fill_value=False,
@@ -169,30 +170,26 @@ def create(
         shutil.rmtree(stage, ignore_errors=True)
 
 
-_CONSTRAINT_WORDS = ("unit", "quality", "reference", "cl", "counts")
-_ROW_WORDS = ("row_unit",)
-
-
-def _unit(parameter: str) -> str:
-    return "GeV" if parameter.startswith(("m_", "width")) else "1"
+_CONSTRAINT_WORDS = ("unit", "quality", "reference", "cl", "applied")
+_MEASUREMENT_WORDS = ("measurement_unit",)
 
 
 def _coordinates(group: Any, points: Points) -> None:
     for name, axis in points.axes.items():
         array = group.create_array(
             name, shape=(axis.n,), chunks=(min(axis.n, _BLOCK),), dtype="f8", dimension_names=(name,),
-            attributes={"units": _unit(name), "scale": "log" if axis.log else "linear"},
+            attributes={"units": unit(name), "scale": "log" if axis.log else "linear"},
         )  # fmt: skip
         for start in range(0, axis.n, _BLOCK):
             part = slice(start, min(start + _BLOCK, axis.n))
             array[part] = axis.values(part)
     for name in points.names:
         if name not in points.axes:
-            _numbers(group, name, points, units=_unit(name))
+            _numbers(group, name, points, units=unit(name))
     for name, value in _columns(points.fixed).items():
         dtype = str if isinstance(value, str) else "f8"
         array = group.create_array(
-            name, shape=(), dtype=dtype, dimension_names=(), attributes={"units": _unit(name)}
+            name, shape=(), dtype=dtype, dimension_names=(), attributes={"units": unit(name)}
         )  # fmt: skip
         array[...] = value
 

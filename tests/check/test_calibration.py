@@ -21,7 +21,7 @@ def residuals(u):
 
 
 def test_a_right_posterior_has_uniform_ranks():
-    found = calibrate(residuals, NAMES, n=200, points=2**15, seed=1)
+    found = calibrate(residuals, NAMES, n=200, n_samples=2**15, seed=1)
     assert found.ranks.shape == (200, 2) and found.tried >= 200 and found.ess.min() >= 400
     assert min(found.p_values.values()) > 0.01
 
@@ -32,17 +32,17 @@ def test_a_wrong_posterior_is_found_out(monkeypatch):
     monkeypatch.setattr(
         calibration, "_below", lambda sample, *rest: right(sample._replace(log_weight=4 * sample.log_weight), *rest)
     )
-    assert min(calibrate(residuals, NAMES, n=200, points=2**15, seed=1).p_values.values()) < 1e-4
+    assert min(calibrate(residuals, NAMES, n=200, n_samples=2**15, seed=1).p_values.values()) < 1e-4
 
 
 def test_points_that_resolve_no_data_set_are_refused():
     with pytest.raises(jd.RequestError, match="got 0 of 50 with 64 points; take more points"):
-        calibrate(residuals, NAMES, n=1, points=64, seed=1)
+        calibrate(residuals, NAMES, n=1, n_samples=64, seed=1)
 
 
 def test_chains_and_weights_give_a_data_set_the_same_ranks():
     by_weights, by_nuts = (
-        calibrate(residuals, NAMES, n=2, points=2**15, seed=4, method=method) for method in ("importance", "nuts")
+        calibrate(residuals, NAMES, n=2, n_samples=2**15, seed=4, method=method) for method in ("importance", "nuts")
     )
     assert by_weights.tried == by_nuts.tried
     np.testing.assert_allclose(by_nuts.ranks, by_weights.ranks, atol=0.1)
@@ -62,7 +62,7 @@ def test_the_posterior_is_calibrated(real, method, n, points):
 
     pytest -m slow tests/check/test_calibration.py -k "calibrated and importance"  (or nuts; and high or low)
     """
-    found = calibrate(*real, n=n, method=method, points=points, seed=2)
+    found = calibrate(*real, n=n, method=method, n_samples=points, seed=2)
     print(f"{n} of {found.tried} data sets were resolved, smallest effective size {found.ess.min():.0f}")
     assert min(found.p_values.values()) > 0.01, found.p_values
 

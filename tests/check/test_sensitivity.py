@@ -39,13 +39,13 @@ def tree():
     pointwise = -0.5 * weighted**2 / diagonal + 0.5 * np.log(diagonal / (2 * np.pi))
     joint = -0.5 * np.einsum("...i,ij,...j", MEASURED - predictions, precision, MEASURED - predictions)
     replicated = predictions + generator.multivariate_normal(np.zeros(8), COVARIANCE, (CHAINS, DRAWS))
-    per_draw, row = ("chain", "draw"), {"row": list(ROWS)}
+    per_draw, row = ("chain", "draw"), {"measurement": list(ROWS)}
     groups = {
         "posterior": xr.Dataset({"x": (per_draw, draws[..., 0]), "y": (per_draw, draws[..., 1])}),
         "derived": xr.Dataset({"log_likelihood": (per_draw, joint)}),
-        "log_likelihood": xr.Dataset({"rows": ((*per_draw, "row"), pointwise)}, row),
-        "posterior_predictive": xr.Dataset({"rows": ((*per_draw, "row"), replicated)}, row),
-        "observed_data": xr.Dataset({"rows": ("row", MEASURED)}, row),
+        "log_likelihood": xr.Dataset({"obs": ((*per_draw, "measurement"), pointwise)}, row),
+        "posterior_predictive": xr.Dataset({"obs": ((*per_draw, "measurement"), replicated)}, row),
+        "observed_data": xr.Dataset({"obs": ("measurement", MEASURED)}, row),
     }
     attributes = {"prior": {n: r._asdict() for n, r in RANGES.items()}, "summary": {"seed": 0}, "measured": len(ROWS)}
     return results.make_tree(groups, attributes)
@@ -54,7 +54,7 @@ def tree():
 def test_dropping_a_row_moves_the_means_as_a_new_fit_would(tree):
     found = sensitivity.leave_one_out(tree)
     mean, covariance = posterior(ALL)
-    assert found.rows == ROWS and found.pareto_k.max() < 0.7
+    assert found.measurements == ROWS and found.pareto_k.max() < 0.7
     for i in ALL:
         others = [j for j in ALL if j != i]
         without, of_rest = posterior(others)
@@ -72,7 +72,7 @@ def test_p_values_are_those_of_the_predictive_distribution(tree):
     found = sensitivity.leave_one_out(tree).p_value
     np.testing.assert_allclose(found, norm.sf(MEASURED, DESIGN @ mean, spread), atol=4 * 0.5 / np.sqrt(CHAINS * DRAWS))
     distance = (
-        np.asarray(tree["posterior_predictive"]["rows"])
+        np.asarray(tree["posterior_predictive"]["obs"])
         - np.stack([np.asarray(tree["posterior"][name]) for name in ("x", "y")], axis=-1) @ DESIGN.T
     )
     replicated = np.einsum("...i,ij,...j", distance, np.linalg.inv(COVARIANCE), distance)
@@ -112,9 +112,9 @@ def test_the_scaled_prior_is_that_of_the_ranges(tree, monkeypatch):
 def test_the_checks_are_added_to_the_result(tree):
     checked = sensitivity.check(tree)
     group, checks = checked["leave_one_out"], results.summary(checked)["checks"]
-    assert list(group["row"].values) == list(ROWS) and group["shift"].dims == ("row", "parameter")
-    largest = [max(map(abs, row["shift"].values())) for row in checks["rows"]]
-    assert largest == sorted(largest, reverse=True) and checks["unreliable_rows"] == []
+    assert list(group["measurement"].values) == list(ROWS) and group["shift"].dims == ("measurement", "parameter")
+    largest = [max(map(abs, row["shift"].values())) for row in checks["measurements"]]
+    assert largest == sorted(largest, reverse=True) and checks["unreliable_measurements"] == []
     assert checks["elpd_loo"] == near(float(group["log_density"].sum()))
 
 

@@ -27,9 +27,9 @@ def test_check_adds_to_the_result_and_shows_it(jaxdark, result):
     code, out, err = jaxdark("check", result)
     assert (code, err) == (0, "") and "Pareto k" in out and "m_V log-uniform" in out and "p-value of chi2" in out
     checks = json.loads((result / "summary.json").read_text())["checks"]
-    assert {row["id"] for row in checks["rows"]} == set(ROWS)
+    assert {row["id"] for row in checks["measurements"]} == set(ROWS)
     tree = results.load(result / "posterior.nc")
-    assert set(tree["leave_one_out"]["row"].values) == set(ROWS) and "m_V" in tree["posterior"]
+    assert set(tree["leave_one_out"]["measurement"].values) == set(ROWS) and "m_V" in tree["posterior"]
     code, out, _ = jaxdark("check", result, "--json")
     assert code == 0 and json.loads(out) == checks  # checking twice changes nothing
 
@@ -46,7 +46,8 @@ def test_compare_draws_both_and_tells_equal_from_different(jaxdark, refused, res
     assert (code, err) == (0, "") and found["m_V"]["p_value"] < 1e-6 and found["g_D"] == {"distance": 0, "p_value": 1}
     assert {path.name for path in (tmp_path / "figures").iterdir()} == {"overlay.png", "overlay.pdf"}
     assert "exists" in refused("compare", result, other, "--out", tmp_path / "figures")
-    assert "twice" in refused("compare", result, result, "--out", tmp_path / "more")
+    for again in (result, result / "posterior.nc"):
+        assert "twice" in refused("compare", result, again, "--out", tmp_path / "more")
     low = tmp_path / "low"
     low.mkdir()
     results.save(complete_result(region="low"), low / "posterior.nc")
@@ -121,7 +122,7 @@ def test_distances_of_the_same_distribution_are_those_of_noise():
 
 def test_project_writes_a_data_file(jaxdark, refused, result, tmp_path):
     out = tmp_path / "future.yaml"
-    assert "one of sm, best" in refused("project", result, "--out", out, "--truth", "SM")
+    assert "one of sm, best" in refused("project", result, "--out", out, "--inject", "SM")
     code, shown, err = jaxdark("project", result, "--out", out, "--json")
     found = json.loads(shown)
     assert (code, err) == (0, "") and 0 <= found["excluded"] <= 1 and found["sm_chi2"] == near(0, abs=1e-9)

@@ -62,10 +62,10 @@ def test_verdicts_are_those_of_the_functions(constrained):
 def test_cuts_are_counted():
     """Three constraints, the last of which decides nothing, on six draws."""
     names = ("a", "b", "c")
-    wanted = [all_constraints()[0]._replace(id=name, counts=name != "c") for name in names]
+    wanted = [all_constraints()[0]._replace(id=name, applied=name != "c") for name in names]
     excluded = np.array([[1, 0, 0], [1, 1, 0], [0, 0, 1], [0, 0, 0], [1, 0, 1], [0, 1, 0]], bool)
     found = constrain.cuts(excluded, wanted)
-    assert found["survivors"] == 2
+    assert found["n_allowed"] == 2
     assert [found["constraints"][name]["cut_alone"] for name in names] == [3, 2, 2]
     assert [found["constraints"][name]["cut_given_others"] for name in names] == [2, 1, 1]
 
@@ -79,12 +79,12 @@ def test_the_command_adds_to_the_result_and_may_be_repeated(jaxdark, constrained
         stored = results.load(folder / "posterior.nc")
         np.testing.assert_allclose(stored["constraints"]["ratio"], after["constraints"]["ratio"], rtol=1e-12)
     summary = json.loads((folder / "summary.json").read_text())
-    assert summary["survivors"] == results.summary(after)["survivors"]
+    assert summary["n_allowed"] == results.summary(after)["n_allowed"]
     ratio = np.asarray(after["constraints"].sel(constraint="cleo_2001")["ratio"])
     assert summary["constraints"]["cleo_2001"]["cut_alone"] == int((ratio > 1).sum())
     assert sorted(path.name for path in folder.iterdir()) == ["posterior.nc", "summary.json"]
     code, shown, _ = jaxdark("constrain", folder, "--json")
-    assert code == 0 and json.loads(shown)["survivors"] == summary["survivors"]
+    assert code == 0 and json.loads(shown)["n_allowed"] == summary["n_allowed"]
 
 
 def of_another_version(attributes):

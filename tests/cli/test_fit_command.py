@@ -17,7 +17,7 @@ from jaxdark.io import results
 from jaxdark.io.results import save
 
 CONSTANT = ("--model", "constant")
-QUICK = (*CONSTANT, "--starts", 8, "--pseudo", 20)
+QUICK = (*CONSTANT, "--n-starts", 8, "--toys", 20)
 
 
 def test_fit_writes_its_record_and_the_written_config_repeats_it(jaxdark, toy, tmp_path):
@@ -33,7 +33,7 @@ def test_fit_writes_its_record_and_the_written_config_repeats_it(jaxdark, toy, t
     for text in ("Toy_RK", "Hessian error", "converged: ", "p-value", "degrees of freedom", str(out)):
         assert text in shown.replace("\n", "")
     config = tomllib.loads((out / "config.toml").read_text())
-    assert (config["model"], config["region"], config["starts"]) == ("constant", "all", 8)
+    assert (config["model"], config["region"], config["n_starts"]) == ("constant", "all", 8)
     code, shown, _ = jaxdark("fit", "--config", out / "config.toml", "--out", tmp_path / "two", "--json")
     assert code == 0 and json.loads(shown) == record
     assert (tmp_path / "two" / "config.toml").read_text() == (out / "config.toml").read_text()
@@ -69,7 +69,7 @@ def test_profile_writes_dataset_and_figure(jaxdark, toy, tmp_path):
         assert dataset["delta_chi2"].dims == ("C9",) and float(dataset["delta_chi2"].min()) >= 0
         stored = dataset["chi2"].values
     code, shown, _ = jaxdark("profile", "--config", out / "config.toml", "--out", tmp_path / "two", "--json")
-    assert code == 0 and json.loads(shown)["converged"] == 1.0
+    assert code == 0 and json.loads(shown)["converged_fraction"] == 1.0
     with xr.open_dataset(tmp_path / "two" / "profile.nc", engine="h5netcdf") as dataset:
         assert np.array_equal(dataset["chi2"], stored)
 
@@ -77,7 +77,7 @@ def test_profile_writes_dataset_and_figure(jaxdark, toy, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (("fit", "--starts", 0), ["starts", "greater than 0"]),
+        (("fit", "--n-starts", 0), ["n_starts", "greater than 0"]),
         (("fit", "--theory", "full", *CONSTANT), ["theory='marginalised'", "'full'"]),
         (("fit", "--optimizer", "adm", *CONSTANT), ["'adm'", "nearest right name is adam"]),
         (("fit", "--region", "middle"), ["'middle'", "high or low"]),
@@ -85,13 +85,14 @@ def test_profile_writes_dataset_and_figure(jaxdark, toy, tmp_path):
         (("profile", "m_v=2:15:20"), ["'m_v'", "nearest right name is m_V"]),
         (("profile", "C9=-1:0:5", "C99=1:2:5", *CONSTANT), ["'C99'", "nearest right name is C9"]),
         (("profile", "m_V=1:15:20"), ["m_V within its prior, 2 to 15", "1 to 15"]),
-        (("profile", "m_V=2:15"), ["FROM:TO:POINTS", "'m_V=2:15'"]),
-        (("profile", "m_V=2:15:twenty"), ["FROM:TO:POINTS", "'m_V=2:15:twenty'"]),
-        (("profile", "m_V=2:15:1"), ["FROM:TO:POINTS", "'m_V=2:15:1'"]),
-        (("profile", "m_V=2:15:9:lin"), ["FROM:TO:POINTS", "'m_V=2:15:9:lin'"]),
-        (("profile", "m_V=nan:15:9"), ["FROM:TO:POINTS", "'m_V=nan:15:9'"]),
+        (("profile", "m_V=2:15"), ["LOWER:UPPER:COUNT", "m_V", "'2:15'"]),
+        (("profile", "m_V=2:15:twenty"), ["LOWER:UPPER:COUNT", "m_V", "'2:15:twenty'"]),
+        (("profile", "m_V=2:15:1"), ["at least 2 values on the axis of m_V", "got 1"]),
+        (("profile", "m_V=2:15:9:lin"), ["LOWER:UPPER:COUNT", "m_V", "'2:15:9:lin'"]),
+        (("profile", "m_V=nan:15:9"), ["axis of m_V from a smaller to a larger number", "nan to 15"]),
+        (("profile", "m_V=5"), ["LOWER:UPPER:COUNT", "m_V", "'5.0'"]),
         (("profile", "m_V=2:15:9", "m_V=2:15:9"), ["m_V twice"]),
-        (("profile", "g_D=0:4:9:log"), ["logarithmic", "'g_D=0:4:9:log'"]),
+        (("profile", "g_D=0:4:9:log"), ["ends of one sign on the logarithmic axis of g_D", "0 to 4"]),
         (("profile", "m_V=2:15:9", "--posterior", "nowhere"), ["no result", "nowhere"]),
     ],
 )

@@ -115,7 +115,7 @@ def test_without_a_gauge_coupling_every_number_is_finite(jaxdark, toy):
     result = json.loads(jaxdark("point", *no_gauge_coupling)[1], parse_constant=reject)
     found = {row["id"]: row for row in result["constraints"]}
     assert found["perturbativity_y_s_y_b"]["excluded"] and found["bs_mixing_R_BB"]["excluded"]
-    assert not found["perturbativity_y_s_y_b"]["counts"]
+    assert not found["perturbativity_y_s_y_b"]["applied"]
     assert "missing" not in result
 
 

@@ -143,6 +143,9 @@ def test_a_wrong_config_file_is_refused(refused, tmp_path, toy, content, expecte
         (["--chains", "0"], ["chains", "greater than 0", "0"]),
         (["--draws", "-5"], ["draws", "greater than 0", "-5"]),
         (["--data", "papr2020"], ["'papr2020'", "paper2020"]),
+        (["--n-live", "500"], ["n_live belongs to the method nested, got the method nuts", "leave it out"]),
+        (["--method", "nested", "--n-samples", "500"], ["n_samples belongs to the method importance", "nested"]),
+        (["--method", "importance", "--n-samples", "50"], ["n_samples must be at least 100", "got 50"]),
         (["--method", "nested", "--scheduler", "tcp://127.0.0.1:1"], ["scheduler", "nuts", "nested", "leave it out"]),
         (["--scheduler", "tcp://127.0.0.1:1"], ["expected the address of a Dask scheduler", "tcp://127.0.0.1:1"]),
     ],
@@ -158,8 +161,8 @@ def test_sample_refuses_and_leaves_nothing(refused, tmp_path, monkeypatch, toy, 
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (["--pseudo", "0"], ["scheduler", "0 sets", "leave it out"]),
-        (["--pseudo", "5"], ["expected the address of a Dask scheduler", "tcp://127.0.0.1:1"]),
+        (["--toys", "0"], ["scheduler", "0 sets", "leave it out"]),
+        (["--toys", "5"], ["expected the address of a Dask scheduler", "tcp://127.0.0.1:1"]),
     ],
 )
 def test_fit_refuses_a_scheduler_and_leaves_nothing(refused, tmp_path, monkeypatch, toy, arguments, expected):

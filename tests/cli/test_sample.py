@@ -24,8 +24,8 @@ def sampler(monkeypatch):
     class Sampler:
         calls, answer = [], synthetic_result()
 
-        def __call__(self, like, region, **keywords):
-            self.calls.append((like, region, keywords))
+        def __call__(self, like, prior, **keywords):
+            self.calls.append((like, prior, keywords))
             keywords["report"]("chains", 1, 2)
             if isinstance(self.answer, BaseException):
                 raise self.answer
@@ -44,8 +44,8 @@ def test_a_good_run_writes_everything(jaxdark, sampler, toy, tmp_path):
     assert (code, err) == (0, "")
     assert {path.name for path in out.iterdir()} == FILES
     assert [path.name for path in out.parent.iterdir()] == ["result"]
-    like, region, keywords = sampler.calls[0]
-    assert (like.data.ids, region) == (("Toy_RK", "Toy_Bsmumu"), prior_of("high"))
+    like, prior, keywords = sampler.calls[0]
+    assert (like.data.ids, prior) == (("Toy_RK", "Toy_Bsmumu"), prior_of("high"))
     assert {name: keywords[name] for name in ("chains", "draws", "warmup", "seed")} == {
         "chains": 3, "draws": 200, "warmup": None, "seed": 7,
     }  # fmt: skip
@@ -53,7 +53,7 @@ def test_a_good_run_writes_everything(jaxdark, sampler, toy, tmp_path):
     assert summary == results.summary(sampler.answer)
     stored = results.load(out / "posterior.nc")
     assert np.array_equal(stored["posterior"]["m_V"], sampler.answer["posterior"]["m_V"])
-    for text in ("toy/P5p[3,4]", "R-hat", "verdict good", str(out)):
+    for text in ("toy/P5p[3,4]", "R-hat", "): converged", str(out)):
         assert text in shown.replace("\n", "")
     assert (out / "plane.png").read_bytes().startswith(b"\x89PNG")
     assert (out / "plane.pdf").read_bytes().startswith(b"%PDF")
@@ -109,7 +109,7 @@ def test_force_replaces_the_files_of_a_result_and_no_other(jaxdark, sampler, toy
     assert jaxdark("sample", "--data", toy, "--out", out, "--force")[0] == 0
     assert {path.name for path in out.iterdir()} == FILES | {"notes.txt"}
     assert (out / "notes.txt").read_text() == "mine"
-    assert json.loads((out / "summary.json").read_text())["verdict"] == "good"
+    assert json.loads((out / "summary.json").read_text())["converged"]
 
 
 def test_a_folder_that_cannot_be_written_is_refused_before_the_work(refused, sampler, toy, tmp_path):
@@ -146,7 +146,7 @@ def test_a_run_that_stops_leaves_nothing(jaxdark, sampler, toy, tmp_path, error,
 def test_a_run_that_stops_on_its_way_says_how_to_resume(
     jaxdark, refused, sampler, toy, tmp_path, error, code, sentence
 ):
-    def stopping(like, region, *, seed, checkpoints, **keywords):
+    def stopping(like, prior, *, seed, checkpoints, **keywords):
         checkpoints.begin({"seed": seed})
         if checkpoints.load("map") is None:
             checkpoints.save("map", {"a": np.zeros(3)})
@@ -174,11 +174,11 @@ def test_force_starts_a_run_with_other_settings_anew(jaxdark, sampler, toy, tmp_
 
 
 def test_the_method_reaches_the_sampler(jaxdark, refused, sampler, toy, tmp_path):
-    flags = ["--method", "importance", "--points", 4096]
+    flags = ["--method", "importance", "--n-samples", 4096]
     assert jaxdark("sample", "--data", toy, "--out", tmp_path / "one", *flags)[0] == 0
-    assert {name: sampler.calls[0][2][name] for name in ("method", "points")} == {
+    assert {name: sampler.calls[0][2][name] for name in ("method", "n_samples")} == {
         "method": "importance",
-        "points": 4096,
+        "n_samples": 4096,
     }
 
 
@@ -196,7 +196,7 @@ def test_a_figure_that_fails_does_not_cost_the_numbers(jaxdark, sampler, toy, tm
     out, numbers = tmp_path / "result", {"posterior.nc", "summary.json", "config.toml"}
     monkeypatch.setattr(figures, "FIGURES", {"plane": broken})
     code, shown, err = jaxdark("sample", "--data", toy, "--out", out)
-    assert code == 0 and "verdict good" in shown
+    assert code == 0 and "): converged" in shown
     assert err == f"jaxdark: could not draw plane (ZeroDivisionError: a bug); the numbers are in {out}\n"
     assert {path.name for path in out.iterdir()} == numbers
     monkeypatch.setattr(figures, "FIGURES", {"plane": broken, "pulls": figures.pulls_figure})
@@ -213,15 +213,15 @@ def test_a_figure_that_fails_does_not_cost_the_numbers(jaxdark, sampler, toy, tm
     assert "Could not draw the figure plane: a bug" in page and page.count("<img ") == 3
 
 
-def test_a_bad_verdict_is_written_and_fails_the_command(jaxdark, sampler, toy, tmp_path):
-    sampler.answer = synthetic_result(verdict="bad", reasons=["R-hat of m_V is 1.05, above 1.01"])
+def test_a_run_that_has_not_converged_is_written_and_fails_the_command(jaxdark, sampler, toy, tmp_path):
+    sampler.answer = synthetic_result(warnings=["R-hat of m_V is 1.05, above 1.01"])
     out = tmp_path / "result"
     code, shown, err = jaxdark("sample", "--data", toy, "--out", out)
-    assert code == 1 and "verdict bad: R-hat of m_V" in shown.replace("\n", " ")
+    assert code == 1 and "not converged: R-hat of m_V" in shown.replace("\n", " ")
     assert err.count("\n") == 1 and "R-hat of m_V is 1.05, above 1.01" in err
     assert {path.name for path in out.iterdir()} == FILES
     summary = json.loads((out / "summary.json").read_text())
-    assert (summary["verdict"], summary["reasons"]) == ("bad", ["R-hat of m_V is 1.05, above 1.01"])
+    assert (summary["converged"], summary["warnings"]) == (False, ["R-hat of m_V is 1.05, above 1.01"])
 
 
 def test_json_and_quiet(jaxdark, sampler, toy, tmp_path):

@@ -40,7 +40,7 @@ def test_points_of_the_prior_as_json(jaxdark, toy, tmp_path):
     record = json.loads(shown)
     assert (code, err) == (0, "")
     assert (record["points"], record["axes"], record["covariance_at"]) == (50, {"point": 50}, "standard_model")
-    assert record["outputs"] == {"log_likelihood": True, "constraints": [], "rows": ["Toy_RK"]}
+    assert record["outputs"] == {"log_likelihood": True, "constraints": [], "measurements": ["Toy_RK"]}
     assert 0.6 < record["best"]["parameters"]["m_V"] < 2.0 and record["best"]["parameters"]["r_AV"] == -0.3
     assert json.loads(jaxdark(*request, "--json")[1])["best"] == record["best"]
 
@@ -53,12 +53,12 @@ def test_a_profile_says_how_many_points_have_converged(jaxdark, toy, tmp_path, m
     request = ["scan", "C9=-2:0.5:20", "--model", "constant", "--profile", "--outputs", "log_likelihood", "--data", toy]
     code, shown, err = jaxdark(*request, "--out", tmp_path / "s", "--json")
     record = json.loads(shown)
-    assert (code, err, record["converged"], record["axes"]) == (0, "", 1.0, {"C9": 20})
+    assert (code, err, record["converged_fraction"], record["axes"]) == (0, "", 1.0, {"C9": 20})
     assert record["covariance_at"] == {"C9": -0.9, "C10": 0.0}
     assert set(record["best"]["parameters"]) == {"C9", "C10"}
     config = tomllib.loads((tmp_path / "s" / "config.toml").read_text())
     assert (config["profile"], config["chunk"]) == (True, 1024)
-    monkeypatch.setattr(scan_module, "converged", lambda result: 0.5)
+    monkeypatch.setattr(scan_module, "converged_fraction", lambda result: 0.5)
     code, _, err = jaxdark("scan", "--config", tmp_path / "s" / "config.toml", "--out", tmp_path / "s", "--quiet")
     assert code == 1 and err.startswith("jaxdark: only 50 % of the grid points converged; ")
 

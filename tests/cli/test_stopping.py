@@ -165,7 +165,7 @@ def test_after_the_work_a_signal_changes_nothing(usual_handler):
 
 RUN = "import sys; from jaxdark.cli import main; sys.exit(main())"
 COMMANDS = {
-    "fit": ["fit", "--model", "constant", "--starts", "8", "--pseudo", "20", "--out", "result"],
+    "fit": ["fit", "--model", "constant", "--n-starts", "8", "--toys", "20", "--out", "result"],
     "point": ["point", "C9=-1", "C10=0", "--model", "constant"],
     "scan": ["scan", "C9=-2:1:300", "C10=0", "--model", "constant", "--out", "result"],
     "sample": ["sample", "--model", "constant", "--draws", "200", "--out", "result"],

@@ -176,7 +176,7 @@ CONSTANT = prior_of("all", "constant")
 
 def test_fits_to_pseudo_data_are_those_of_one_process(cluster, tmp_path):
     like, seen = toy_likelihood(tmp_path, TOY_OF_THREE), []
-    request = {"region": CONSTANT, "starts": 8, "pseudo": 200, "seed": 3}
+    request = {"prior": CONSTANT, "n_starts": 8, "toys": 200, "seed": 3}
     here = jd.fit(like, **request).to_dict()
     there = jd.fit(like, **request, scheduler=cluster, report=lambda *stage: seen.append(stage)).to_dict()
     assert there == here and here["pseudo_data"]["sets"] == 200
@@ -193,7 +193,7 @@ def small_map(monkeypatch):
 
 def test_chains_are_those_of_one_process_and_finished_ones_are_kept(cluster, small_map, tmp_path):
     like, folder, seen = toy_likelihood(tmp_path), tmp_path / "kept", []
-    request = {"region": CONSTANT, "chains": 2, "draws": 100, "warmup": 100, "seed": 3}
+    request = {"prior": CONSTANT, "chains": 2, "draws": 100, "warmup": 100, "seed": 3}
 
     def stop(stage, done, total):
         if (stage, done) == ("chains", 1):
@@ -218,7 +218,7 @@ def test_a_scheduler_that_has_nothing_to_do_is_refused(tmp_path):
     with pytest.raises(jd.RequestError, match="runs the chains of the method nuts, got the method importance"):
         jd.sample(like, method="importance", scheduler="tcp://127.0.0.1:1")
     with pytest.raises(jd.RequestError, match="fits sets of pseudo-data, got one and 0 sets"):
-        jd.fit(like, pseudo=0, scheduler="tcp://127.0.0.1:1")
+        jd.fit(like, toys=0, scheduler="tcp://127.0.0.1:1")
 
 
 PROCESS = """

@@ -369,8 +369,8 @@ def test_entries(sm):
     entries = {entry.id: entry for entry in constraints()}
     expected = "neutrino_trident neutrino_trident_CCFR Z_mumu_width_shift perturbativity_g_D perturbativity_y_s_y_b"
     assert list(entries) == expected.split()
-    assert [entry.counts for entry in entries.values()] == [False, False, True, False, False]
-    assert [entry.counts for entry in constraints(g_nu_over_g_mu_V=0.0)] == [True, True, True, False, False]
+    assert [entry.applied for entry in entries.values()] == [False, False, True, False, False]
+    assert [entry.applied for entry in constraints(g_nu_over_g_mu_V=0.0)] == [True, True, True, False, False]
     model, tridents = point(5.0, g_mu_V=0.03), ("neutrino_trident", "neutrino_trident_CCFR")
     for asked, excluded in ((None, [True, True]), (1.0, [True, True]), (0.0, [False, False])):
         found = {entry.id: entry.verdict for entry in constraints(g_nu_over_g_mu_V=asked)}

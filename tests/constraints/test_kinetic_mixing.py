@@ -227,5 +227,5 @@ def test_gradients_and_finite_everywhere(sm):
 def test_entries():
     entries = {entry.id: entry for entry in constraints()}
     assert set(entries) == {f"kinetic_mixing_{kind}" for kind in ("visible", "displaced", "invisible")}
-    assert all((entry.cl, entry.quality, entry.counts) == (0.9, "digitised", False) for entry in entries.values())
+    assert all((entry.cl, entry.quality, entry.applied) == (0.9, "digitised", False) for entry in entries.values())
     assert "1702.03327" in entries["kinetic_mixing_invisible"].reference

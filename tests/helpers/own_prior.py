@@ -32,7 +32,7 @@ def result_of(ranges, values=None, chains=4, draws=250, **changed):
         "model": "own",
         "region": "all",
         "parameters": {name: convergence for name in names},
-        "best": {
+        "max_likelihood_draw": {
             "log_likelihood": float(log_likelihood.max()),
             "parameters": {name: float(column[at]) for name, column in columns.items()},
         },

@@ -12,7 +12,7 @@ from jaxdark.measurements.dataset import load_dataset
 ROWS = ["a", "b"]
 
 
-def synthetic_result(region="high", verdict="good", reasons=(), chains=4, draws=300):
+def synthetic_result(region="high", warnings=(), chains=4, draws=300):
     """ArviZ object with the groups and the summary of `jaxdark.sample`, as far as figures and tables read them."""
     prior, random = prior_of(region), np.random.default_rng(1)
     vector = np.asarray(prior.vector(random.random((chains, draws, len(prior.names)))))
@@ -39,9 +39,9 @@ def synthetic_result(region="high", verdict="good", reasons=(), chains=4, draws=
             for name, values in zip(prior.names, np.moveaxis(vector, -1, 0), strict=True)
         },
         "divergences": int(groups["sample_stats"]["diverging"].sum()),
-        "verdict": verdict,
-        "reasons": list(reasons),
-        "best": {
+        "converged": not warnings,
+        "warnings": list(warnings),
+        "max_likelihood_draw": {
             "log_likelihood": log_likelihood.max(),
             "parameters": dict(zip(prior.names, best.tolist(), strict=True)),
         },
@@ -63,10 +63,10 @@ def synthetic_result(region="high", verdict="good", reasons=(), chains=4, draws=
 def complete_result(seed=0, chains=4, draws=300, **keywords):
     """A synthetic result with the groups that the checks read."""
     tree, generator = synthetic_result(chains=chains, draws=draws, **keywords), np.random.default_rng(seed)
-    shape, axes = (chains, draws, len(ROWS)), (("chain", "draw", "row"), {"row": ROWS})
+    shape, axes = (chains, draws, len(ROWS)), (("chain", "draw", "measurement"), {"measurement": ROWS})
     for name, values in {
         "log_likelihood": -generator.exponential(1.0, shape),
         "posterior_predictive": generator.normal(size=shape),
     }.items():
-        tree = with_group(tree, name, xr.Dataset({"rows": (axes[0], values)}, axes[1]))
-    return with_group(tree, "observed_data", xr.Dataset({"rows": ("row", [0.0, 1.0])}, axes[1]))
+        tree = with_group(tree, name, xr.Dataset({"obs": (axes[0], values)}, axes[1]))
+    return with_group(tree, "observed_data", xr.Dataset({"obs": ("measurement", [0.0, 1.0])}, axes[1]))

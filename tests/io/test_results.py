@@ -115,15 +115,21 @@ def test_draws_that_are_missing_are_named(tree, fault):
 
 def test_rows_without_names_are_refused(tree):
     groups = results.datasets(tree)
-    groups["log_likelihood"] = groups["log_likelihood"].drop_vars("row")
-    assert "rows of the group log_likelihood have no names" in problem(groups, ["log_likelihood"])
+    groups["log_likelihood"] = groups["log_likelihood"].drop_vars("measurement")
+    assert "measurements of the group log_likelihood have no ids" in problem(groups, ["log_likelihood"])
+
+
+def test_a_result_of_another_format_is_refused(tree, tmp_path):
+    folder = written(tmp_path, results.datasets(tree), results.attributes(tree) | {"format": 1})
+    with pytest.raises(RequestError, match="it has the format 1 of another version of jaxdark, this one reads .* 2"):
+        results.load(folder)
 
 
 def test_what_a_stored_result_lacks_is_said(tree, tmp_path):
     groups = results.datasets(tree)
     del groups["derived"]
     folder = written(tmp_path, groups, results.attributes(tree))
-    assert results.summary(results.load(folder))["verdict"] == "good"
+    assert results.summary(results.load(folder))["converged"]
     with pytest.raises(RequestError, match=r"\(it has no log_likelihood in the group derived\); run it again"):
         results.load(folder, "derived")
 
@@ -180,7 +186,7 @@ def test_a_summary_that_a_killed_process_left_behind_is_brought_up_to_date(tmp_p
     before = (tmp_path / "summary.json").stat().st_ino
 
     def add(tree):
-        return results.with_group(tree, "one", xr.Dataset(), summary=results.summary(tree) | {"survivors": 7})
+        return results.with_group(tree, "one", xr.Dataset(), summary=results.summary(tree) | {"n_allowed": 7})
 
     stored.load(tmp_path)
     assert (tmp_path / "summary.json").stat().st_ino == before  # nothing is written without need
@@ -191,9 +197,9 @@ def test_a_summary_that_a_killed_process_left_behind_is_brought_up_to_date(tmp_p
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(stored, "_write_summary", killed)
         stored.change(tmp_path, add)
-    assert "survivors" not in json.loads((tmp_path / "summary.json").read_text())
+    assert "n_allowed" not in json.loads((tmp_path / "summary.json").read_text())
     (tmp_path / ".posterior.nc.lock").touch()
     (tmp_path / ".posterior.nc.0123abcd").mkdir()
-    assert results.summary(stored.load(tmp_path))["survivors"] == 7
-    assert json.loads((tmp_path / "summary.json").read_text())["survivors"] == 7
+    assert results.summary(stored.load(tmp_path))["n_allowed"] == 7
+    assert json.loads((tmp_path / "summary.json").read_text())["n_allowed"] == 7
     assert sorted(path.name for path in tmp_path.iterdir()) == ["posterior.nc", "summary.json"]

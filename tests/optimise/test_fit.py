@@ -42,7 +42,7 @@ def few(like):
 
 @pytest.fixture(scope="module")
 def constant(like):
-    return fit(like, CONSTANT, starts=16, pseudo=400)
+    return fit(like, CONSTANT, n_starts=16, toys=400)
 
 
 def minuit(like, prior, start):
@@ -119,7 +119,7 @@ def test_g_minus_2_is_in_chi2_and_pseudo_data_where_it_is_a_datum(few, reading, 
     """Four rows and one parameter without a vector: few degrees of freedom, so that one more shows."""
     part = few.data
     prior = Prior("constant", {"C9": Range(-3.0, 3.0)}, lambda C9: ConstantWilson(C9=C9))
-    found = fit(Likelihood(part, g_minus_2=reading), prior, starts=4, pseudo=2000)
+    found = fit(Likelihood(part, g_minus_2=reading), prior, n_starts=4, toys=2000)
     assert found.dof == dof
     assert found.pseudo_data.mean_chi2 == near(dof, abs=5 * np.sqrt(2 * dof / 2000))
     either = Likelihood(part, g_minus_2=reading)
@@ -155,7 +155,7 @@ def test_record(constant):
 
 def test_a_minimum_on_an_edge_has_no_error_and_says_so(like):
     prior = Prior("edge", {"C9": Range(-0.2, 3.0), "C10": Range(-3.0, 3.0)}, ConstantWilson)
-    record = fit(like, prior, starts=8, pseudo=0).to_dict()
+    record = fit(like, prior, n_starts=8, toys=0).to_dict()
     entry = record["parameters"]["C9"]
     assert record["converged"] and entry["value"] == near(-0.2) and entry["on_edge"]
     assert entry["hessian_error"] is None and "edge" in entry["hessian_reason"]
@@ -172,7 +172,7 @@ def without_information(name, **others):
 @pytest.fixture(scope="module")
 def alone(few):
     """C9 by itself."""
-    return fit(few, without_information("alone"), starts=4, pseudo=0).to_dict()
+    return fit(few, without_information("alone"), n_starts=4, toys=0).to_dict()
 
 
 @pytest.mark.parametrize(
@@ -185,7 +185,7 @@ def alone(few):
     ],
 )
 def test_a_parameter_without_information_costs_the_others_nothing(few, alone, others, reason):
-    record = fit(few, without_information("idle", **others), starts=8, pseudo=0).to_dict()
+    record = fit(few, without_information("idle", **others), n_starts=8, toys=0).to_dict()
     entries, expected = record["parameters"], alone["parameters"]["C9"]
     for kind in ("hessian", "fisher"):
         assert entries["C9"][f"{kind}_error"] == near(expected[f"{kind}_error"], rel=1e-3)
@@ -203,7 +203,7 @@ def test_a_degenerate_direction_is_named(few, alone):
     """Only the sum of two parameters enters; a third keeps its error."""
     ranges = {"a": Range(-2.0, 2.0), "C10": Range(-3.0, 3.0), "b": Range(-2.0, 2.0)}
     prior = Prior("sum", ranges, lambda a, b, C10: ConstantWilson(C9=a + b, C10=C10))
-    record = fit(few, prior, starts=8, pseudo=0).to_dict()
+    record = fit(few, prior, n_starts=8, toys=0).to_dict()
     assert record["converged"]
     assert record["minima_found"] == 1 and record["minima"][0]["starts"] == 8
     assert "degenerate: points with different a, b predict the same" in record["status"]
@@ -215,7 +215,7 @@ def test_a_degenerate_direction_is_named(few, alone):
     (direction,) = record["not_determined"]
     assert {name: abs(share) for name, share in direction.items()} == near({"a": 1.0, "b": 1.0}, rel=1e-6)
     assert direction["a"] * direction["b"] < 0
-    both = fit(few, CONSTANT, starts=8, pseudo=0).to_dict()["parameters"]["C10"]
+    both = fit(few, CONSTANT, n_starts=8, toys=0).to_dict()["parameters"]["C10"]
     assert record["parameters"]["C10"]["fisher_error"] == near(both["fisher_error"], rel=1e-3)
     assert record["parameters"]["C10"]["hessian_error"] == near(both["hessian_error"], rel=1e-3)
 
@@ -223,7 +223,7 @@ def test_a_degenerate_direction_is_named(few, alone):
 def test_an_idle_parameter_beside_one_on_an_edge(like):
     ranges = {"C9": Range(-0.2, 3.0), "idle": Range(0.0, 1.0), "C10": Range(-3.0, 3.0)}
     build = lambda C9, C10, idle: ConstantWilson(C9=C9, C10=C10)  # noqa: E731
-    entries = fit(like, Prior("edge", ranges, build), starts=8, pseudo=0).to_dict()["parameters"]
+    entries = fit(like, Prior("edge", ranges, build), n_starts=8, toys=0).to_dict()["parameters"]
     assert entries["C9"]["on_edge"] and "edge" in entries["C9"]["fisher_reason"]
     assert entries["idle"]["fisher_error"] is None and entries["C10"]["fisher_error"] > 0
 
@@ -266,7 +266,7 @@ def test_more_parameters_than_data_have_no_goodness_of_fit(few):
         (without_information("a", x=Range(0.0, 1.0)), 2),
         (without_information("b", y=Range(1.0, 1.0)), 1),
     ):
-        record = fit(Likelihood(two), prior, starts=4, pseudo=20).to_dict()
+        record = fit(Likelihood(two), prior, n_starts=4, toys=20).to_dict()
         if free == 1:  # the other is fixed
             assert record["dof"] == 1 and 0 <= record["p_value"] <= 1
             continue
@@ -320,7 +320,7 @@ def test_a_fixed_parameter_has_its_value_at_every_quantile():
 
 
 @pytest.mark.parametrize(
-    ("keywords", "words"), [({"starts": 0}, "expected 1 to 65536 starts"), ({"pseudo": -1}, "sets of pseudo-data")]
+    ("keywords", "words"), [({"n_starts": 0}, "expected 1 to 65536 starts"), ({"toys": -1}, "sets of pseudo-data")]
 )
 def test_impossible_numbers_are_refused(like, keywords, words):
     with pytest.raises(RequestError, match=words):
@@ -343,7 +343,7 @@ def test_free_nuisances_are_refused(like):
 @pytest.mark.parametrize("region", ["high", "low"])
 def test_256_starts_and_migrad_agree_on_the_paper(region):
     prior = prior_of(region)
-    found = fit(Likelihood(load_dataset("paper2020")), region, pseudo=0)
+    found = fit(Likelihood(load_dataset("paper2020")), region, toys=0)
     record = found.to_dict()
     assert record["converged"] and record["starts"]["at_best"] >= 10
     best = np.array([entry["value"] for entry in record["parameters"].values()])
@@ -360,7 +360,7 @@ def test_256_starts_and_migrad_agree_on_the_paper(region):
     ("model", "region"), [("zprime", "high"), ("zprime", "low"), ("constant", "all"), ("box", "all")]
 )
 def test_every_model_fits(model, region, like):
-    record = fit(like, prior_of(region, model), pseudo=0, starts=64).to_dict()
+    record = fit(like, prior_of(region, model), toys=0, n_starts=64).to_dict()
     assert record["converged"]
     assert record["delta_chi2_sm"] > 0
     for entry in record["parameters"].values():

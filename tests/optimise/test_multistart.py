@@ -112,5 +112,5 @@ def test_each_minimum_is_judged_with_the_covariance_at_itself():
 def test_a_covariance_that_does_not_come_to_rest_is_said(like, monkeypatch):
     monkeypatch.setattr(module, "_MOST_STEPS", 1)
     monkeypatch.setattr(module, "_MOST_ROUNDS", 1)
-    found = fit(like, CONTACT, starts=8, pseudo=0)
+    found = fit(like, CONTACT, n_starts=8, toys=0)
     assert "the theory covariance has not come to rest" in found.status

@@ -61,7 +61,7 @@ def test_each_point_is_a_minimum_over_the_other_parameter(like, line):
         search.migrad()
         assert float(line["chi2"][i]) == near(search.fval, abs=1e-4)
         assert float(line["C10"][i]) == near(search.values[0], abs=5e-3)
-    assert record_of(line)["converged"] == 1.0
+    assert record_of(line)["converged_fraction"] == 1.0
 
 
 def test_with_no_parameter_left_it_is_the_likelihood(like):
@@ -112,7 +112,7 @@ def test_iminuit_agrees_on_the_paper_at_random_points(size):
     """
     like, prior = Likelihood(load_dataset("paper2020")), prior_of("high")
     grid = profile(like, "high", axes={"m_V": np.linspace(2, 15, size), "g_mu_V": np.geomspace(1e-3, 0.2, size)})
-    assert record_of(grid)["converged"] > 0.999
+    assert record_of(grid)["converged_fraction"] > 0.999
     random, at_reference = np.random.default_rng(0), with_covariance_of(grid, like, prior)
     value = jax.jit(jax.value_and_grad(lambda x: -2 * at_reference.log_likelihood(x, prior)))
     for i, j in random.integers(0, size, (20, 2)):

@@ -25,13 +25,13 @@ def tree():
 
 
 @pytest.mark.parametrize("name", figures.FIGURES)
-def test_the_title_says_what_is_shown_and_warns_of_a_bad_verdict(name, tree):
+def test_the_title_says_what_is_shown_and_warns_of_a_run_that_has_not_converged(name, tree):
     title = figures.FIGURES[name](tree).get_suptitle()
     for part in ("high region", "data paper2020", "theory marginalised", "limit", "4 × 300 draws"):
         assert part in title
-    assert "verdict" not in title
-    bad = figures.FIGURES[name](synthetic_result(verdict="bad", reasons=["R-hat of r is 1.2, above 1.01"]))
-    assert "verdict bad: R-hat of r is 1.2, above 1.01" in bad.get_suptitle()
+    assert "converged" not in title
+    bad = figures.FIGURES[name](synthetic_result(warnings=["R-hat of r is 1.2, above 1.01"]))
+    assert "not converged: R-hat of r is 1.2, above 1.01" in bad.get_suptitle()
 
 
 def test_no_figure_is_left_open(tree):
@@ -168,7 +168,7 @@ def test_axes_hold_the_draws_of_a_negative_parameter():
     ax = plane_figure(tree).axes[0]
     assert ax.get_xlim() == (-3.0, 0.0) and ax.get_ylim() == (1e-3, 1.0)
     (star,) = (line for line in ax.lines if line.get_marker() == "*")
-    best = summary(tree)["best"]["parameters"]
+    best = summary(tree)["max_likelihood_draw"]["parameters"]
     assert (star.get_xdata()[0], star.get_ydata()[0]) == (best["x"], -best["g"])
 
 
@@ -201,7 +201,8 @@ def test_words_from_data_are_shown_as_they_are(monkeypatch):
     monkeypatch.setitem(matplotlib.rcParams, "text.usetex", True)
     pulls = [{"id": words, "sm": 1.0, "best": 0.0} for words in HOSTILE]
     for words in HOSTILE:
-        changed = {"data": words, "region": words, "model": words, "pulls": pulls, "verdict": "bad", "reasons": [words]}
+        changed = {"data": words, "region": words, "model": words, "pulls": pulls, "converged": False}
+        changed["warnings"] = [words]
         tree = result_of(
             {words: Range(0.1, 1.0, log=True, sign=-1), "b": Range(0.0, 1.0)}, chains=2, draws=20, **changed
         )

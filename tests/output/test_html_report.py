@@ -59,8 +59,8 @@ class _Outline(HTMLParser):
 
 def with_further(tree):
     """The result as after `jaxdark constrain`, with a name that HTML would take for a tag."""
-    row = {"cut_alone": 300, "cut_given_others": 12, "quality": "published", "counts": True}
-    summary = results.summary(tree) | {"constraints": {"a<b>": row}, "survivors": 900}
+    row = {"cut_alone": 300, "cut_given_others": 12, "quality": "published", "applied": True}
+    summary = results.summary(tree) | {"constraints": {"a<b>": row}, "n_allowed": 900}
     return results.with_group(tree, "constraints", xr.Dataset(), summary=summary)
 
 
@@ -89,9 +89,9 @@ def test_constraints_stand_on_the_page_once_they_are_in_the_result():
     assert page.tables[title][1] == ["a<b>", "25 %", "1 %", "published"]
 
 
-def test_a_bad_verdict_is_marked():
-    page = _Outline(result_page(synthetic_result(verdict="bad", reasons=["R-hat of r is 1.2, above 1.01"])))
-    (sentence,) = (text for text in page.marked if "verdict bad: R-hat of r is 1.2" in text)
+def test_a_run_that_has_not_converged_is_marked():
+    page = _Outline(result_page(synthetic_result(warnings=["R-hat of r is 1.2, above 1.01"])))
+    (sentence,) = (text for text in page.marked if "not converged: R-hat of r is 1.2" in text)
     assert page.marked[sentence] == "bad"
 
 

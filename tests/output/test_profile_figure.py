@@ -23,7 +23,7 @@ def paraboloid(*names):
     t = np.meshgrid(*(np.linspace(-5, 5, 61) for _ in names), indexing="ij")
     record = {
         "model": "split", "region": "high", "data": "paper2020", "theory": "marginalised", "g_minus_2": "limit",
-        "best": {"chi2": 100.0, "parameters": {n: float(axes[n][30]) for n in names}}, "converged": 1.0,
+        "best": {"chi2": 100.0, "parameters": {n: float(axes[n][30]) for n in names}}, "converged_fraction": 1.0,
     }  # fmt: skip
     ranges = {name: r._asdict() for name, r in PRIOR.ranges.items()}
     attrs = {"record": json.dumps(record), "prior": json.dumps(ranges)}
@@ -51,9 +51,9 @@ def test_contours_lie_where_the_profile_crosses_the_levels():
 
 @pytest.mark.parametrize("names", [("m_V",), ("r",), ("m_V", "g_mu_V"), ("r", "g_D")])
 def test_a_posterior_is_named_in_legend_and_title(names, tmp_path):
-    fig = profile_figure(paraboloid(*names), synthetic_result(verdict="bad", reasons=["R-hat of r is 1.2"]))
+    fig = profile_figure(paraboloid(*names), synthetic_result(warnings=["R-hat of r is 1.2"]))
     title = fig.get_suptitle()
-    for part in ("split, high region", "data paper2020", "4 × 300 draws", "verdict bad"):
+    for part in ("split, high region", "data paper2020", "4 × 300 draws", "not converged"):
         assert part in title
     labels = [text.get_text() for text in fig.legends[0].get_texts()]
     assert "best fit" in labels and any("posterior" in label for label in labels)

@@ -60,7 +60,7 @@ def point_with(text):
 def tables_with(text):
     """Tables of every command that shows ids, with the text wherever a user's text can stand."""
     evidence = {"log_evidence": 0.0, "error": 0.0, "log_bayes_factor": 0.0}
-    cut = {"cut_alone": 1, "cut_given_others": 1, "quality": text, "counts": False}
+    cut = {"cut_alone": 1, "cut_given_others": 1, "quality": text, "applied": False}
     pulls = [{"id": text, "sm": 1.0, "best": -4.0}]
     fitted = {"value": 1.0, "hessian_error": None, "fisher_error": None, "hessian_reason": text}
     fit = {
@@ -81,7 +81,7 @@ def tables_with(text):
         *tables.fit_tables(fit),
         *tables.summary_tables(summary),
         *tables.check_tables(checks, 1),
-        tables.cuts_table(summary | {"constraints": {text: cut}, "survivors": 1}),
+        tables.cuts_table(summary | {"constraints": {text: cut}, "n_allowed": 1}),
         tables.evidence_table({"data": text, "covariances": [text], "models": {text: {text: evidence}}}),
         tables.distances_table({text: {"distance": 0.1, "p_value": 0.5}}),
         tables.claims_table([claim]),
@@ -150,9 +150,9 @@ class _Text(HTMLParser):
 
 def page_with(text, monkeypatch):
     monkeypatch.setattr(html_report, "_figure", lambda tree, name: {"png": "", "error": ""})
-    tree = synthetic_result(verdict="bad", reasons=[text], chains=2, draws=5)
-    row = {"cut_alone": 3, "cut_given_others": 1, "quality": text, "counts": True}
-    summary = results.summary(tree) | {"model": text, "region": text, "data": text, "survivors": 1}
+    tree = synthetic_result(warnings=[text], chains=2, draws=5)
+    row = {"cut_alone": 3, "cut_given_others": 1, "quality": text, "applied": True}
+    summary = results.summary(tree) | {"model": text, "region": text, "data": text, "n_allowed": 1}
     summary |= {"constraints": {text: row}, "versions": {text: text}, "pulls": [{"id": text, "sm": 4.0, "best": 0.0}]}
     return html_report.result_page(results.with_group(tree, "constraints", xr.Dataset(), summary=summary))
 

@@ -38,7 +38,7 @@ def synthetic(region="high", seed=0):
         ("LHCb_RK_2019", "b", "c"),
         IDS,
         LimitResult(ratio * 1e-5, np.full_like(ratio, 1e-5), ratio),
-        "good",
+        "converged",
     )
 
 
@@ -85,7 +85,7 @@ def test_figures_say_when_the_chains_are_not_good(draw, sm):
     study, doubt = synthetic("high"), "the tail effective sample size of r is 323"
     words = lambda study: " ".join(draw(study, sm).get_supxlabel().split())  # noqa: E731
     assert "chains" not in words(study)
-    assert f"The chains are not good: {doubt}." in words(study._replace(chains=doubt))
+    assert f"The chains have not converged: {doubt}." in words(study._replace(chains=doubt))
 
 
 def test_mixing_bound(sm):

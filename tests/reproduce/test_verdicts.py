@@ -41,7 +41,7 @@ def made(region="high", n=20_000, chains=None, **parameters):
     pulls = np.full((n, 2), 2.5) + 0.01 * random.normal(size=(n, 2))
     likely = -50 + random.random(n)
     return Study(
-        Selection(region), draws, likely, -54.0, pulls, rows, IDS, verdicts, "good", *([chains] if chains else [])
+        Selection(region), draws, likely, -54.0, pulls, rows, IDS, verdicts, "converged", *([chains] if chains else [])
     )
 
 

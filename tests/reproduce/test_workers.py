@@ -48,7 +48,7 @@ def made_up(monkeypatch, body="pass"):
 def small(selection, value):
     x = np.full(2, float(value))
     verdicts = LimitResult(x[:, None], x[:, None], x[:, None])
-    return Study(selection, {"m_V": x}, x, -1.0, x[:, None], ("a",), ("c",), verdicts, "good")
+    return Study(selection, {"m_V": x}, x, -1.0, x[:, None], ("a",), ("c",), verdicts, "converged")
 
 
 def same(a: Study, b: Study):

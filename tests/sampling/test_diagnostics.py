@@ -1,4 +1,4 @@
-"""R-hat, effective sizes and the verdict against closed forms and runs that are bad on purpose."""
+"""R-hat, effective sizes and what is wrong with a run, against closed forms and runs that are bad on purpose."""
 
 import numpy as np
 import pytest
@@ -24,14 +24,14 @@ def autoregressive(correlation, seed=0):
     return lfilter([np.sqrt(1 - correlation**2)], [1, -correlation], noise, axis=1)[:, 1000:]
 
 
-def verdict(draws, importance=None, diverging=NONE_DIVERGENT):
+def diagnosis(draws, importance=None, diverging=NONE_DIVERGENT):
     noise = np.random.default_rng(99).normal(size=draws.shape)
     return diagnose({"m_V": draws}, diverging, noise, importance)
 
 
 def test_good_run_is_good_and_reports_every_number():
-    result = verdict(independent())
-    assert result.verdict == "good" and result.reasons == ()
+    result = diagnosis(independent())
+    assert result.converged and result.warnings == ()
     row = result.parameters["m_V"]
     assert set(row) == {"mean", "sd", "hdi95", "r_hat", "ess_bulk", "ess_tail"}
     assert row["mean"] == near(independent().mean()) and row["sd"] == near(independent().std(ddof=1))
@@ -40,8 +40,8 @@ def test_good_run_is_good_and_reports_every_number():
 
 
 def test_no_false_alarm_in_many_good_runs():
-    reasons = [reason for seed in range(60) for reason in verdict(independent(seed)).reasons]
-    assert reasons == []
+    warnings = [warning for seed in range(60) for warning in diagnosis(independent(seed)).warnings]
+    assert warnings == []
 
 
 def split_r_hat(draws):
@@ -86,17 +86,17 @@ def test_shortest_interval_holds_the_probability():
 
 
 def has(result, *words):
-    return result.verdict == "bad" and any(all(w in reason for w in words) for reason in result.reasons)
+    return not result.converged and any(all(w in warning for w in words) for warning in result.warnings)
 
 
 def test_shifted_chain_has_a_large_r_hat():
     draws = independent()
     draws[2] += 0.5
-    assert has(verdict(draws), "R-hat of m_V is 1.0", "above 1.01")
+    assert has(diagnosis(draws), "R-hat of m_V is 1.0", "above 1.01")
 
 
 def test_slow_chains_have_too_few_effective_draws():
-    assert has(verdict(autoregressive(0.995)), "bulk effective sample size of m_V", "below 400")
+    assert has(diagnosis(autoregressive(0.995)), "bulk effective sample size of m_V", "below 400")
 
 
 def test_tails_visited_rarely_have_a_small_tail_size():
@@ -104,29 +104,29 @@ def test_tails_visited_rarely_have_a_small_tail_size():
     draws = np.minimum(np.abs(independent()), 2.0)
     slow = np.repeat(np.random.default_rng(3).random((CHAINS, DRAWS // 500)) < 0.3, 500, axis=1)
     tail = np.where(slow & (independent(5) > 0.5), 3 + independent(7) ** 2, draws)
-    assert has(verdict(tail), "tail effective sample size of m_V")
+    assert has(diagnosis(tail), "tail effective sample size of m_V")
 
 
 def test_divergences_above_half_a_per_cent_are_bad():
-    for count, expected in ((40, "good"), (41, "bad")):
+    for count, expected in ((40, True), (41, False)):
         diverging = np.zeros((CHAINS, DRAWS), bool)
         diverging[0, :count] = True
-        assert verdict(independent(), diverging=diverging).verdict == expected
-    assert has(verdict(independent(), diverging=diverging), "41 of 8000 draws are divergent")
+        assert diagnosis(independent(), diverging=diverging).converged == expected
+    assert has(diagnosis(independent(), diverging=diverging), "41 of 8000 draws are divergent")
 
 
 @pytest.mark.parametrize("start", [0, 700, DRAWS - 150])
 def test_a_chain_that_stays_is_named(start):
     draws = independent()
     draws[1, start : start + 150] = 0.1
-    assert has(verdict(draws), "chain 1 stayed on one point for 150 of its 2000 draws")
+    assert has(diagnosis(draws), "chain 1 stayed on one point for 150 of its 2000 draws")
 
 
 def test_a_chain_that_never_moved_is_bad():
     draws = independent()
     draws[3] = 0.2
-    assert has(verdict(draws), "chain 3 stayed on one point")
-    assert has(verdict(np.zeros((CHAINS, DRAWS))), "R-hat of m_V is nan")
+    assert has(diagnosis(draws), "chain 3 stayed on one point")
+    assert has(diagnosis(np.zeros((CHAINS, DRAWS))), "R-hat of m_V is nan")
 
 
 def modes(weights, seed=0):
@@ -139,14 +139,14 @@ def modes(weights, seed=0):
 def test_unequal_modes_are_found_where_r_hat_is_content():
     draws = modes([0.5, 0.5, 0.5, 0.62])
     assert summarised({"m_V": draws})["m_V"]["r_hat"] < 1.01
-    result = verdict(draws)
+    result = diagnosis(draws)
     assert has(result, "modes of unequal weight: chain 3", "range of m_V")
-    assert len(result.reasons) == 1
-    assert verdict(modes([0.5] * 4)).verdict == "good"
+    assert len(result.warnings) == 1
+    assert diagnosis(modes([0.5] * 4)).converged
 
 
 def test_chains_locked_in_their_modes_are_unequal():
-    assert has(verdict(modes([1, 1, 0, 0])), "modes of unequal weight")
+    assert has(diagnosis(modes([1, 1, 0, 0])), "modes of unequal weight")
 
 
 def weighted(values, seed=0):
@@ -157,39 +157,39 @@ def weighted(values, seed=0):
 
 def test_a_mode_that_every_chain_missed_is_found():
     both = weighted(lambda g: 8.0 * (g.random(20000) < 0.2) + g.normal(size=20000))
-    assert has(verdict(independent(), both), "chains and importance sampling disagree", "m_V")
+    assert has(diagnosis(independent(), both), "chains and importance sampling disagree", "m_V")
 
 
 def test_importance_sample_with_unequal_weights_agrees():
     for seed in range(20):
         wide = np.random.default_rng(seed).normal(size=20000) * 2
         weight = norm.pdf(wide) / norm.pdf(wide, scale=2)
-        assert verdict(independent(seed), Weighted({"m_V": wide}, weight / weight.sum())).verdict == "good"
+        assert diagnosis(independent(seed), Weighted({"m_V": wide}, weight / weight.sum())).converged
 
 
 def test_the_error_of_the_draws_counts_beside_that_of_the_importance_sample():
     """Against quantiles of the distribution itself correlated chains are off by their effective size, and no more."""
     exact = weighted(lambda _: norm.ppf((np.arange(20000) + 0.5) / 20000))
     for seed in range(20):
-        assert not has(verdict(autoregressive(0.8, seed), exact), "importance sampling disagree")
+        assert not has(diagnosis(autoregressive(0.8, seed), exact), "importance sampling disagree")
 
 
 def test_the_worst_nuisance_is_named_and_the_others_counted():
     generator = np.random.default_rng(3)
     nuisances = {name: generator.normal(size=(CHAINS, DRAWS)) for name in "abcd"}
     good = diagnose({"m_V": independent()}, NONE_DIVERGENT, independent(9), nuisances=nuisances)
-    assert good.verdict == "good" and list(good.nuisances) == list("abcd") and list(good.parameters) == ["m_V"]
+    assert good.converged and list(good.nuisances) == list("abcd") and list(good.parameters) == ["m_V"]
     nuisances["b"][1] += 0.3
     nuisances["c"][1] += 2.0
     bad = diagnose({"m_V": independent()}, NONE_DIVERGENT, independent(9), nuisances=nuisances)
     assert has(bad, "R-hat of the nuisance c is", "(so for 1 more nuisances)")
     assert has(bad, "bulk effective sample size of the nuisance c")
     assert has(bad, "modes of unequal weight: chain 1", "range of the nuisance c")
-    assert not any("m_V" in reason for reason in bad.reasons)
+    assert not any("m_V" in warning for warning in bad.warnings)
 
 
 def test_a_parameter_that_the_prior_fixes_is_not_judged():
     values = {"m_V": independent(), "width": np.full((CHAINS, DRAWS), 0.1)}
-    assert diagnose(values, NONE_DIVERGENT, independent(9)).verdict == "bad"
+    assert not diagnose(values, NONE_DIVERGENT, independent(9)).converged
     result = diagnose(values, NONE_DIVERGENT, independent(9), fixed=["width"])
-    assert result.verdict == "good" and result.parameters["width"]["mean"] == near(0.1)
+    assert result.converged and result.parameters["width"]["mean"] == near(0.1)

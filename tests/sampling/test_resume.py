@@ -102,9 +102,8 @@ def test_nested_sampling_goes_on_to_the_same_bits(tmp_path):
     def points(store, **further):
         on_segment, resume = kept_parts(store, "nested")
         log_likelihood = lambda u: -50 * jnp.sum((u - 0.3) ** 2)  # noqa: E731
-        return nested_sample(log_likelihood, 2, seed=1, live=100, on_segment=on_segment, resume=resume, **further), len(
-            resume
-        )
+        request = {"seed": 1, "n_live": 100, "on_segment": on_segment, "resume": resume}
+        return nested_sample(log_likelihood, 2, **request, **further), len(resume)
 
     (whole, evidence), _ = points(Checkpoints(None))
     seen = []
@@ -123,8 +122,8 @@ def test_nested_sampling_goes_on_to_the_same_bits(tmp_path):
 @pytest.mark.parametrize(
     ("method", "stage", "points"),
     [
-        ("importance", "prior points", 2**18),
-        pytest.param("nested", "nested", 200, marks=pytest.mark.slow),
+        ("importance", "prior points", {"n_samples": 2**18}),
+        pytest.param("nested", "nested", {"n_live": 200}, marks=pytest.mark.slow),
     ],
 )
 def test_weighted_points_of_a_run_are_kept(method, stage, points, tmp_path, toy_likelihood):
@@ -140,7 +139,7 @@ def test_weighted_points_of_a_run_are_kept(method, stage, points, tmp_path, toy_
             count += name == stage
             stop_when(count == stop)
 
-        request = {"method": method, "points": points, "draws": 200, "chains": 2, "seed": 4}
+        request = {"method": method, **points, "draws": 200, "chains": 2, "seed": 4}
         return sample(toy_likelihood, prior_of(model="constant"), report=report, checkpoints=store, **request), count
 
     whole, all_steps = run(Checkpoints(None))
@@ -196,7 +195,7 @@ def test_a_full_disk(small_disk, tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("JAXDARK_COMPILE_CACHE", "0")
     data = tmp_path / "toy.yaml"
     data.write_text(TOY)
-    flags = ["--data", data, "--model", "constant", "--method", "importance", "--points", 2**18, "--draws", 200]
+    flags = ["--data", data, "--model", "constant", "--method", "importance", "--n-samples", 2**18, "--draws", 200]
 
     def run(out):
         code = main(["sample", *map(str, flags), "--out", str(out), "--quiet"])

@@ -31,11 +31,11 @@ from jaxdark.sampling.to_arviz import Sampled, posterior_tree
 CONSTANT = prior_of("all", "constant")
 
 
-def made_up(draws, judge=lambda *_: Diagnosis({}, "good", ())):
+def made_up(draws, diagnose=lambda *_: Diagnosis({}, ())):
     return Sampled(
         vectors=draws,
         stats={"diverging": np.zeros(draws.shape[:2], bool)},
-        judge=judge,
+        diagnose=diagnose,
         evidence=(0.0, 0.1),
         summary={},
         attributes={},
@@ -68,7 +68,7 @@ def test_log_likelihoods_of_a_draw(fitted, theory):
         at_nuisances[place] = -0.5 * whitened @ whitened
     if theory == "full":
         np.testing.assert_allclose(derived["log_likelihood_at_nuisances"].values, at_nuisances, rtol=1e-9)
-    assert summary["best"]["log_likelihood"] == float(derived["log_likelihood"].max())
+    assert summary["max_likelihood_draw"]["log_likelihood"] == float(derived["log_likelihood"].max())
     # two rows; the limit on (g-2) says nothing of a model without a vector
     assert results.attributes(tree)["measured"] == 2
     assert goodness_of_fit(tree) == near(float(chi2.sf(-2 * at_nuisances, 2).mean()), rel=1e-9)
@@ -79,7 +79,7 @@ def test_the_gain_over_the_standard_model_is_that_of_the_marginal_likelihoods():
     draws = np.random.default_rng(2).normal(size=(2, 10, 2))
     summary = results.summary(posterior_tree(LinearLikelihood(), PRIOR, of_linear(), made_up(draws), seed=0))
     best = max(draws.reshape(-1, 2), key=log_marginal)
-    assert list(summary["best"]["parameters"].values()) == best.tolist()
+    assert list(summary["max_likelihood_draw"]["parameters"].values()) == best.tolist()
     assert summary["delta_chi2_sm"] == near(2 * (log_marginal(best) - log_marginal(np.zeros(2))), rel=1e-9)
 
 
@@ -92,7 +92,7 @@ def test_a_nuisance_that_has_not_converged_fails_the_run():
     draws = np.random.default_rng(1).normal(size=(4, 1000, 2 + len(NUISANCES)))
     like, fit = LinearLikelihood("full"), of_linear()
     good = results.summary(posterior_tree(like, PRIOR, fit, made_up(draws, of_chains), seed=0))
-    assert (good["verdict"], good["reasons"], list(good["nuisances"])) == ("good", [], list(NUISANCES))
+    assert (good["converged"], good["warnings"], list(good["nuisances"])) == (True, [], list(NUISANCES))
     assert set(good["parameters"]) == set(PRIOR.names)
     for i, name in enumerate(NUISANCES):
         row = good["nuisances"][name]
@@ -100,8 +100,8 @@ def test_a_nuisance_that_has_not_converged_fails_the_run():
         assert min(row["ess_bulk"], row["ess_tail"]) > 3000
     draws[2, :, 2 + NUISANCES.index("idle")] += 0.6  # a direction that no row and no parameter sees
     summary = results.summary(posterior_tree(like, PRIOR, fit, made_up(draws, of_chains), seed=0))
-    assert summary["verdict"] == "bad" and all("idle" in reason for reason in summary["reasons"])
-    assert any(reason.startswith("R-hat of the nuisance idle is 1.0") for reason in summary["reasons"])
+    assert not summary["converged"] and all("idle" in warning for warning in summary["warnings"])
+    assert any(warning.startswith("R-hat of the nuisance idle is 1.0") for warning in summary["warnings"])
     assert summary["nuisances"]["idle"]["r_hat"] > 1.01
 
 
@@ -112,7 +112,7 @@ def test_the_posterior_predictive_has_the_covariance_of_the_data(theory):
     vector = np.concatenate([[0.3, -0.2], np.full(n, 0.5)])
     draws = np.broadcast_to(vector, (2, 20_000, 2 + n))
     like = LinearLikelihood(theory)
-    rows = np.asarray(posterior_tree(like, PRIOR, of_linear(), made_up(draws), seed=3)["posterior_predictive"]["rows"])
+    rows = np.asarray(posterior_tree(like, PRIOR, of_linear(), made_up(draws), seed=3)["posterior_predictive"]["obs"])
     rows = rows.reshape(-1, len(VALUES))
     expected = TOTAL if theory == "marginalised" else EXPERIMENT
     spread = np.sqrt(np.diag(expected))
@@ -127,7 +127,7 @@ def test_the_density_of_a_row_is_conditional_on_the_others():
     """By brute force: the density of all rows over that of all but one, with its normalisation, at every draw."""
     draws = np.random.default_rng(5).normal(size=(1, 6, 2))
     tree = posterior_tree(LinearLikelihood(), PRIOR, of_linear(), made_up(draws), seed=0)
-    found = np.asarray(tree["log_likelihood"]["rows"])[0]
+    found = np.asarray(tree["log_likelihood"]["obs"])[0]
     for place, vector in enumerate(draws[0]):
         mean = CENTRE + DESIGN @ vector
         everything = multivariate_normal(mean, TOTAL).logpdf(VALUES)

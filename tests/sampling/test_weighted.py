@@ -37,7 +37,7 @@ def test_equal_weights_are_independent_draws():
     values = np.random.default_rng(1).normal(size=(4000, 1))
     found = diagnose_weighted(("x",), values, np.zeros(4000))
     row = found.parameters["x"]
-    assert found.verdict == "good" and row["r_hat"] is None
+    assert found.converged and row["r_hat"] is None
     assert row["ess_bulk"] == near(4000) and row["ess_tail"] == near(4000, rel=1e-2)
     assert row["hdi95"] == near([-1.96, 1.96], abs=0.15)
 
@@ -47,15 +47,15 @@ def test_few_or_heavy_points_are_bad():
     log_weight = np.zeros(1000)
     log_weight[0] = np.log(500)
     found = diagnose_weighted(NAMES, values, log_weight)
-    assert found.verdict == "bad" and "one point holds 33 % of the posterior" in found.reasons[-1]
-    assert "effective sample size of a" in found.reasons[0] and "--points" in found.reasons[0]
+    assert not found.converged and "one point holds 33 % of the posterior" in found.warnings[-1]
+    assert "effective sample size of a" in found.warnings[0] and "increase n_samples" in found.warnings[0]
 
 
 def test_nested_sampling_finds_evidence_and_moments():
     pytest.importorskip("blackjax")
     from jaxdark.sampling.nested import nested_sample
 
-    sample, (value, error) = nested_sample(log_likelihood, 2, seed=1, live=200)
+    sample, (value, error) = nested_sample(log_likelihood, 2, seed=1, n_live=200)
     inside = norm.cdf((1 - CENTRE) / WIDTH) - norm.cdf(-CENTRE / WIDTH)
     assert 0.01 < error < 0.2
     assert value == near(np.log(np.prod(np.sqrt(2 * np.pi) * WIDTH * inside)), abs=4 * error)

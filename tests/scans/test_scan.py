@@ -32,7 +32,7 @@ from jaxdark.optimise.region_fit import fit_with_covariance
 from jaxdark.scans import scan as scan_module
 from jaxdark.scans import store
 from jaxdark.scans.points import Axis, grid, of_prior, of_profile
-from jaxdark.scans.scan import Scan, best_point, converged
+from jaxdark.scans.scan import Scan, best_point, converged_fraction
 from jaxdark.scans.store import open_scan
 
 HELPERS = Path(__file__).parents[1] / "helpers"
@@ -178,7 +178,7 @@ def test_a_grid_has_labelled_axes_and_the_values_of_single_points(like, tmp_path
     outputs = ["log_likelihood", "delta_a_mu", "observables"]
     result = jd.scan(like, GRID, out=tmp_path / "grid", chunk=64, outputs=outputs)
     assert result["log_likelihood"].dims == ("m_V", "g_mu_V")
-    assert result["prediction"].dims == ("m_V", "g_mu_V", "row")
+    assert result["prediction"].dims == ("m_V", "g_mu_V", "measurement")
     assert result["constraint_value"].dims == ("m_V", "g_mu_V", "constraint")
     assert result["m_V"].attrs["units"] == "GeV"
     assert store.done(tmp_path / "grid").all()
@@ -189,7 +189,7 @@ def test_a_grid_has_labelled_axes_and_the_values_of_single_points(like, tmp_path
         model = jd.DarkSector(m_V=float(here["m_V"]), g_mu_V=float(here["g_mu_V"]), **FIXED)
         evaluated = like.at(jd.NewPhysics()).evaluate(model)
         np.testing.assert_allclose(here["log_likelihood"], evaluated.log_likelihood, rtol=1e-9)
-        predictions = here["prediction"].sel(row=list(like.data.ids))
+        predictions = here["prediction"].sel(measurement=list(like.data.ids))
         np.testing.assert_allclose(predictions, evaluated.predictions, rtol=1e-9)
         found = verdicts(model, like.sm, chosen)
         np.testing.assert_allclose(here["constraint_value"], found.value, rtol=1e-12)
@@ -213,13 +213,15 @@ def test_a_scan_is_a_table_of_one_row_for_each_point(like, tmp_path):
     assert (table["m_chi_2"] == 2e-3).all() and (table["r_1"] == -3.0).all() and (table["bs_current"] == "paper").all()
     assert store.done(path).tolist() == [True] * 3
     points = jd.scan(like, out=tmp_path / "p", random=70, chunk=32, outputs=["log_likelihood", "delta_a_mu", "Toy_RK"])
-    assert len(points["log_likelihood"].to_dataframe()) == 70 and {"point", "constraint", "row"} == set(points.sizes)
+    assert len(points["log_likelihood"].to_dataframe()) == 70 and {"point", "constraint", "measurement"} == set(
+        points.sizes
+    )
 
 
 def test_points_of_a_prior_carry_their_parameters(like, tmp_path):
     result = jd.scan(like, {"r": -2.0, "m_Phi": 800.0}, out=tmp_path / "s", random=300, chunk=128, outputs=["Toy_RK"])
-    assert result["prediction"].dims == ("point", "row")
-    assert list(result["row"].values) == ["Toy_RK"] and "log_likelihood" not in result
+    assert result["prediction"].dims == ("point", "measurement")
+    assert list(result["measurement"].values) == ["Toy_RK"] and "log_likelihood" not in result
     assert best_point(result) is None
     prior = prior_of("high")
     for name in ("m_V", "g_mu_V", "r_AV", "g_D"):
@@ -283,7 +285,7 @@ def test_a_profile_is_that_in_memory(whole_profile, like, constant_fit, fitted_b
     np.testing.assert_allclose(-2 * result["log_likelihood"], expected["chi2"], rtol=1e-9, atol=1e-6)
     np.testing.assert_allclose(result["C10"], expected["C10"], atol=1e-4)
     assert result["C10"].dims == ("C9",) and "C10" in result.coords and "C10" in best_point(result)["parameters"]
-    assert converged(result) == 1.0 and (result["gradient_norm"] < 1e-4).all()
+    assert converged_fraction(result) == 1.0 and (result["gradient_norm"] < 1e-4).all()
     assert [*json.loads(result.attrs["covariance_at"]).values()] == constant_fit.reference.tolist()
     here = result.isel(C9=17)
     evaluated = constant_fit.like.evaluate(jd.ConstantWilson(C9=float(here["C9"]), C10=float(here["C10"])))
@@ -515,7 +517,7 @@ def test_a_sharded_function_is_the_mapped_one():
         ({}, {"sobol": 10, "random": 10}, "got both"),
         ({}, {"random": 0}, "expected at least 1 points after --random, got 0"),
         ({}, {"sobol": 2**31}, "expected 1 to 1073741824 points"),
-        ({}, {"random": 10, "region": "hihg"}, "unknown region 'hihg'.*high"),
+        ({}, {"random": 10, "prior": "hihg"}, "unknown region 'hihg'.*high"),
         ({"m_V": 2.0, "g_mu_V": 0.1, **FIXED}, {"random": 10}, "expected a parameter left to draw"),
         ({"r_VA": 2.0}, {"random": 10}, "unknown parameter 'r_VA'"),
         ({}, {"random": 10, "outputs": ["log_likelihod"]}, "unknown output 'log_likelihod'.*log_likelihood"),
@@ -526,7 +528,7 @@ def test_a_sharded_function_is_the_mapped_one():
         ({}, {"random": 10, "model": "zprim"}, "unknown model 'zprim'"),
         (GRID, {"model": "splt"}, "unknown model 'splt'"),
         (GRID, {"profile": True, "model": "splt"}, "unknown model 'splt'"),
-        (GRID, {"profile": True, "model": jd.DarkSector}, "expected a Prior as the region of a model of your own"),
+        (GRID, {"profile": True, "model": jd.DarkSector}, "expected a Prior of a model of your own"),
         ({"r_AV": -0.4}, {"profile": True}, "expected an axis such as m_V=2:15:200 for --profile, got none"),
         (GRID, {"profile": True}, "expected a parameter left to profile, got all of m_V, g_mu_V, r_AV, g_D, r"),
         ({"m_v": "2:15:9"}, {"profile": True}, "unknown parameter 'm_v' .* m_V"),
@@ -536,7 +538,7 @@ def test_a_sharded_function_is_the_mapped_one():
             {"profile": True, "random": 10},
             "expected a profile on a grid, got random or sobol points",
         ),
-        ({"m_V": "2:15:9"}, {"profile": True, "region": "hihg"}, "unknown region 'hihg'.*high"),
+        ({"m_V": "2:15:9"}, {"profile": True, "prior": "hihg"}, "unknown region 'hihg'.*high"),
         ({"m_V": "2:15:9"}, {"profile": True, "chunk": 1000}, "power of two.* take 1024"),
     ],
 )

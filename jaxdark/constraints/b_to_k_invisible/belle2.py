@@ -89,7 +89,7 @@ def _measured(rates: InvisibleBR, model: SplitDarkSector, sm: StandardModel) -> 
 
 
 def constraints() -> tuple[Constraint, ...]:
-    """The verdict, which does not count: the SM itself is outside of it."""
+    """The verdict, which is not applied: the SM itself is outside of it."""
     reference = "Belle II, arXiv:2311.14647, likelihood of arXiv:2507.12393"
     verdict = SharedPrediction(rates_of_the_searches, _measured)
-    return (Constraint("belle2_2023", verdict, reference, 0.9545, models=SplitDarkSector, counts=False),)
+    return (Constraint("belle2_2023", verdict, reference, 0.9545, models=SplitDarkSector, applied=False),)

@@ -273,11 +273,11 @@ def constraints(babar_scale: float = 1.0) -> tuple[Constraint, ...]:
         limit = babar_scale * bins.limit[bins.s_B.index(edges)] if known else np.inf
         words = (bins.reference, bins.cl, bins.quality) if known else ("arXiv:2002.11150, Eq. (22)",)
         name = "BR_Bp_Kp_inv_sB_{:g}_{:g}".format(*edges)
-        return _limited(name, lambda rates, sm: rates.s_B[index], limit, *words, counts=False)
+        return _limited(name, lambda rates, sm: rates.s_B[index], limit, *words, applied=False)
 
-    def in_all_q2(id, value, counts):
+    def in_all_q2(id, value, applied):
         return _limited(
-            id, value, *(_data(id)[name] for name in ("limit", "reference", "cl", "quality")), counts=counts
+            id, value, *(_data(id)[name] for name in ("limit", "reference", "cl", "quality")), applied=applied
         )
 
     def babar(rates, model, sm):

@@ -382,7 +382,7 @@ def test_derivatives(k):
 
 def test_words_of_the_constraint():
     (entry,) = constraints()
-    assert (entry.id, entry.quality, entry.cl, entry.counts) == ("belle2_2023", "published", 0.9545, False)
+    assert (entry.id, entry.quality, entry.cl, entry.applied) == ("belle2_2023", "published", 0.9545, False)
     assert entry.models is SplitDarkSector and "2311.14647" in entry.reference
 
 

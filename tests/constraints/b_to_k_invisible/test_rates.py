@@ -406,7 +406,7 @@ def test_words_of_the_constraints():
         "belle_hadronic_2013",
         "belle_semileptonic_2017",
     ]
-    assert [entry.id for entry in entries.values() if not entry.counts] == [
+    assert [entry.id for entry in entries.values() if not entry.applied] == [
         *IN_BINS,
         "belle_hadronic_2013",
         "belle_semileptonic_2017",

@@ -1,0 +1,24 @@
+"""The words that a request chooses among, where the command line, the library and the stored results share them.
+
+Inputs: none. Outputs: types of text; `typing.get_args` lists their words. Nothing is imported, so that the help of a
+command needs no JAX.
+"""
+
+from typing import Literal
+
+ModelName = Literal["split", "zprime", "constant", "box"]
+"""The shipped models, see `jaxdark.models.registry`."""
+Theory = Literal["marginalised", "full"]
+"""Hadronic nuisances in a covariance, or as parameters."""
+GMinus2 = Literal["limit", "upper", "measurement"]
+"""Reading of (g-2) of the muon: Gaussian of mean 0, its upper half alone, or experiment minus Standard Model."""
+Method = Literal["nuts", "nested", "importance"]
+"""How a posterior is drawn from: Markov chains, nested sampling, or weighted points of the prior."""
+Kernel = Literal["flow", "gradient", "plain"]
+"""What moves the chains of the method "nuts"; all three draw from the same posterior and pass the same diagnostics.
+
+flow: NUTS in the coordinates of a flow trained on importance samples, with the force of the standard normal that the
+flow makes of the posterior; the likelihood is never differentiated, only weighed. gradient: in the same coordinates
+with the likelihood's own gradient, step size and dense mass matrix adapted. plain: the same in prior quantiles, no
+flow.
+"""
