@@ -78,7 +78,8 @@ def check_bin(q2: Bin, channel: Channel, sm: StandardModel) -> None:
         low, high = CHARMONIUM
         raise RequestError(
             f"the q2 bin [{lower:g}, {upper:g}] GeV^2 of {channel.name} touches the narrow charmonia "
-            f"between {low:g} and {high:g} GeV^2, where nothing is predicted; take a bin below or above"
+            f"between {low:g} and {high:g} GeV^2, where nothing is predicted; "
+            f"take a bin below {low:g} or above {high:g}"
         )
 
 
