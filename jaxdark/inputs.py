@@ -8,15 +8,16 @@ from collections.abc import Mapping
 from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import equinox as eqx
 import numpy as np
 from jaxtyping import Array, Complex, Float
+from pydantic import AfterValidator, BeforeValidator, Field, create_model
 
-from jaxdark.errors import RequestError, nearest, shortened, shown
+from jaxdark.errors import RequestError, shown
 from jaxdark.io.text_files import plain_value, read_yaml
-from jaxdark.io.yaml_fields import Place, number
+from jaxdark.io.validation import Number, Record, fault, validated
 from jaxdark.precision import require_x64
 
 Real = Float[Array, ""] | float
@@ -195,31 +196,41 @@ def check_inputs(sm: Any) -> None:
 
 def check_overrides(overrides: Mapping[Any, Any], origin: str = "inputs") -> dict[str, float]:
     """The overrides as floats, each known and within its range; raises RequestError, which names the origin."""
-    place, known = Place(origin), read_data("inputs.yaml")["inputs"]
-    checked = {}
-    for name, value in overrides.items():
-        if not isinstance(name, str) or name not in known:
-            field = shortened(name, 80) if isinstance(name, str) else shown(name)
-            raise place.error(field, "the name of an input", "an unknown one", nearest(name, known))
-        checked[name] = _within_range(name, value, place, **known[name])
-    return checked
+    checked = validated(_overrides(), dict(overrides), origin)
+    return {name: getattr(checked, name) for name in overrides}
 
 
-def _within_range(
-    name: str, raw: Any, place: Place, *, value: float, range: list[float], unit: str, description: str, **_: Any
-) -> float:
-    if isinstance(raw, str) and raw:
-        raw = plain_value(raw.strip()) if raw.strip() else raw
-    elif getattr(raw, "shape", None) == () and np.asarray(raw).dtype.kind in "iuf":
-        raw = np.asarray(raw).item()
-    expected = f"a finite number for the {description}"
-    found, (low, high) = number(raw, place, name, expected), range
-    if not low <= found <= high:
-        units = "" if unit == "1" else f" {unit}"
-        raise place.error(
-            name,
-            f"{low:.5g} to {high:.5g}{units} for the {description}",
-            f"{found:g}",
-            f"the shipped value is {value:.6g}{units}, and nothing is predicted far from it; check sign and unit",
-        )
-    return found
+class _Overrides(Record):
+    what = "the inputs"
+    empty_is_absent = False  # an input that is named needs a value
+
+
+@cache
+def _overrides() -> type[_Overrides]:
+    """The record with a field for each input of data/inputs.yaml."""
+    fields: dict[str, Any] = {
+        name: (_override(**about), None) for name, about in read_data("inputs.yaml")["inputs"].items()
+    }
+    return create_model("Overrides", __base__=_Overrides, **fields)
+
+
+def _override(*, value: float, range: list[float], unit: str, description: str, **_: Any) -> Any:
+    """Type of a number within the range of an input, also as text or as an array of shape ()."""
+    (low, high), units = range, "" if unit == "1" else f" {unit}"
+
+    def in_range(number: float) -> float:
+        if not low <= number <= high:
+            advice = (
+                f"the shipped value is {value:.6g}{units}, and nothing is predicted far from it; check sign and unit"
+            )
+            raise fault(f"{low:.5g} to {high:.5g}{units} for the {description}", f"{number:g}", advice)
+        return number
+
+    return Annotated[Number, BeforeValidator(_plain), AfterValidator(in_range), Field(description=description)]
+
+
+def _plain(raw: Any) -> Any:
+    if isinstance(raw, str) and raw.strip():
+        return plain_value(raw.strip())
+    is_scalar = getattr(raw, "shape", None) == () and np.asarray(raw).dtype.kind in "iuf"
+    return np.asarray(raw).item() if is_scalar else raw

@@ -72,9 +72,9 @@ def test_overrides_may_be_whole_numbers_text_and_arrays():
 
 
 WRONG = [
-    ("lamda_t", -0.04, "expected the name of an input, got an unknown one; the nearest right name is lambda_t"),
+    ("lamda_t", -0.04, "expected a field of the inputs, got an unknown field; the nearest right name is lambda_t"),
     ("zzz", 1.0, "choose one of GF, alpha_em, mu_b, lambda_t, "),
-    (3, 1.0, "field 3: expected the name of an input"),
+    (3, 1.0, "field 3: expected a field of the inputs"),
     ("GF", "heavy", "expected a finite number for the Fermi constant, got the text 'heavy'"),
     ("GF", "1,2e-5", "write a point for the decimals"),
     ("GF", float("nan"), "got nan"),

@@ -13,11 +13,11 @@ PACKAGE = Path(jaxdark.__file__).parent
 HOUSE = """
 errors choices precision _version
 compute: bounds xla_cache cluster export_cache fingerprint aot batch
-io: text_files yaml_fields checkpoints atomic result_dir result_schema results
+io: text_files validation checkpoints atomic result_dir result_schema results
 inputs
 models: loops checks wilson base widths coefficients muon_g2 split constant zprime vector_like box registry
-semileptonic: form_factors kinematics nonlocal_terms quadrature amplitudes bins leptonic neutrinos observables
-semileptonic: nuisances tables predictor
+semileptonic: charmonium form_factors kinematics nonlocal_terms quadrature amplitudes bins leptonic neutrinos
+semileptonic: observables nuisances tables predictor
 measurements: plausibility schema dataset
 constraints: limit
 constraints.b_to_k_invisible: quadrature running rates histogram belle2_likelihood belle2
@@ -123,6 +123,6 @@ def test_models_and_observables_know_nothing_of_each_other():
 
 def test_the_reader_of_imports_sees_them():
     """The test's own instrument: imports at load, inside functions, of modules and of names."""
-    assert imports("inputs", at_load=True) >= {"errors", "precision", "io.text_files", "io.yaml_fields"}
+    assert imports("inputs", at_load=True) >= {"errors", "precision", "io.text_files", "io.validation"}
     assert "likelihood.likelihood" in imports("cli.options", at_load=False) - imports("cli.options", at_load=True)
     assert {"output.figures", "io.results", "io.result_dir"} <= imports("cli.plot", at_load=False)

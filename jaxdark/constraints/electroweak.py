@@ -115,7 +115,7 @@ def _photon_dissociation(K2: np.ndarray, W2: np.ndarray, s: np.ndarray, u: np.nd
     """Shape of d sigma/(d K2 d W2) of nu gamma -> nu mu mu by contact interaction.
 
     Its integral is 2 G_F^2 alpha s/(9 pi^2) (C_V^2 + C_A^2)/2 (ln(s/m^2) - 8/3) for s >> m^2, for either current: the
-    traces of Dirac matrices give -8/3 as well, where arXiv:1406.2332 is recalled to have -19/6 (unverified), which
+    traces of Dirac matrices give -8/3 as well, where arXiv:1406.2332 is said to have -19/6 (unverified), which
     would make 8 per cent less at s = 100 GeV^2. Only the shape in K2 matters for `trident_ratio`.
 
     That is deep inelastic scattering on a photon, whose structure functions F_2, F_L into muons of rapidity u are

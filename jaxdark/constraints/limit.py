@@ -88,7 +88,7 @@ class Constraint(NamedTuple):
         verdict: pure function (model, sm) -> LimitResult of scalars.
         reference: of the limit, or of the prediction where there is none.
         cl: confidence level of the limit, None where none is stated or there is no limit.
-        quality: published, digitised, recast, proxy or recalled, as the data file says.
+        quality: published, digitised, recast, proxy or unverified, as the data file says.
         unit: of value and limit, "1" if dimensionless.
         models: it is defined for.
         applied: whether it takes part in the verdict on a point; what holds only under a further assumption does not.

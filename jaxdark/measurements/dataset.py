@@ -10,20 +10,19 @@ import warnings
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float
-from scipy.linalg import block_diag
 
 from jaxdark.errors import DataWarning, RequestError, nearest, shown
 from jaxdark.io.text_files import read_yaml
-from jaxdark.io.yaml_fields import Place
+from jaxdark.io.validation import Faults, fault_at
 from jaxdark.measurements import plausibility
 from jaxdark.measurements.schema import (
-    ERROR_FIELDS,
     PROCESSES,
     Entry,
     EntryRow,
@@ -49,9 +48,9 @@ class Row:
         value: centre.
         error_plus: total upper error, positive.
         error_minus: total lower error, positive.
-        scan: (x, relative likelihood) where the rule keeps it, else None.
+        scan: (x, relative likelihood) where the rule uses it, else None.
         reference: arXiv number, or words where there is none.
-        quality: published, digitised, recast or recalled.
+        quality: published, digitised, recast or unverified.
         source: what the number was taken from.
         parts: published errors (upper, lower) by name, stat, syst, norm or total, as far as the file has them.
         luminosity: integrated luminosity behind it, fb^-1, where the file gives it.
@@ -127,7 +126,7 @@ def load_entries(path: str | Path | None = None) -> dict[str, Entry]:
     Raises:
         RequestError: the file has a fault.
     """
-    return read_measurements(_DATA / "measurements.yaml" if path is None else Path(path))[1]
+    return dict(_shipped_entries()) if path is None else read_measurements(Path(path)).entries
 
 
 def load_dataset(name_or_path: str | Path, include: Iterable[str] = ()) -> DataSet:
@@ -167,12 +166,13 @@ def _read_dataset(name_or_path: str | Path, include: Iterable[str]) -> DataSet:
         place = f"data set {name_or_path}"
     else:
         path = _user_file(name_or_path, definitions)
-        header, entries = read_measurements(path)
+        file = read_measurements(path)
+        entries = file.entries
         selection = [_selected(name, entries) for name in entries]
         place = str(path)
         if include or any(set(entry.alternative_to) - entries.keys() for entry in entries.values()):
             entries = _with_shipped(entries, place)
-        header = {"name": path.stem, "title": path.name, **header}
+        header = {"name": file.name or path.stem, "title": file.title or path.name, "errors": file.errors}
         if header["name"] in definitions:
             header["name"] += " (own file)"
     selection += _included(
@@ -184,21 +184,25 @@ def _read_dataset(name_or_path: str | Path, include: Iterable[str]) -> DataSet:
 
 def check_file(path: str | Path) -> list[str]:
     """Everything that is wrong with a user's measurements file, one sentence each; an empty list where nothing is."""
-    problems: list[str] = []
     try:
-        read_measurements(Path(path), problems)
-        if not problems:
-            rows = _read_dataset(Path(path), ()).rows
-            problems += [
-                f"{path}: {row.id}: there is no prediction for {row.process}; leave the row out"
-                for row in rows
-                if not PROCESSES[row.process].predicted
-            ]
+        rows = _read_dataset(Path(path), ()).rows
+    except Faults as error:
+        return [str(error), *error.others]
     except RequestError as error:
-        problems.append(str(error))
-    return problems
+        return [str(error)]
+    return [
+        f"{path}: {row.id}: there is no prediction for {row.process}; leave the row out"
+        for row in rows
+        if not PROCESSES[row.process].predicted
+    ]
 
 
+@cache
+def _shipped_entries() -> dict[str, Entry]:
+    return read_measurements(_DATA / "measurements.yaml").entries
+
+
+@cache
 def _shipped_datasets() -> dict[str, Any]:
     return read_yaml(_DATA / "datasets.yaml")["datasets"]
 
@@ -217,7 +221,8 @@ def _with_shipped(entries: dict[str, Entry], place: str) -> dict[str, Entry]:
     for entry in entries.values():
         for other in entry.alternative_to:
             if other not in together:
-                raise Place(place, entry.id).error("alternative_to", "ids of entries", other, nearest(other, together))
+                where = place, f"entry {entry.id}", "field alternative_to"
+                raise fault_at(where, "ids of entries", other, nearest(other, together))
     return together
 
 
@@ -239,9 +244,10 @@ def _included(
     names = [include] if isinstance(include, str) else list(include)
     for name in names:
         if name not in entries:
-            raise Place(place).error("include", "ids of entries", shown(name), nearest(name, entries))
+            raise fault_at((place, "field include"), "ids of entries", shown(name), nearest(name, entries))
         if name in taken or names.count(name) > 1:
-            raise Place(place).error("include", "entries that are not in yet", shown(name), "leave it out of include")
+            expected = "entries that are not in yet"
+            raise fault_at((place, "field include"), expected, shown(name), "leave it out of include")
     return [_selected(filtered.get(name, name), entries) for name in names]
 
 
@@ -251,7 +257,7 @@ def _mean(errors: Errors | None) -> float:
 
 def _total_errors(row: EntryRow, rule: str) -> tuple[float, float, float]:
     """Centre and total upper and lower error of a row under a rule."""
-    parts = [part for part in (row.stat, row.syst, row.norm, row.total) if part]
+    parts = row.parts.values()
     if rule == "asymmetric":
         return row.value, math.hypot(*(up for up, _ in parts)), math.hypot(*(down for _, down in parts))
     sigma = math.hypot(*map(_mean, parts))
@@ -260,12 +266,12 @@ def _total_errors(row: EntryRow, rule: str) -> tuple[float, float, float]:
     return row.value + shift, sigma, sigma
 
 
-def _total_correlation(entry: Entry, kept: tuple[int, ...]) -> Float[np.ndarray, "k k"]:
-    """Correlation of the kept rows: the published one on everything but `norm`, which is common to all rows."""
-    rows = [entry.rows[i] for i in kept]
+def _total_correlation(selected: Selected) -> Float[np.ndarray, "k k"]:
+    """Correlation of the selected rows: the published one on everything but `norm`, which is common to all rows."""
+    (entry, positions), rows = selected, selected.rows
     own = np.array([math.hypot(_mean(row.stat), _mean(row.syst), _mean(row.total)) for row in rows])
     norm = np.array([_mean(row.norm) for row in rows])
-    covariance = entry.correlation[np.ix_(kept, kept)] * np.outer(own, own) + np.outer(norm, norm)
+    covariance = entry.correlation[np.ix_(positions, positions)] * np.outer(own, own) + np.outer(norm, norm)
     sigma = np.sqrt(np.diag(covariance))
     correlation = covariance / np.outer(sigma, sigma)
     np.fill_diagonal(correlation, 1.0)
@@ -273,11 +279,10 @@ def _total_correlation(entry: Entry, kept: tuple[int, ...]) -> Float[np.ndarray,
 
 
 def _rows(selected: Selected, rule: str) -> list[Row]:
-    entry, kept = selected
+    entry = selected.entry
     count = Counter(row.label for row in entry.rows)
     rows = []
-    for i in kept:
-        row = entry.rows[i]
+    for row in selected.rows:
         label = row.label if count[row.label] == 1 else f"{row.process}/{row.label}"
         value, plus, minus = _total_errors(row, rule)
         rows.append(
@@ -296,7 +301,7 @@ def _rows(selected: Selected, rule: str) -> list[Row]:
                 reference=entry.reference,
                 quality=row.quality,
                 source=row.source,
-                parts={name: part for name in ERROR_FIELDS if (part := getattr(row, name))},
+                parts=row.parts,
                 luminosity=row.luminosity,
             )
         )
@@ -306,7 +311,10 @@ def _rows(selected: Selected, rule: str) -> list[Row]:
 def _dataset(header: Mapping[str, Any], selection: list[Selected]) -> DataSet:
     rule = header["errors"]
     rows = tuple(row for selected in selection for row in _rows(selected, rule))
-    correlation = np.asarray(block_diag(*(_total_correlation(entry, kept) for entry, kept in selection)))
+    correlation, end = np.zeros((len(rows), len(rows))), 0
+    for selected in selection:  # scipy.linalg.block_diag does the same, and takes half a second to import
+        start, end = end, end + len(selected.positions)
+        correlation[start:end, start:end] = _total_correlation(selected)
     correlation.setflags(write=False)
     return DataSet(
         name=header["name"],

@@ -1,4 +1,4 @@
-"""Entries of a measurements file, checked: processes and observables, bins, errors, correlations, likelihood scans.
+"""Measurements as pydantic models: processes and observables, bins, errors, correlations, likelihood scans.
 
 Inputs: a YAML file of the schema in data/README.md. Outputs: records, or one sentence naming file, entry, row and
 field.
@@ -6,49 +6,45 @@ field.
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from importlib.resources.abc import Traversable
-from typing import Any, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple, Self, get_args
 
 import numpy as np
 from jaxtyping import Float
+from pydantic import FailFast, Field, PlainValidator, TypeAdapter, ValidationInfo, WrapValidator, model_validator
 
-from jaxdark.errors import RequestError, shown
+from jaxdark.errors import nearest, shown
 from jaxdark.io.text_files import read_yaml
-from jaxdark.io.yaml_fields import Place, checked_fields, choice, filled_list, name, number, numbers, text
+from jaxdark.io.validation import Name, Number, Numbers, Record, Text, fault, fault_at, validated
 from jaxdark.measurements import plausibility
+from jaxdark.measurements.plausibility import PHYSICAL, Bin
+from jaxdark.semileptonic.charmonium import CHARMONIUM, in_charmonium
 
-SCHEMA = "jaxdark-measurements-1"
-QUALITIES = ("published", "digitised", "recast", "recalled")
-RULES = ("asymmetric", "mean", "hepfit")
-CHARMONIUM = (9.0, 14.0)
-"""Open interval of q2 in GeV^2 around J/psi and psi(2S) in which nothing is predicted."""
-
+Schema = Literal["jaxdark-measurements-1"]
+(SCHEMA,) = get_args(Schema)
+Quality = Literal["published", "digitised", "recast", "unverified"]
+ErrorRule = Literal["asymmetric", "mean", "hepfit"]
 _END_POINT_MARGIN = 1.0
 _MOST_ROWS = 5000
 """Of a file: their correlation takes 200 MB, and every command inverts it."""
-ERROR_FIELDS = ("stat", "syst", "norm", "total")
+_NEAREST = "the nearest right name is "
 _ENTRY_WORDS = {
     "covariance": "give the errors in the rows, and the field correlation: covariance over the product of two errors",
-    "correlations": "the nearest right name is correlation",
-    "measurements": "the nearest right name is rows",
-    "values": "the nearest right name is rows",
-    "name": "the nearest right name is id",
-    "collaboration": "the nearest right name is experiment",
-    "date": "the nearest right name is year",
+    **dict.fromkeys(("measurements", "values"), _NEAREST + "rows"),
+    **{"correlations": _NEAREST + "correlation", "name": _NEAREST + "id"},
+    **{"collaboration": _NEAREST + "experiment", "date": _NEAREST + "year"},
 }
 _ROW_WORDS = {
     **dict.fromkeys(("error", "uncertainty", "sigma", "err"), "name it total, or stat and syst"),
-    **dict.fromkeys(("bin", "q2_bin", "range", "qsq"), "the nearest right name is q2"),
-    **dict.fromkeys(("central", "mean", "measurement", "val"), "the nearest right name is value"),
+    **dict.fromkeys(("bin", "q2_bin", "range", "qsq"), _NEAREST + "q2"),
+    **dict.fromkeys(("central", "mean", "measurement", "val"), _NEAREST + "value"),
     "covariance": "errors stand in the rows, and the correlation beside the rows of an entry",
     "correlation": "it stands beside the rows of an entry",
-    "scan": "the nearest right name is likelihood_scan",
+    "scan": _NEAREST + "likelihood_scan",
 }
 """What others call these fields, and what to do about it."""
-_ANGULAR = ("FL", "AFB", "S3", "S4", "S5", "S7", "S8", "S9", "P1", "P2", "P3", "P4p", "P5p", "P6p", "P8p")
-_ASYMMETRIES = ("ACP", "A3", "A4", "A5", "A6s", "A7", "A8", "A9")
 # PDG 2022, only to tell a mistyped bin: predictions clip the bin with the masses of inputs.yaml.
 _M_E, _M_MU = 0.000511, 0.105658
 _M_BP, _M_B0, _M_BS = 5.27934, 5.27966, 5.36692
@@ -76,10 +72,10 @@ PROCESSES = {
     "B0->K0ll": _semileptonic(_M_MU, _M_B0, _M_K0, "R_K"),
     "B0->K*0ll": _semileptonic(_M_MU, _M_B0, _M_KST0, "R_Kst"),
     "B+->K*+ll": _semileptonic(_M_MU, _M_BP, _M_KSTP, "R_Kst"),
-    "B0->K*0mumu": _semileptonic(_M_MU, _M_B0, _M_KST0, "dBR", *_ANGULAR, *_ASYMMETRIES),
-    "B0->K*0ee": _semileptonic(_M_E, _M_B0, _M_KST0, "dBR", *_ANGULAR, *_ASYMMETRIES),
+    "B0->K*0mumu": _semileptonic(_M_MU, _M_B0, _M_KST0, "dBR", *PHYSICAL),
+    "B0->K*0ee": _semileptonic(_M_E, _M_B0, _M_KST0, "dBR", *PHYSICAL),
     # Its weak annihilation is not that of the neutral mode, whose table alone there is.
-    "B+->K*+mumu": replace(_semileptonic(_M_MU, _M_BP, _M_KSTP, "dBR", *_ANGULAR, *_ASYMMETRIES), predicted=False),
+    "B+->K*+mumu": replace(_semileptonic(_M_MU, _M_BP, _M_KSTP, "dBR", *PHYSICAL), predicted=False),
     "B+->K+mumu": _semileptonic(_M_MU, _M_BP, _M_KP, "dBR", "ACP"),
     "B0->K0mumu": _semileptonic(_M_MU, _M_B0, _M_K0, "dBR"),
     # Untagged: the other S_i, A_i and A_CP drop out of the sum of both flavours.
@@ -87,273 +83,76 @@ PROCESSES = {
     "Bs->mumu": Process(("BR",), None),
 }
 
-Bin = tuple[float, float]
 Errors = tuple[float, float]
 Scan = tuple[Float[np.ndarray, " m"], Float[np.ndarray, " m"]]
 
 
-@dataclass(frozen=True, eq=False)
-class EntryRow:
-    """One number of an entry as written in the file; errors are (upper, lower), both positive; q2 in GeV^2, the
-    integrated luminosity behind it in fb^-1.
-    """
-
-    process: str
-    observable: str
-    q2: Bin | None
-    value: float
-    stat: Errors | None
-    syst: Errors | None
-    norm: Errors | None
-    total: Errors | None
-    scan: Scan | None
-    quality: str
-    source: str
-    luminosity: float | None = None
-
-    @property
-    def label(self) -> str:
-        """Observable and bin, such as P5p[4,6]."""
-        return self.observable + (f"[{self.q2[0]:g},{self.q2[1]:g}]" if self.q2 else "")
+def _errors(raw: Any, numbers: Callable[[Any], Bin]) -> Errors:
+    """Upper and lower error, both positive, of one number or of [upper, -lower]."""
+    pair = raw if isinstance(raw, list) else [raw, raw]
+    upper, lower = numbers(pair) if len(pair) == 2 else (0.0, 0.0)
+    lower = -lower if raw is pair else lower
+    if min(upper, lower) <= 0.0:
+        advice = "write 0.1 or [0.1, -0.2], or leave out a part that vanishes"
+        raise fault("a positive number or [upper, -lower]", shown(raw), advice)
+    return upper, lower
 
 
-@dataclass(frozen=True, eq=False)
-class Entry:
-    """One measurement: its rows, their published total correlation, and where the numbers come from."""
-
-    id: str
-    experiment: str
-    year: int
-    reference: str
-    inspire: str
-    source: str
-    quality: str
-    note: str
-    alternative_to: tuple[str, ...]
-    rows: tuple[EntryRow, ...]
-    correlation: Float[np.ndarray, "n n"]
-
-
-class Selected(NamedTuple):
-    """An entry and the positions of the rows that a data set takes from it."""
-
-    entry: Entry
-    kept: tuple[int, ...]
-
-
-def read_measurements(path: Traversable, problems: list[str] | None = None) -> tuple[dict[str, Any], dict[str, Entry]]:
-    """Header fields and entries by id of a measurements file.
-
-    Args:
-        path: the file.
-        problems: where given, the message of each bad entry is appended and the reading goes on.
-
-    Raises:
-        RequestError: the first thing that is wrong.
-    """
-    place = Place(str(path))
-    raw = read_yaml(path)
-    header = checked_fields(raw, place, "a measurements file", ("schema", "entries"), ("name", "title", "errors"))
-    choice(header["schema"], place, "schema", f"the schema {SCHEMA}", (SCHEMA,))
-    choice(header.setdefault("errors", RULES[0]), place, "errors", "a rule for the errors", RULES)
-    for field in header.keys() & {"name", "title"}:
-        name(header[field], place, field)
-    entries: dict[str, Entry] = {}
-    count_rows = 0
-    for count, item in enumerate(filled_list(header.pop("entries"), place, "entries"), 1):
-        try:
-            entry = _entry(item, count, str(path))
-            if entry.id in entries:
-                raise Place(str(path), entry.id).error("id", "an id used once", "it twice", "rename one of the two")
-            entries[entry.id] = entry
-            count_rows += len(entry.rows)
-        except RequestError as error:
-            if problems is None:
-                raise
-            problems.append(str(error))
-    if count_rows > _MOST_ROWS:
-        advice = "split the file, or leave out what is not needed"
-        raise place.error("entries", f"at most {_MOST_ROWS} rows, whose correlation fits", f"{count_rows}", advice)
-    return header, _with_alternatives_both_ways(entries)
-
-
-def check_selection(selection: Iterable[Selected], file: str) -> None:
-    """Refuses alternatives side by side, rows in the charmonium region and overlapping rows of one entry."""
-    selection = list(selection)
-    ids = {entry.id for entry, _ in selection}
-    for entry, kept in selection:
-        place = Place(file, entry.id)
-        for other in sorted(ids.intersection(entry.alternative_to)):
-            raise place.error("alternative_to", "one description of the same events", f"also {other}", "leave one out")
-        rows = [entry.rows[i] for i in kept]
-        for row in rows:
-            if row.q2 and _overlap(row.q2, CHARMONIUM):
-                expected = "a bin outside (9, 14) GeV^2, where charmonium forbids a prediction"
-                raise place._replace(row=row.label).error("q2", expected, f"{list(row.q2)}", "leave the row out")
-        same: dict[tuple[str, str], list[EntryRow]] = defaultdict(list)
-        for row in rows:
-            same[row.process, row.observable].append(row)
-        for members in same.values():
-            for one, two in plausibility.overlaps(members):
-                raise place.error("rows", "bins that do not overlap", f"{one.label} and {two.label}", "keep one")
-
-
-def _overlap(one: Bin, two: Bin) -> bool:
-    return one[0] < two[1] and two[0] < one[1]
-
-
-def _with_alternatives_both_ways(entries: dict[str, Entry]) -> dict[str, Entry]:
-    partners: dict[str, set[str]] = {name: set(entry.alternative_to) for name, entry in entries.items()}
-    for entry in entries.values():
-        for other in entry.alternative_to:
-            partners.setdefault(other, set()).add(entry.id)
-    return {name: replace(entry, alternative_to=tuple(sorted(partners[name]))) for name, entry in entries.items()}
-
-
-def _entry(raw: Any, count: int, file: str) -> Entry:
-    own = raw.get("id") if isinstance(raw, dict) else None
-    place = Place(file, own if isinstance(own, str) and own else f"number {count}")
-    texts_required, texts_optional = (
-        ("id", "experiment", "source", "quality"),
-        ("arxiv", "reference", "inspire", "note"),
-    )
-    required, optional = (
-        (*texts_required, "year", "rows"),
-        (*texts_optional, "alternative_to", "correlation", "luminosity"),
-    )
-    fields = checked_fields(raw, place, "an entry", required, optional, _ENTRY_WORDS)
-    reader = {"id": name, "experiment": name}
-    given = [field for field in (*texts_required, *texts_optional) if field in fields]
-    words = {field: reader.get(field, text)(fields[field], place, field) for field in given}
-    choice(words["quality"], place, "quality", "a quality", QUALITIES)
-    if type(fields["year"]) is not int or not 1900 <= fields["year"] <= 2100:
-        raise place.error("year", "a year such as 2019", shown(fields["year"]), "write the number alone")
-    common = words["quality"], words["source"], fields.get("luminosity")
-    rows = _rows(filled_list(fields["rows"], place, "rows"), place, *common)
-    others = filled_list(fields["alternative_to"], place, "alternative_to") if "alternative_to" in fields else []
-    return Entry(
-        id=words["id"],
-        experiment=words["experiment"],
-        year=fields["year"],
-        reference=f"arXiv:{words['arxiv']}" if "arxiv" in words else words.get("reference", words["source"]),
-        inspire=words.get("inspire", ""),
-        source=words["source"],
-        quality=words["quality"],
-        note=words.get("note", ""),
-        alternative_to=tuple(name(item, place, "alternative_to") for item in others),
-        rows=rows,
-        correlation=_correlation(fields.get("correlation"), len(rows), place),
-    )
-
-
-def _rows(raw: list, place: Place, quality: str, source: str, luminosity: Any) -> tuple[EntryRow, ...]:
-    places = [place._replace(row=_row_name(item, count)) for count, item in enumerate(raw, 1)]
-    rows = tuple(_row(item, where, quality, source, luminosity) for item, where in zip(raw, places, strict=True))
-    seen = set()
-    for row, where in zip(rows, places, strict=True):
-        if (row.process, row.label) in seen:
-            expected = "each observable and bin once per entry"
-            raise where.error("observable", expected, f"{row.label} twice", "remove one")
-        seen.add((row.process, row.label))
-    return rows
-
-
-def _row_name(raw: Any, count: int) -> str:
-    given = [raw[key] for key in ("observable", "q2") if raw.get(key)] if isinstance(raw, dict) else []
-    words = [item if isinstance(item, str) else shown(item) for item in given]
-    return f"{count} ({' '.join(words)})" if words else str(count)
-
-
-def _row(raw: Any, place: Place, quality: str, source: str, luminosity: Any) -> EntryRow:
-    optional = ("q2", *ERROR_FIELDS, "likelihood_scan", "quality", "source", "luminosity")
-    fields = checked_fields(raw, place, "a row", ("process", "observable", "value"), optional, _ROW_WORDS)
-    process = choice(fields["process"], place, "process", "a known process", PROCESSES, typos=False)
-    of_process = PROCESSES[process].observables
-    what = f"an observable of {process}"
-    observable = choice(fields["observable"], place, "observable", what, of_process, typos=False)
-    q2 = _bin(fields.get("q2"), place, process)
-    value = number(fields["value"], place, "value")
-    errors = {name: _errors(fields[name], place, name) for name in ERROR_FIELDS if name in fields}
-    if errors.keys() <= {"norm"} or ("total" in errors and len(errors) > 1):
-        came = " and ".join(errors) or "none"
-        raise place.error("total", "total alone, or stat and syst with norm if any", came, "give one or the other")
-    plus, minus = (math.hypot(*(pair[side] for pair in errors.values())) for side in (0, 1))
-    if fault := plausibility.impossible(observable, q2, value, plus, minus):
-        raise place.error("value", *fault)
-    return EntryRow(
-        process=process,
-        observable=observable,
-        q2=q2,
-        value=value,
-        **{name: errors.get(name) for name in ERROR_FIELDS},
-        scan=_scan(fields["likelihood_scan"], value, place) if "likelihood_scan" in fields else None,
-        quality=choice(fields.get("quality", quality), place, "quality", "a quality", QUALITIES),
-        source=text(fields.get("source", source), place, "source"),
-        luminosity=_luminosity(fields.get("luminosity", luminosity), place),
-    )
-
-
-def _luminosity(raw: Any, place: Place) -> float | None:
-    if raw is None:
-        return None
-    value = number(raw, place, "luminosity")
-    if value <= 0.0:
-        raise place.error("luminosity", "a positive number of fb^-1", shown(raw), "leave it out if it is not known")
-    return value
-
-
-def _errors(raw: Any, place: Place, field: str) -> Errors:
-    expected = "a positive number or [upper, -lower]"
-    values = [number(item, place, field, expected) for item in (raw if isinstance(raw, list) else [raw, raw])]
-    if isinstance(raw, list) and len(values) == 2:
-        values[1] = -values[1]
-    if len(values) != 2 or min(values) <= 0.0:
-        raise place.error(field, expected, shown(raw), "write 0.1 or [0.1, -0.2], or leave out a part that vanishes")
-    return values[0], values[1]
-
-
-def _bin(raw: Any, place: Place, process: str) -> Bin | None:
-    q2_range = PROCESSES[process].q2_range
-    if q2_range is None:
-        if raw is not None:
-            raise place.error("q2", f"no bin for {process}", shown(raw), "leave q2 out")
-        return None
+def _bin(raw: Any, numbers: Callable[[Any], Bin]) -> Bin:
     if not isinstance(raw, list) or len(raw) != 2:
-        came = "nothing" if raw is None else shown(raw)
-        raise place.error("q2", "a bin [low, high] in GeV^2", came, "give both edges")
-    low, high = (number(edge, place, "q2") for edge in raw)
+        raise fault("a bin [low, high] in GeV^2", shown(raw), "give both edges")
+    low, high = numbers(raw)
     if low >= high:
-        raise place.error("q2", "a bin [low, high] with low < high", shown(raw), "give the lower edge first")
-    if low < 0.0 or not _overlap((low, high), q2_range) or high > q2_range[1] + _END_POINT_MARGIN:
-        expected = f"a bin in the range of {process}, {q2_range[0]:.3g} to {q2_range[1]:.4g} GeV^2"
-        raise place.error("q2", expected, shown(raw), "check the edges and the process")
+        raise fault("a bin [low, high] with low < high", shown(raw), "give the lower edge first")
     return low, high
 
 
-def _scan(raw: Any, value: float, place: Place) -> Scan:
-    field = "likelihood_scan"
-    fields = checked_fields(raw, place, field, ("x", "y"), ("note",))
-    x, y = (numbers(fields[axis], place, f"{field}.{axis}") for axis in ("x", "y"))
-    if len(x) != len(y) or len(x) < 5:
-        raise place.error(field, "x and y of one length, at least 5", f"{len(x)} and {len(y)}", "give y at every x")
-    if not np.all(np.diff(x) > 0.0):
-        i = int(np.argmin(np.diff(x)))
-        raise place.error(f"{field}.x", "increasing numbers", f"{x[i + 1]} after {x[i]}", "sort the scan")
-    if not np.all(y > 0.0) or _one_peak(-y):
-        came, advice = f"{y.min()}", "no likelihood is negative: check the scan"
-        if _one_peak(-y):
-            came = f"{y.max():g} down to {y.min():g} and up again"
-            advice = "this looks like -2 ln L, of which give exp(-y/2), or like -ln L, of which give exp(-y)"
-        elif _one_peak(y) and np.any(y < 0.0):
-            advice = "this looks like ln L: give exp(y - the largest y)"
-        elif np.all(y >= 0.0):
-            advice = "cut the scan where it underflows"
-        raise place.error(f"{field}.y", "positive likelihoods", came, advice)
-    if not _one_peak(y):
-        raise place.error(f"{field}.y", "one peak, inside the scan", "another shape", "check the scan")
-    if not x[0] < value < x[-1]:
-        raise place.error(f"{field}.x", "a scan around the value", f"{x[0]} to {x[-1]} for {value}", "check both")
-    return x, y
+_Errors = Annotated[tuple[Number, Number], Field(strict=False), WrapValidator(_errors)]
+_Bin = Annotated[tuple[Number, Number], Field(strict=False), WrapValidator(_bin)]
+_Luminosity = Annotated[Number, Field(gt=0.0)]
+
+
+class LikelihoodScan(Record):
+    """Likelihood of one number, up to a factor, at increasing x, with one peak."""
+
+    what = "likelihood_scan"
+
+    x: Numbers
+    y: Numbers
+    note: Text = ""
+
+    @model_validator(mode="after")
+    def _is_a_likelihood(self) -> Self:
+        x, y = np.array(self.x), np.array(self.y)
+        if len(x) != len(y) or len(x) < 5:
+            raise fault("x and y of one length, at least 5", f"{len(x)} and {len(y)}", "give y at every x")
+        if not np.all(np.diff(x) > 0.0):
+            i = int(np.argmin(np.diff(x)))
+            raise fault("increasing numbers", f"{x[i + 1]} after {x[i]}", "sort the scan", "x")
+        if not np.all(y > 0.0) or _one_peak(-y):
+            came, advice = f"{y.min()}", "no likelihood is negative: check the scan"
+            if _one_peak(-y):
+                came = f"{y.max():g} down to {y.min():g} and up again"
+                advice = "this looks like -2 ln L, of which give exp(-y/2), or like -ln L, of which give exp(-y)"
+            elif _one_peak(y) and np.any(y < 0.0):
+                advice = "this looks like ln L: give exp(y - the largest y)"
+            elif np.all(y >= 0.0):
+                advice = "cut the scan where it underflows"
+            raise fault("positive likelihoods", came, advice, "y")
+        if not _one_peak(y):
+            raise fault("one peak, inside the scan", "another shape", "check the scan", "y")
+        return self
+
+
+def _scan(raw: Any) -> Scan:
+    scan = LikelihoodScan.model_validate(raw)
+    return _read_only(scan.x), _read_only(scan.y)
+
+
+def _read_only(values: Any) -> np.ndarray:
+    array = np.array(values)
+    array.setflags(write=False)
+    return array
 
 
 def _one_peak(y: Float[np.ndarray, " m"]) -> bool:
@@ -362,26 +161,229 @@ def _one_peak(y: Float[np.ndarray, " m"]) -> bool:
     return 0 < peak < len(y) - 1 and bool(np.all(np.diff(y[: peak + 1]) >= 0.0) and np.all(np.diff(y[peak:]) <= 0.0))
 
 
-def _correlation(raw: Any, size: int, place: Place) -> Float[np.ndarray, "n n"]:
-    field = "correlation"
-    if raw is None:
-        return np.eye(size)
-    lines = filled_list(raw, place, field)
-    matrix = [numbers(line, place, f"{field}[{i}]") for i, line in enumerate(lines)]
-    lengths = [len(line) for line in matrix]
+class EntryRow(Record):
+    """One number of an entry as written in the file.
+
+    Attributes:
+        process: such as B0->K*0mumu, of PROCESSES.
+        observable: of the process, in LHCb's sign and normalisation; dBR in GeV^-2.
+        q2: bin in GeV^2, None for Bs -> mu mu.
+        value: the centre.
+        stat, syst, norm, total: errors (upper, lower), both positive; norm is common to all rows of the entry.
+        scan: (x, relative likelihood) where the file has a likelihood_scan.
+        quality, source, luminosity: those of the entry where the row has none of its own; fb^-1.
+    """
+
+    what = "a row"
+    other_names = _ROW_WORDS
+
+    process: Text
+    observable: Text
+    q2: _Bin | None = None
+    value: Number
+    stat: _Errors | None = None
+    syst: _Errors | None = None
+    norm: _Errors | None = None
+    total: _Errors | None = None
+    scan: Annotated[Scan, PlainValidator(_scan)] | None = Field(None, alias="likelihood_scan")
+    quality: Quality = "unverified"
+    source: Text = ""
+    luminosity: _Luminosity | None = None
+
+    @property
+    def label(self) -> str:
+        """Observable and bin, such as P5p[4,6]."""
+        return self.observable + (f"[{self.q2[0]:g},{self.q2[1]:g}]" if self.q2 else "")
+
+    @property
+    def parts(self) -> dict[str, Errors]:
+        """The published errors that are given, by name."""
+        return {name: pair for name in ("stat", "syst", "norm", "total") if (pair := getattr(self, name))}
+
+    @model_validator(mode="after")
+    def _is_possible(self) -> Self:
+        if (known := PROCESSES.get(self.process)) is None:
+            advice = nearest(self.process, PROCESSES, typos=False)
+            raise fault("a known process", shown(self.process), advice, "process")
+        if self.observable not in known.observables:
+            advice = nearest(self.observable, known.observables, typos=False)
+            raise fault(f"an observable of {self.process}", shown(self.observable), advice, "observable")
+        if known.q2_range and not self.q2:
+            raise fault("a bin [low, high] in GeV^2", "nothing", "give both edges", "q2")
+        if self.q2 and not known.q2_range:
+            raise fault(f"no bin for {self.process}", shown(list(self.q2)), "leave q2 out", "q2")
+        if self.q2 and known.q2_range:
+            (low, high), (start, end) = self.q2, known.q2_range
+            if low < 0.0 or high <= start or low >= end or high > end + _END_POINT_MARGIN:
+                expected = f"a bin in the range of {self.process}, {start:.3g} to {end:.4g} GeV^2"
+                raise fault(expected, shown([low, high]), "check the edges and the process", "q2")
+        if self.parts.keys() <= {"norm"} or (self.total and len(self.parts) > 1):
+            expected, came = "total alone, or stat and syst with norm if any", " and ".join(self.parts) or "none"
+            raise fault(expected, came, "give one or the other", "total")
+        plus, minus = (math.hypot(*side) for side in zip(*self.parts.values(), strict=True))
+        if wrong := plausibility.impossible(self.observable, self.q2, self.value, plus, minus):
+            raise fault(*wrong, "value")
+        if self.scan and not self.scan[0][0] < self.value < self.scan[0][-1]:
+            came = f"{self.scan[0][0]} to {self.scan[0][-1]} for {self.value}"
+            raise fault("a scan around the value", came, "check both", "likelihood_scan", "x")
+        return self
+
+
+_ROWS = TypeAdapter(Annotated[list[EntryRow], Field(min_length=1)])
+
+
+def _rows(raw: Any, info: ValidationInfo) -> tuple[EntryRow, ...]:
+    """The rows of an entry, each with what it leaves to the entry."""
+    rows, seen = _ROWS.validate_python(raw), set()
+    for i, row in enumerate(rows):
+        if (row.process, row.label) in seen:
+            raise fault("each observable and bin once per entry", f"{row.label} twice", "remove one", i, "observable")
+        seen.add((row.process, row.label))
+    common = [(name, info.data.get(name)) for name in ("quality", "source", "luminosity")]
+    return tuple(r.model_copy(update={n: v for n, v in common if n not in r.model_fields_set}) for r in rows)
+
+
+_LINES = TypeAdapter(Annotated[list[Numbers], FailFast()])
+
+
+def _correlation(raw: Any, info: ValidationInfo) -> Float[np.ndarray, "n n"]:
+    """The correlation of the rows of an entry, the unit matrix where none is given."""
+    size = len(info.data.get("rows", ()))
+    lines = None if raw is None else _LINES.validate_python(raw)
+    if lines is None or not size:  # or the rows have a fault themselves
+        return _read_only(np.eye(size))
+    lengths = [len(line) for line in lines]
     if lengths != [size] * size:
         expected = f"{size} lists of {size} numbers, a line for each row"
-        raise place.error(field, expected, f"lists of {shown(lengths)}", "complete the matrix")
-    correlation = np.array(matrix)
+        raise fault(expected, f"lists of {shown(lengths)}", "complete the matrix")
+    correlation = _read_only(lines)
     for i, j in zip(*np.nonzero(np.abs(correlation - correlation.T) > 1e-9), strict=True):
         came = f"{correlation[i, j]} at [{i}][{j}] and {correlation[j, i]} at [{j}][{i}]"
-        raise place.error(field, "a symmetric matrix", came, "make the two elements equal")
+        raise fault("a symmetric matrix", came, "make the two elements equal")
     if np.any(np.abs(np.diag(correlation) - 1.0) > 1e-9):
         came = shown(np.diag(correlation).tolist())
-        raise place.error(field, "ones on the diagonal", came, "give the correlation, not the covariance")
+        raise fault("ones on the diagonal", came, "give the correlation, not the covariance")
     lowest = np.linalg.eigvalsh(correlation)[0]
     if lowest < 1e-9:
         came = f"a lowest eigenvalue of {lowest:.3g}"
-        raise place.error(field, "a positive definite matrix", came, "check its signs and digits")
-    correlation.setflags(write=False)
+        raise fault("a positive definite matrix", came, "check its signs and digits")
     return correlation
+
+
+class Entry(Record):
+    """One measurement: its rows, their published correlation, and where the numbers come from.
+
+    Attributes:
+        id: unique in its file.
+        alternative_to: ids of entries that describe the same events.
+        luminosity: integrated, fb^-1, behind the rows that give none of their own.
+        correlation: of the rows in order, on all errors but norm; the unit matrix where the file has none.
+    """
+
+    what = "an entry"
+    other_names = _ENTRY_WORDS
+
+    id: Name
+    experiment: Name
+    year: Annotated[int, Field(ge=1900, le=2100)]
+    source: Text
+    quality: Quality
+    arxiv: Text = ""
+    reference_in_words: Text = Field("", alias="reference")
+    inspire: Text = ""
+    note: Text = ""
+    alternative_to: Annotated[tuple[Name, ...], Field(strict=False, min_length=1), FailFast()] = ()
+    luminosity: _Luminosity | None = None
+    rows: Annotated[tuple[EntryRow, ...], PlainValidator(_rows)]
+    correlation: Annotated[Float[np.ndarray, "n n"], PlainValidator(_correlation)] = Field(None, validate_default=True)
+
+    @property
+    def reference(self) -> str:
+        """ArXiv number, or words where there is none."""
+        return f"arXiv:{self.arxiv}" if self.arxiv else self.reference_in_words or self.source
+
+
+_ENTRIES = TypeAdapter(Annotated[list[Entry], Field(min_length=1)])
+
+
+def _entries(raw: Any) -> dict[str, Entry]:
+    """The entries by id; each names its alternatives, also where only the other one does so in the file."""
+    rows = [item.get("rows") if isinstance(item, dict) else None for item in (raw if isinstance(raw, list) else [])]
+    count = sum(len(part) if isinstance(part, list) else 1 for part in rows)
+    if count > _MOST_ROWS:
+        advice = "split the file, or leave out what is not needed"
+        raise fault(f"at most {_MOST_ROWS} rows, whose correlation fits", f"{count}", advice)
+    entries: dict[str, Entry] = {}
+    partners: dict[str, set[str]] = defaultdict(set)
+    for i, entry in enumerate(_ENTRIES.validate_python(raw)):
+        if entry.id in entries:
+            raise fault("an id used once", "it twice", "rename one of the two", i, "id")
+        entries[entry.id] = entry
+        for other in entry.alternative_to:
+            partners[entry.id].add(other)
+            partners[other].add(entry.id)
+    return {name: e.model_copy(update={"alternative_to": (*sorted(partners[name]),)}) for name, e in entries.items()}
+
+
+class Measurements(Record):
+    """A measurements file; errors is the rule that turns published errors into total ones."""
+
+    what = "a measurements file"
+
+    schema_: Schema = Field(alias="schema")
+    name: Name = ""
+    title: Name = ""
+    errors: ErrorRule = "asymmetric"
+    entries: Annotated[dict[str, Entry], PlainValidator(_entries)]
+
+
+def _entry_label(raw: Any, position: int) -> str:
+    own = raw.get("id") if isinstance(raw, dict) else None
+    return f"entry {own if isinstance(own, str) and own else f'number {position + 1}'}"
+
+
+def _row_label(raw: Any, position: int) -> str:
+    given = [raw[key] for key in ("observable", "q2") if raw.get(key)] if isinstance(raw, dict) else []
+    words = [item if isinstance(item, str) else shown(item) for item in given]
+    return f"row {position + 1}" + (f" ({' '.join(words)})" if words else "")
+
+
+def read_measurements(path: Traversable) -> Measurements:
+    """The content of a measurements file; RequestError, as `Faults` if its fields are wrong."""
+    return validated(Measurements, read_yaml(path), str(path), {"entries": _entry_label, "rows": _row_label})
+
+
+class Selected(NamedTuple):
+    """An entry and the positions of the rows that a data set takes from it."""
+
+    entry: Entry
+    positions: tuple[int, ...]
+
+    @property
+    def rows(self) -> list[EntryRow]:
+        """The rows that are taken."""
+        return [self.entry.rows[i] for i in self.positions]
+
+
+def check_selection(selection: Iterable[Selected], file: str) -> None:
+    """Refuses alternatives side by side, rows in the charmonium region and overlapping rows of one entry."""
+    selection = list(selection)
+    ids = {selected.entry.id for selected in selection}
+    for selected in selection:
+        where = file, f"entry {selected.entry.id}"
+        for other in sorted(ids.intersection(selected.entry.alternative_to)):
+            expected = "one description of the same events"
+            raise fault_at((*where, "field alternative_to"), expected, f"also {other}", "leave one out")
+        same: dict[tuple[str, str], list[EntryRow]] = defaultdict(list)
+        for row in selected.rows:
+            if row.q2 and in_charmonium(row.q2):
+                low, high = CHARMONIUM
+                expected = f"a bin outside ({low:g}, {high:g}) GeV^2, where charmonium forbids a prediction"
+                raise fault_at(
+                    (*where, f"row {row.label}", "field q2"), expected, f"{list(row.q2)}", "leave the row out"
+                )
+            same[row.process, row.observable].append(row)
+        for members in same.values():
+            for one, two in plausibility.overlaps(members):
+                came = f"{one.label} and {two.label}"
+                raise fault_at((*where, "field rows"), "bins that do not overlap", came, "keep one")

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Complex, Float
 
 from jaxdark.inputs import StandardModel
+from jaxdark.semileptonic.charmonium import CHARMONIUM
 from jaxdark.semileptonic.form_factors import (
     PseudoscalarFormFactors,
     VectorFormFactors,
@@ -20,9 +21,6 @@ from jaxdark.semileptonic.form_factors import (
 )
 from jaxdark.semileptonic.kinematics import Channel, beta_lepton, kallen
 from jaxdark.semileptonic.nonlocal_terms import Y, dC7, dC9, spectator
-
-NARROW_CHARMONIA = (9.0, 14.0)
-"""Between these q2 (GeV^2) nothing is predicted; hadronic nuisances change their meaning across."""
 
 J_NAMES = ("1s", "1c", "2s", "2c", "3", "4", "5", "6s", "6c", "7", "8", "9")
 
@@ -163,7 +161,7 @@ def _pseudoscalar_amplitude(C: Coefficients, decay: Decay, sm: StandardModel) ->
 
 def _by_region(q2, low, high):
     """low below the narrow charmonia, high above them, 0 between."""
-    return jnp.where(q2 < NARROW_CHARMONIA[0], low, jnp.where(q2 > NARROW_CHARMONIA[1], high, 0.0))
+    return jnp.where(q2 < CHARMONIUM[0], low, jnp.where(q2 > CHARMONIUM[1], high, 0.0))
 
 
 def _nuisance_C9(decay: Decay):

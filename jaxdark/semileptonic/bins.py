@@ -19,7 +19,6 @@ from jaxdark.inputs import StandardModel
 from jaxdark.models.wilson import CONTACT_NAMES, Contact, NewPhysics, Resonance, weak_parts
 from jaxdark.semileptonic.amplitudes import (
     J_NAMES,
-    NARROW_CHARMONIA,
     Coefficients,
     Decay,
     Pseudoscalar,
@@ -31,6 +30,7 @@ from jaxdark.semileptonic.amplitudes import (
     sm_coefficients,
     symmetric_form,
 )
+from jaxdark.semileptonic.charmonium import CHARMONIUM, in_charmonium
 from jaxdark.semileptonic.form_factors import PseudoscalarFormFactors
 from jaxdark.semileptonic.kinematics import Bin, Channel
 from jaxdark.semileptonic.nonlocal_terms import SPECTATOR_UP_TO
@@ -64,7 +64,7 @@ class Panels(NamedTuple):
 
 
 def check_bin(q2: Bin, channel: Channel, sm: StandardModel) -> None:
-    """Raise RequestError for a bin that is not ordered, lies outside the decay's q2 range or touches 9 to 14 GeV^2."""
+    """Raise RequestError for a bin that is not ordered, lies outside the decay's q2 range or touches CHARMONIUM."""
     lower, upper = q2
     smallest, largest = (float(s) for s in channel.q2_range(sm))
     if not lower < upper:
@@ -74,10 +74,12 @@ def check_bin(q2: Bin, channel: Channel, sm: StandardModel) -> None:
             f"the q2 bin [{lower:g}, {upper:g}] GeV^2 lies outside the range "
             f"[{smallest:.4g}, {largest:.4g}] of {channel.name}"
         )
-    if lower < NARROW_CHARMONIA[1] and upper > NARROW_CHARMONIA[0]:
+    if in_charmonium(q2):
+        low, high = CHARMONIUM
         raise RequestError(
             f"the q2 bin [{lower:g}, {upper:g}] GeV^2 of {channel.name} touches the narrow charmonia "
-            "between 9 and 14 GeV^2, where nothing is predicted; take a bin below 9 or above 14"
+            f"between {low:g} and {high:g} GeV^2, where nothing is predicted; "
+            f"take a bin below {low:g} or above {high:g}"
         )
 
 

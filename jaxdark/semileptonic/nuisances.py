@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from jaxdark.inputs import StandardModel, read_data
-from jaxdark.semileptonic.amplitudes import NARROW_CHARMONIA
+from jaxdark.semileptonic.charmonium import CHARMONIUM
 from jaxdark.semileptonic.kinematics import Bin, Channel
 
 
@@ -77,7 +77,7 @@ class Nuisances:
     def __init__(self, uses: Iterable[tuple[Channel, Bin]], sm: StandardModel, *, leptonic: bool):
         uses = list(uses)
         fields = dict.fromkeys(channel.form_factor_set for channel, _ in uses)
-        hadronic = dict.fromkeys(channel.low if q2[1] <= NARROW_CHARMONIA[0] else channel.high for channel, q2 in uses)
+        hadronic = dict.fromkeys(channel.low if q2[1] <= CHARMONIUM[0] else channel.high for channel, q2 in uses)
         self._blocks = [
             *(_form_factors(field, sm) for field in fields),
             *(_hadronic(field) for field in hadronic),

@@ -90,8 +90,8 @@ def test_the_hash_of_the_numbers_is_unchanged():
 
 def test_every_luminosity_states_its_quality_and_source():
     for row in read_data("projections.yaml")["luminosities"].values():
-        assert row["luminosity"] > 0 and row["quality"] in ("published", "recalled") and row["source"]
-        assert (row["quality"] == "recalled") == row["source"].startswith("recalled, unverified")
+        assert row["luminosity"] > 0 and row["quality"] in ("published", "unverified") and row["source"]
+        assert (row["quality"] == "unverified") == row["source"].startswith("from memory, unverified")
 
 
 def test_an_unknown_scenario_is_refused():

@@ -73,7 +73,7 @@ def test_the_record_holds_what_the_library_computes(record, toy):
     assert rows[1]["pull"] == near(
         (predictions[1] - 3.0e-9) / np.hypot(rows[1]["error"], rows[1]["theory_error"]), rel=1e-9
     )
-    assert rows[1]["quality"] == "recalled"
+    assert rows[1]["quality"] == "unverified"
 
     for name, of in (("log_likelihood", model), ("sm_log_likelihood", SM_ONLY)):
         assert result[name] == near(like.evaluate(of).log_likelihood, rel=1e-9)

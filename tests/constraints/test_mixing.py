@@ -254,5 +254,5 @@ def test_names():
     ids = ["bs_mixing_R_BB", "C1_TeV-2", "bs_mixing_dMs_2017", "bs_mixing_dMs_2019"]
     assert [entry.id for entry in CONSTRAINTS] == ids
     assert [entry.applied for entry in CONSTRAINTS] == [True, True, False, False]
-    assert [entry.quality for entry in CONSTRAINTS] == ["recalled", "published", "published", "published"]
+    assert [entry.quality for entry in CONSTRAINTS] == ["unverified", "published", "published", "published"]
     assert all(entry.models is SplitDarkSector for entry in CONSTRAINTS)

@@ -19,7 +19,7 @@ entries:
   year: 2030
   reference: nowhere
   source: made up
-  quality: recalled
+  quality: unverified
   rows:
   - {process: Bs->mumu, observable: BR, value: 3.0e-9, stat: 0.5e-9, syst: 0.2e-9}
 """

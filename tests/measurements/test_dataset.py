@@ -5,6 +5,8 @@ import dataclasses
 import math
 import os
 import re
+import subprocess
+import sys
 from importlib.resources import files
 from pathlib import Path
 
@@ -14,12 +16,14 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from near import near
+from pydantic import ValidationError
 
 from jaxdark.errors import DataWarning, RequestError
 from jaxdark.io.text_files import read_yaml
 from jaxdark.measurements.dataset import check_file, dataset_names, load_dataset, load_entries, remarks
 from jaxdark.measurements.plausibility import PHYSICAL
-from jaxdark.measurements.schema import CHARMONIUM, PROCESSES
+from jaxdark.measurements.schema import PROCESSES
+from jaxdark.semileptonic.charmonium import CHARMONIUM
 
 DATA = files("jaxdark") / "data"
 
@@ -74,7 +78,7 @@ def test_correlation_is_a_correlation_and_blind_between_entries(name):
     assert np.all(data.sigma > 0.0)
 
 
-def test_no_selection_holds_recalled_or_charmonium_rows_or_doubtful_moments():
+def test_no_selection_holds_unverified_or_charmonium_rows_or_doubtful_moments():
     for name in dataset_names():
         off = ids_of(definitions()[name].get("off_by_default", ()))
         data = load_dataset(name, include=off)
@@ -319,6 +323,17 @@ def test_shipped_entries_join_a_user_file(tmp_path):
     assert len(data) == 3 + 8
 
 
+def test_rows_have_what_they_leave_out_from_their_entry(tmp_path):
+    content = entry(luminosity=3.0, quality="recast")
+    content["entries"][0]["rows"][1] |= {"luminosity": 1, "quality": "unverified", "source": "elsewhere"}
+    rows = load_dataset(write(tmp_path, content)).rows
+    assert [(r.luminosity, r.quality, r.source) for r in rows] == [
+        (3.0, "recast", "a table"),
+        (1.0, "unverified", "elsewhere"),
+        (None, "published", "a table"),
+    ]
+
+
 def test_rows_of_two_processes_in_one_entry_keep_different_ids(tmp_path):
     content = valid()
     content["entries"][0]["rows"][1] = content["entries"][0]["rows"][0] | {"process": "B0->K*0ee"}
@@ -409,10 +424,13 @@ BAD = {
     "ratio negative": (ratio(-0.9), ["entry B", "field value", "R_K above 0", "got -0.9, which is 9 errors away"]),
     "rate in other units": (rate(25.0), ["field value", "integral over the bin is below 1, got 25"]),
     "branching ratio in other units": (branching_ratio(3.09), ["a branching ratio below 1, got 3.09", "3.0e-9"]),
-    "id with an escape": (entry(id="A\x1b[31m"), ["field id", "text without control characters, got 'A\\x1b[31m'"]),
-    "id of two lines": (entry(id="A\nB"), ["field id", "a name of one line, got 'A\\nB'"]),
+    "id with an escape": (
+        entry(id="A\x1b[31m"),
+        ["field id", "without control characters", "got 'A\\x1b[31m'"],
+    ),
+    "id of two lines": (entry(id="A\nB"), ["field id", "a name on one line, got 'A\\nB'"]),
     "id too long": (entry(id="A" * 300), ["field id", "at most 200 characters, got 300"]),
-    "year of long ago": (entry(year=10**30), ["field year", "a year such as 2019"]),
+    "year of long ago": (entry(year=10**30), ["field year", "a number of at most 2100"]),
     "covariance": (entry(covariance=[[1.0]]), ["field covariance", "and the field correlation"]),
     "error by another name": (row(sigma=0.1), ["field sigma", "name it total"]),
     "process of neutrinos": (row(process="B+->K+nunu"), ["field process", "choose one of B+->K+ll, "]),
@@ -480,7 +498,7 @@ BAD = {
         ["positive definite", "eigenvalue of -0.2"],
     ),
     "correlation singular": (entry(correlation=[[1.0, 1.0], [1.0, 1.0]]), ["positive definite matrix"]),
-    "year a text": (entry(year="2030"), ["field year", "got '2030'"]),
+    "year a text": (entry(year="2030"), ["field year", "a whole number, got '2030'"]),
     "arXiv a number": (entry(arxiv=1512.04442), ["field arxiv", "expected text, got 1512.04442", "in quotes"]),
     "rows not a list": (entry(rows={"a": 1}), ["entry A, field rows", "a list that is not empty"]),
     "rows empty": (entry(rows=[]), ["entry A, field rows", "a list that is not empty, got []"]),
@@ -501,7 +519,7 @@ BAD = {
     "scan with two peaks": (scan(y=[0.1, 0.9, 0.2, 1.0, 0.1]), ["likelihood_scan.y", "one peak"]),
     "scan with its peak at the edge": (scan(y=[0.1, 0.2, 0.3, 0.4, 0.5]), ["likelihood_scan.y", "one peak, inside"]),
     "scan elsewhere": (scan(x=[1.7, 1.8, 1.9, 2.0, 2.1]), ["a scan around the value, got 1.7 to 2.1 for 0.9"]),
-    "scan field unknown": (scan(z=[1.0]), ["field z", "a field of likelihood_scan"]),
+    "scan field unknown": (scan(z=[1.0]), ["field likelihood_scan.z", "a field of likelihood_scan"]),
     "scan NaN": (scan(y=[0.1, 0.6, math.nan, 0.5, 0.1]), ["likelihood_scan.y[2]", "got nan"]),
     "empty file": ("", ["a measurements file as a mapping of fields, got None"]),
     "a list": ("- 1\n- 2\n", ["a measurements file as a mapping of fields, got [1, 2]"]),
@@ -542,6 +560,16 @@ def test_check_file_lists_every_bad_entry(tmp_path):
         (True, True),
         (True, 2),
     ]
+
+
+def test_check_file_lists_every_fault_of_an_entry_and_of_its_rows(tmp_path):
+    content = row(value="0,3", syst=[1, 2, 3])
+    content["entries"][0] |= {"year": "x", "correlation": [[1.0]]}
+    content["entries"][0]["rows"][1]["sist"] = 0.1
+    problems = check_file(write(tmp_path, content))
+    first, second = "row 1 (FL [4.0, 6.0])", "row 2 (S5 [4.0, 6.0])"
+    expected = ["field year", f"{first}, field value", f"{first}, field syst", f"{second}, field sist"]
+    assert [problem.split("entry A, ")[1].split(":")[0] for problem in problems] == expected
 
 
 def test_missing_and_unreadable_files(tmp_path):
@@ -731,6 +759,10 @@ def test_many_rows_are_read_at_once_or_refused_at_once(tmp_path):
     head = yaml.safe_dump(valid() | {"entries": [valid()["entries"][0] | {"rows": [], "correlation": None}]})
     (problem,) = check_file(write(tmp_path, head.replace("rows: []", "rows:\n" + rows)))
     assert "at most 5000 rows, whose correlation fits, got 6000" in problem
+    one = {name: value for name, value in valid()["entries"][0].items() if name not in ("correlation", "id")}
+    several = valid() | {"entries": [one | {"id": f"{i}", "rows": [one["rows"][0]] * 1000} for i in range(6)]}
+    (problem,) = check_file(write(tmp_path, several))
+    assert "at most 5000 rows, whose correlation fits, got 6000" in problem
 
 
 @pytest.mark.parametrize(
@@ -863,3 +895,23 @@ def test_records_are_frozen(paper2020):
         paper2020.rows[0].value = 1.0
     with pytest.raises(ValueError, match="read-only"):
         paper2020.correlation[0, 0] = 2.0
+
+
+def test_nobody_changes_the_entries_that_ship():
+    """They are read once in a process."""
+    entries = load_entries()
+    shipped = entries["LHCb_RK_2019"]
+    for array in (shipped.correlation, *shipped.rows[0].scan):
+        with pytest.raises(ValueError, match="read-only"):
+            array[0] = 2.0
+    with pytest.raises(ValidationError, match="frozen"):
+        shipped.rows[0].value = 1.0
+    entries.clear()
+    assert load_entries()["LHCb_RK_2019"] is shipped
+
+
+def test_data_are_read_without_jax_and_scipy():
+    """Their import takes longer than all that is done with a file."""
+    code = "import sys, jaxdark; jaxdark.load_dataset('paper2020'); print({'jax', 'scipy', 'equinox'} & {*sys.modules})"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "set()"
