@@ -12,7 +12,7 @@ PACKAGE = Path(jaxdark.__file__).parent
 # only from those before it.
 HOUSE = """
 errors precision _version
-compute: bounds xla_cache cluster export_cache fingerprint aot batch
+compute: bounds xla_cache cluster fingerprint export_cache aot batch
 io: text_files yaml_fields checkpoints atomic result_dir result_schema results
 inputs
 models: loops checks wilson base widths coefficients muon_g2 split constant zprime vector_like box registry

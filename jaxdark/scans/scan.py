@@ -283,7 +283,7 @@ def _settings(like: Likelihood, points: Points, outputs, prior: Prior | None, ch
         "g_minus_2": like.g_minus_2,
         "theory": like.theory,
         "reference": {"fit": fit} if fit else _leaves(like.reference) or "standard_model",
-        "reference_identity": fingerprint.digest(fingerprint.described(like.reference)),
+        "reference_identity": fingerprint.digest(fingerprint.fingerprint(like.reference)),
         "outputs": outputs._asdict(),
         "chunk": chunk,
         "versions": {name: found for name, found in _versions().items() if name != "zarr"},

@@ -105,8 +105,8 @@ def test_a_function_that_counts_its_calls_stays_the_same_function():
 @pytest.mark.parametrize("value", [0.1, (1, "a"), {"b": [1.0]}, np.arange(3), functools.lru_cache(len), sys, {3, "x"}])
 def test_a_description_depends_on_content_alone(value):
     """Nor does it hold anything's address in memory."""
-    text = fingerprint.digest(fingerprint.described(lambda: value))
-    assert text == fingerprint.digest(fingerprint.described(lambda: value)) and "0x" not in text
+    text = fingerprint.digest(fingerprint.fingerprint(lambda: value))
+    assert text == fingerprint.digest(fingerprint.fingerprint(lambda: value)) and "0x" not in text
 
 
 def test_what_refers_to_itself_has_a_description():
@@ -116,7 +116,7 @@ def test_what_refers_to_itself_has_a_description():
     def odd(n):
         return n != 0 and even(n - 1)
 
-    assert fingerprint.described(even) != fingerprint.described(odd)
+    assert fingerprint.fingerprint(even) != fingerprint.fingerprint(odd)
 
 
 def test_a_name_is_that_of_what_is_built():
