@@ -22,7 +22,7 @@ measurements: plausibility schema dataset
 constraints: limit
 constraints.b_to_k_invisible: quadrature running rates histogram belle2_likelihood belle2
 constraints: resonance_search mixing kinetic_mixing colliders electroweak relic without_limit registry
-likelihood: priors residuals identity likelihood
+likelihood: priors residuals identity likelihood provenance
 optimise: least_squares conditional multistart fit profile
 sampling: importance diagnostics weighted flow nuts coordinates nested to_arviz resume sample numpyro_model
 check: compare sensitivity evidence calibration

@@ -12,14 +12,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from jaxdark._version import versions
 from jaxdark.compute.aot import AotFunction
 from jaxdark.compute.bounds import checked_seed, count, fits_memory
 from jaxdark.compute.cluster import connected
 from jaxdark.errors import RequestError
-from jaxdark.likelihood import identity
 from jaxdark.likelihood.likelihood import ITSELF, Likelihood, check_likelihood
 from jaxdark.likelihood.priors import Prior, prior_of, unit
+from jaxdark.likelihood.provenance import provenance
 from jaxdark.models.base import Model
 from jaxdark.models.wilson import SM_ONLY
 from jaxdark.optimise.least_squares import TOLERANCE
@@ -108,7 +107,8 @@ def fit(
         minima = _distinct(found, prior)
         goodness = _goodness(found, prior, pseudo, seed, client, report)
     model = prior.model(found.vector)
-    record = provenance(like, prior, found, seed) | _status(found, minima, errors, goodness, starts)
+    record = provenance(like, prior, seed=seed).json() | {"covariance_at": covariance_at(prior, found)}
+    record |= _status(found, minima, errors, goodness, starts)
     record |= {"parameters": errors, "not_determined": directions}
     record |= {"minima": minima[:_LISTED], "minima_found": len(minima)}
     record |= _against_data(found, model)
@@ -129,20 +129,9 @@ def marginalised_only(like: Likelihood) -> None:
         )
 
 
-def provenance(like: Likelihood, prior: Prior, found: RegionFit, seed: int) -> dict[str, Any]:
-    """What a result was made of: model, region, data, modes, point of the theory covariance, versions, seed."""
-    return {
-        "model": prior.model_name,
-        "model_identity": identity.of_prior(prior),
-        "region": prior.region,
-        "theory": like.theory,
-        "data": like.data.name,
-        "data_sha256": like.data.sha256,
-        "g_minus_2": like.g_minus_2,
-        "covariance_at": dict(zip(prior.names, found.reference.tolist(), strict=True)),
-        "versions": versions("optax"),
-        "seed": seed,
-    }
+def covariance_at(prior: Prior, found: RegionFit) -> dict[str, float]:
+    """Parameters of the point at which the theory covariance is taken."""
+    return dict(zip(prior.names, found.reference.tolist(), strict=True))
 
 
 def curvature(

@@ -3,7 +3,6 @@
 Inputs: the dataset of `jaxdark.profile` and, if wanted, the result of a sampling run. Outputs: a matplotlib figure.
 """
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +11,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from jaxdark.check.compare import NEEDS, differences, made_of
+from jaxdark.check.compare import differences, made_of
 from jaxdark.errors import RequestError
 from jaxdark.io import results
 from jaxdark.likelihood.likelihood import Likelihood
 from jaxdark.likelihood.priors import Prior, Range
+from jaxdark.likelihood.provenance import NEEDS, provenance
 from jaxdark.optimise.profile import record_of
 from jaxdark.output.drawing import blank_figure, ends, label, literal, own_style, save_each, set_title, shown
 from jaxdark.output.figures import BLUE, CONTOURS, GREY, VERMILION, draw_contours, marker, selection
@@ -38,17 +38,7 @@ def posterior(place: Path, prior: Prior, like: Likelihood):
             f"the posterior in {place} is of the model {record['model']}, region {record['region']}, the profile of "
             f"{prior.model_name}, {prior.region}; give a posterior of the same model and region"
         )
-    profile = {
-        "model": prior.model_name,
-        "region": prior.region,
-        "data": like.data.name,
-        "data_sha256": like.data.sha256,
-        "theory": like.theory,
-        "g_minus_2": like.g_minus_2,
-        "inputs": results.plain(like.sm.scalars),
-        "prior": {name: r._asdict() for name, r in prior.ranges.items()},
-    }
-    if found := differences(made_of(tree), profile):
+    if found := differences(made_of(tree), provenance(like, prior).json()):
         raise RequestError(
             f"the posterior in {place} and the profile differ in {'; '.join(found)}; give a posterior of the same "
             "model, region, data, theory, (g-2) and inputs, or leave --posterior out"
@@ -64,7 +54,7 @@ def save(dataset: xr.Dataset, folder: Path, tree=None) -> list[str]:
 @own_style()
 def profile_figure(dataset: xr.Dataset, tree=None) -> Figure:
     """Delta chi2 over the grid with the 1, 2 and 3 sigma lines of the profile, and regions of a posterior."""
-    ranges = {name: Range(**fields) for name, fields in json.loads(dataset.attrs["prior"]).items()}
+    ranges = {name: Range(**fields) for name, fields in record_of(dataset)["prior"].items()}
     names = [str(name) for name in dataset["delta_chi2"].dims]
     draws = None if tree is None else [np.asarray(tree["posterior"][name]).ravel() for name in names]
     fig = blank_figure(8.0, 5.8)

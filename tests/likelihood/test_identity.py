@@ -21,6 +21,7 @@ from jaxdark.errors import RequestError
 from jaxdark.io.checkpoints import Checkpoints
 from jaxdark.likelihood import identity
 from jaxdark.likelihood.priors import PRIORS, Prior, Range, prior_of
+from jaxdark.likelihood.provenance import provenance
 from jaxdark.models.wilson import Contact, NewPhysics
 
 HERE = Path(__file__).parent
@@ -178,21 +179,19 @@ def test_an_unfinished_run_of_another_model_is_not_gone_on_with(tmp_path, monkey
     """The same prior but for what it builds, under the same name."""
     from toy_data import TOY
 
-    from jaxdark.sampling.resume import run_settings
-
     (tmp_path / "toy.yaml").write_text(TOY)
     like = jd.Likelihood(jd.load_dataset(str(tmp_path / "toy.yaml")))
     store = Checkpoints(tmp_path / "kept")
     ours, other = (HIGH._replace(build=heavy(m_chi), model_name="split") for m_chi in (0.9, 0.8))
-    store.begin(run_settings(like, ours, seed=0))
+    store.begin(provenance(like, ours, seed=0).json())
     store.save("fit", {"a": np.zeros(1)})
     for another in (other, HIGH):
         with pytest.raises(RequestError, match="has other settings .model_identity"):
-            Checkpoints(tmp_path / "kept").begin(run_settings(like, another, seed=0))
+            Checkpoints(tmp_path / "kept").begin(provenance(like, another, seed=0).json())
     said = []
     again = ours._replace(build=heavy(0.9), model_name="split")
-    Checkpoints(tmp_path / "kept", say=said.append).begin(run_settings(like, again, seed=0))
+    Checkpoints(tmp_path / "kept", say=said.append).begin(provenance(like, again, seed=0).json())
     assert said == [f"resuming the unfinished run kept in {tmp_path / 'kept'}"]
     monkeypatch.setattr(_version, "CODE", "0" * 64)
-    with pytest.raises(RequestError, match="jaxdark_code"):
-        Checkpoints(tmp_path / "kept").begin(run_settings(like, ours, seed=0))
+    with pytest.raises(RequestError, match="other settings .versions.jaxdark_code: "):
+        Checkpoints(tmp_path / "kept").begin(provenance(like, ours, seed=0).json())
