@@ -4,11 +4,19 @@ Also the rules by which JAX's arrays meet, those that the library is written for
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import jax
 
 from jaxdark.errors import RequestError
+
+_USUAL_RULES = {
+    "enable_x64": True,
+    "numpy_dtype_promotion": "standard",
+    "numpy_rank_promotion": "allow",
+    "transfer_guard": "allow",
+}
+"""Settings of JAX by the names of their context managers, `jax.NAME`; `jax_NAME` for a whole process."""
 
 
 def enable_x64() -> None:
@@ -45,10 +53,13 @@ def usual_rules(*, in_thread: bool = False) -> Iterator[None]:
     """
     if not in_thread:
         require_x64()
-    with (
-        jax.enable_x64(True),
-        jax.numpy_dtype_promotion("standard"),
-        jax.numpy_rank_promotion("allow"),
-        jax.transfer_guard("allow"),
-    ):
+    with ExitStack() as rules:
+        for name, value in _USUAL_RULES.items():
+            rules.enter_context(getattr(jax, name)(value))
         yield
+
+
+def set_usual_rules() -> None:
+    """The rules of `usual_rules` for a process in which no code but this package's runs."""
+    for name, value in _USUAL_RULES.items():
+        jax.config.update(f"jax_{name}", value)

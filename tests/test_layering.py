@@ -12,7 +12,7 @@ PACKAGE = Path(jaxdark.__file__).parent
 # only from those before it.
 HOUSE = """
 errors choices precision _version
-compute: bounds xla_cache cluster export_cache fingerprint aot batch
+compute: bounds xla_cache cluster fingerprint export_cache aot batch
 io: text_files validation checkpoints atomic result_dir result_schema results
 inputs
 models: loops checks wilson base widths coefficients muon_g2 split constant zprime vector_like box registry
@@ -22,7 +22,7 @@ measurements: plausibility schema dataset
 constraints: limit
 constraints.b_to_k_invisible: quadrature running rates histogram belle2_likelihood belle2
 constraints: resonance_search mixing kinetic_mixing colliders electroweak relic without_limit registry
-likelihood: priors residuals nuisance_profile evaluation identity likelihood
+likelihood: priors residuals nuisance_profile evaluation identity likelihood provenance
 optimise: descents least_squares optax_descents conditional multistart region_fit toys fit_result uncertainties fit
 optimise: profile
 sampling: importance diagnostics weighted flow nuts coordinates nested to_arviz resume sample numpyro_model

@@ -27,8 +27,6 @@ from jaxdark.models.base import Model
 from jaxdark.models.registry import MODELS
 from jaxdark.precision import usual_rules
 
-NEEDS = ("inputs", "data_sha256")
-"""What is read of a result beside draws and summary, see `results.load`."""
 _MANY = 50_000
 """Draws from which a program that takes seconds longer to compile and runs in a fifth of the time pays."""
 

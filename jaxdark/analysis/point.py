@@ -45,11 +45,11 @@ def point_record(name: str, model: Model, like: Likelihood, q2s: Sequence[float]
     derived = _derived(model, np.array(q2s))
 
     def beside_the_fit(model, sm):
-        return verdicts(model, sm, wanted), [function(model, sm) for function in derived.values()]
+        return tuple(verdicts(model, sm, wanted)), [function(model, sm) for function in derived.values()]
 
     # Two programs compile side by side: most of a first call is that.
     with ThreadPoolExecutor(1) as pool:
-        program = AotFunction(beside_the_fit, of=("point", like.g_minus_2, list(q2s)))
+        program = AotFunction(beside_the_fit, closure=("point", like.g_minus_2, list(q2s)))
         beside = pool.submit(usual_rules(in_thread=True)(program), model, like.sm)
         either = like.at(None)
         here, standard_model = either.evaluate(model), either.evaluate(SM_ONLY)

@@ -12,19 +12,14 @@ from scipy.stats import ks_2samp, kstwobign
 from jaxdark.errors import RequestError
 from jaxdark.io import results
 
-NEEDS = ("inputs", "data_sha256")
-"""What `made_of` reads of a result beside its summary and prior."""
-
 
 def made_of(tree) -> dict[str, Any]:
-    """What fixes the posterior of a result: model, region, data with their hash, theory, (g-2), inputs and prior."""
-    record, further = results.summary(tree), results.attributes(tree)
-    named = {key: record[key] for key in ("model", "region", "data", "theory", "g_minus_2")}
-    return named | {key: further[key] for key in ("data_sha256", "inputs", "prior")}
+    """The provenance of a result, as `Provenance.json` has it, among other attributes of its file."""
+    return results.attributes(tree) | results.summary(tree)
 
 
 def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
-    """Which settings of `made_of` differ between two results, a few words each; data are the same if their hash is."""
+    """What differs in the provenance of two posteriors, a few words each; data are the same if their hash is."""
     found = [
         f"{words} {one[key]} and {other[key]}"
         for key, words in (

@@ -22,8 +22,9 @@ def compare(
     Results of other data, inputs, priors, theory or (g-2) are compared as well; what differs is said first, and stands
     in the title of the figure and under `differences` in the JSON object.
     """
-    from jaxdark.check.compare import NEEDS, differences, made_of, marginal_distances
+    from jaxdark.check.compare import differences, made_of, marginal_distances
     from jaxdark.io import result_dir, results
+    from jaxdark.likelihood.provenance import NEEDS
     from jaxdark.output import tables
     from jaxdark.output.drawing import save_each
     from jaxdark.output.overlay_figure import overlay_figure

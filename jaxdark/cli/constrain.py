@@ -15,8 +15,8 @@ def constrain(
 ) -> None:
     """Value, ratio and verdict of every constraint on every draw, as the group `constraints` of posterior.nc."""
     options.prepare()
-    from jaxdark.analysis.constrain import NEEDS
     from jaxdark.analysis.constrain import constrain as with_verdicts
+    from jaxdark.likelihood.provenance import NEEDS
     from jaxdark.output import tables
 
     summary = stored.change(result, with_verdicts, *NEEDS)

@@ -89,7 +89,7 @@ def resolved(settings: Settings, like: "Likelihood") -> dict[str, Any]:
 def prepare() -> None:
     """Double precision, JAX's own rules for arrays (see `precision.usual_rules`) and the compile cache.
 
-    To be called before the first computation; no code but this package's runs in the process of a command.
+    To be called before the first computation.
 
     Raises:
         RequestError: JAX has no device of the kind that it was told to use.
@@ -97,12 +97,9 @@ def prepare() -> None:
     import jax
 
     from jaxdark.compute.xla_cache import use_compile_cache
-    from jaxdark.precision import enable_x64
+    from jaxdark.precision import set_usual_rules
 
-    enable_x64()
-    jax.config.update("jax_numpy_dtype_promotion", "standard")
-    jax.config.update("jax_numpy_rank_promotion", "allow")
-    jax.config.update("jax_transfer_guard", "allow")
+    set_usual_rules()
     use_compile_cache()
     try:
         jax.default_backend()

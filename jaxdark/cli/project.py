@@ -8,8 +8,6 @@ import typer
 from jaxdark.cli import options, stored
 from jaxdark.compute.bounds import LARGEST_SEED
 
-NEEDS = ("inputs", "data_sha256")
-
 
 def project(
     result: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a result of `jaxdark sample`.")],
@@ -40,6 +38,7 @@ def project(
     from jaxdark.io import result_dir, results
     from jaxdark.likelihood.identity import prior_of_result
     from jaxdark.likelihood.likelihood import Likelihood
+    from jaxdark.likelihood.provenance import NEEDS
     from jaxdark.measurements.dataset import dataset_names, load_dataset
     from jaxdark.models.checks import one_of
     from jaxdark.models.wilson import SM_ONLY

@@ -5,7 +5,7 @@ would then become part of the user's program, and `jax.ensure_compile_time_eval`
 """
 
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import jax
@@ -52,12 +52,13 @@ class AotFunction:
 
     Args:
         function: PyTrees of arrays -> PyTree of arrays.
-        of: all that the function closes over beside the code of this package, plain values, arrays and records. If it
-            is given, the traced program is kept for other processes beside JAX's compile cache, see `kept`.
+        closure: all that the function closes over beside the code of this package: plain values, arrays and records. If
+            it is given, the traced program is stored for other processes, see `export_cache`; the result of the
+            function must then be made of tuples, lists and dicts.
     """
 
-    def __init__(self, function: Callable, of: Any = None):
-        self._function, self._of = function, of
+    def __init__(self, function: Callable, closure: Any = None):
+        self._function, self._closure = function, closure
         self._compiled: dict[Any, Callable] = {}
 
     @usual_rules()
@@ -70,27 +71,28 @@ class AotFunction:
         key = structure, tuple((leaf.shape, leaf.dtype) for leaf in leaves)
         if key not in self._compiled:
             self._compiled[key] = self._program(args)
-        return self._compiled[key](*leaves)
+        return jax.tree.map(np.asarray, self._compiled[key](*leaves))
 
     def _program(self, args: tuple) -> Callable:
         """The compiled function of the leaves of args."""
         leaves = jax.tree.leaves(args)
-        place = None if self._of is None else export_cache.place(self._of, args)
-        program = None if place is None else export_cache.load(place)
+        path = None if self._closure is None else export_cache.cache_path(self._closure, args)
+        program = None if path is None else export_cache.load(path)
         if program is None:
             program = _traced(self._function, args)
-            if place is not None:
-                program = export_cache.save(place, program, leaves)
+            if path is not None:
+                program = export_cache.save(path, program, leaves)
         compiled = jax.jit(program.call).lower(program.constants, *leaves).compile(compiler_options(quick=True))
-        return lambda *leaves: program.result([np.asarray(a) for a in compiled(program.constants, *leaves)])
+        return partial(compiled, program.constants)
 
 
 def _traced(function: Callable, args: tuple) -> export_cache.Program:
-    traced, shape = jax.make_jaxpr(function, return_shape=True)(*args)
+    traced, shapes = jax.make_jaxpr(function, return_shape=True)(*args)
+    structure = jax.tree.structure(shapes)
 
     def call(constants, *leaves):
-        return jaxpr_as_fun(ClosedJaxpr(traced.jaxpr, constants))(*leaves)
+        return structure.unflatten(jaxpr_as_fun(ClosedJaxpr(traced.jaxpr, constants))(*leaves))
 
     # As arguments the constants stay as they are: within a program XLA spends its time, and megabytes of the compile
     # cache, on what follows from them alone.
-    return export_cache.Program(call, [np.asarray(value) for value in traced.consts], shape)
+    return export_cache.Program(call, [np.asarray(value) for value in traced.consts])

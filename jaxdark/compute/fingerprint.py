@@ -1,10 +1,11 @@
 """What a function, a class or an object of a user's is, by its content, the same in every process.
 
-Inputs: any object. Outputs: a description in JSON's types: the code of functions and classes, what they close over and
+Inputs: any object. Outputs: a fingerprint in JSON's types: the code of functions and classes, what they close over and
 the globals they name, values exactly. What belongs to this package, to an installed one or to Python has its name
 alone: versions tell those apart.
 """
 
+import dataclasses
 import functools
 import hashlib
 import inspect
@@ -12,14 +13,16 @@ import json
 import sys
 import sysconfig
 import types
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from jaxdark.compute import export_cache
+import jax
+import numpy as np
 
 _SHORT = 16
 """Hexadecimal digits of a hash: enough to tell models apart, and short enough for a sentence."""
+_PACKAGE = __name__.partition(".")[0]
 _INSTALLED = tuple({str(Path(sysconfig.get_path(name)).resolve()) for name in ("purelib", "platlib")})
 
 
@@ -28,15 +31,70 @@ def digest(description: Any) -> str:
     return hashlib.sha256(json.dumps(description).encode()).hexdigest()[:_SHORT]
 
 
-def described(value: Any, *, mutable: bool = True) -> Any:
-    """The description of an object.
+def fingerprint(value: Any, *, mutable: bool = True) -> Any:
+    """The fingerprint of an object.
 
     Args:
         value: the object.
         mutable: with the content of lists, dictionaries and sets that functions close over or name; a function may
             change it whenever it is called.
     """
-    return _Description(mutable)(value)
+    return _Fingerprint(mutable)(value)
+
+
+def shape_and_type(array: Any) -> dict[str, list]:
+    """Fingerprint of an array whose values do not count."""
+    return {"array": [[*np.shape(array)], np.asarray(array).dtype.str]}
+
+
+def with_values(array: Any) -> dict[str, list]:
+    """Fingerprint of an array, with a hash of its values."""
+    array = np.asarray(array)
+    if array.dtype.hasobject:
+        raise TypeError("an array of objects has no fingerprint")
+    return {"array": [*shape_and_type(array)["array"], hashlib.sha256(array.tobytes()).hexdigest()]}
+
+
+def _refuse(value: Any) -> Any:
+    raise TypeError(f"{type(value)} is no record of {_PACKAGE}")
+
+
+def record_fingerprint(
+    value: Any, of_array: Callable[[Any], Any] = with_values, of_other: Callable[[Any], Any] = _refuse
+) -> Any:
+    """The fingerprint of plain values, arrays and records of this package, exactly.
+
+    Args:
+        value: the value.
+        of_array: fingerprint of an array.
+        of_other: of anything else, the code of which others may change.
+
+    Raises:
+        TypeError: there is anything else and no `of_other`, or an array of objects.
+    """
+    if value is None or type(value) in (str, bool, int):
+        return value
+    if type(value) is float:
+        return {"float": value.hex()}
+    if isinstance(value, np.ndarray | np.generic | jax.Array):
+        return of_array(value)
+    cls = type(value)
+    if cls in (list, tuple):
+        return {cls.__name__: [record_fingerprint(part, of_array, of_other) for part in value]}
+    if cls is dict and all(type(key) is str for key in value):
+        return {"dict": {key: record_fingerprint(value[key], of_array, of_other) for key in sorted(value)}}
+    fields = record_fields(cls)
+    if fields is None or "." in cls.__qualname__ or cls.__module__.partition(".")[0] != _PACKAGE:
+        return of_other(value)
+    parts = {name: record_fingerprint(getattr(value, name), of_array, of_other) for name in fields}
+    return {f"{cls.__module__}:{cls.__qualname__}": parts}
+
+
+def record_fields(cls: type) -> tuple[str, ...] | None:
+    """Fields of a NamedTuple or dataclass; None for other classes."""
+    if issubclass(cls, tuple) and hasattr(cls, "_fields"):
+        return tuple(cls._fields)
+    return tuple(field.name for field in dataclasses.fields(cls)) if dataclasses.is_dataclass(cls) else None
 
 
 def short_name(build: Any) -> str:
@@ -49,7 +107,7 @@ def short_name(build: Any) -> str:
     return name if name.isidentifier() else "function"
 
 
-class _Description:
+class _Fingerprint:
     """One walk through an object and all that it rests on."""
 
     def __init__(self, mutable: bool):
@@ -58,10 +116,10 @@ class _Description:
         self._done: dict[int, tuple[Any, Any]] = {}  # with the object, so that no other gets its id
 
     def __call__(self, value: Any) -> Any:
-        return export_cache.described(value, export_cache.content, self._further)
+        return record_fingerprint(value, of_other=self._of_object)
 
-    def _further(self, value: Any) -> Any:
-        """Of what is neither plain nor an array."""
+    def _of_object(self, value: Any) -> Any:
+        """Of what is neither plain nor an array; what is met inside itself has the number of the level it is on."""
         if id(value) in self._done:
             return self._done[id(value)][1]
         if id(value) in self._open:
@@ -198,7 +256,7 @@ def _is_known(module: str | None) -> bool:
     if module is None or module == "__main__":
         return False
     top = module.partition(".")[0]
-    if top in sys.stdlib_module_names or top == __name__.partition(".")[0]:
+    if top in sys.stdlib_module_names or top == _PACKAGE:
         return True
     place = getattr(sys.modules.get(module), "__file__", None)
     return place is not None and str(Path(place).resolve()).startswith(_INSTALLED)

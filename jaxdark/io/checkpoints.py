@@ -109,11 +109,14 @@ def fsync_dir(folder: Path) -> None:
 
 
 def _difference(folder: Path, former: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
-    name = next(key for key in {**former, **settings} if former.get(key) != settings.get(key))
-    then, now = (str(s.get(name)) if len(str(s.get(name))) < 80 else "another" for s in (former, settings))
+    names, then, now = [], former, settings
+    while isinstance(then, Mapping) and isinstance(now, Mapping):
+        name = next(key for key in {**then, **now} if then.get(key) != now.get(key))
+        names, then, now = [*names, name], then.get(name), now.get(name)
+    then, now = (str(value) if len(str(value)) < 80 else "another" for value in (then, now))
     return (
-        f"the unfinished run kept in {folder} has other settings ({name}: {then}, now {now}); give the same ones to "
-        "resume it, start anew with --force, or name another folder with --out"
+        f"the unfinished run kept in {folder} has other settings ({'.'.join(names)}: {then}, now {now}); give the same "
+        "ones to resume it, start anew with --force, or name another folder with --out"
     )
 
 

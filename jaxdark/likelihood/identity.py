@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Array, Float
 from scipy.stats import qmc
 
-from jaxdark.compute import export_cache, fingerprint
+from jaxdark.compute import fingerprint
 from jaxdark.compute.aot import compiler_options
 from jaxdark.errors import RequestError
 from jaxdark.inputs import load_inputs
@@ -68,10 +68,10 @@ def of_model(model: Callable[[Float[Array, " d"]], Model], vectors: Float[np.nda
     program = jax.jit(jax.vmap(at), compiler_options=compiler_options(quick=True))
     values = [np.asarray(value) for value in program(vectors)]
     behaviour = [forms[0], [[value.shape, [_rounded(x) for x in value.ravel().tolist()]] for value in values]]
-    code = fingerprint.described(model)
+    code = fingerprint.fingerprint(model)
     jax.eval_shape(at, jax.ShapeDtypeStruct(vectors.shape[1:], float))
-    if fingerprint.described(model) != code:  # it counts its calls, or the like
-        code = fingerprint.described(model, mutable=False)
+    if fingerprint.fingerprint(model) != code:  # it counts its calls, or the like
+        code = fingerprint.fingerprint(model, mutable=False)
     return {"behaviour": fingerprint.digest(behaviour), "code": fingerprint.digest(code)}
 
 
@@ -83,14 +83,13 @@ def _structure(value: Any, arrays: list[Any]) -> Any:
         return "array"
 
     def of_other(value):
-        fields = export_cache.record_fields(type(value))
+        fields = fingerprint.record_fields(type(value))
         if fields is None:
             return fingerprint.short_name(value) if callable(value) else type(value).__name__
-        return {
-            type(value).__name__: [[n, export_cache.described(getattr(value, n), of_array, of_other)] for n in fields]
-        }
+        parts = [[name, fingerprint.record_fingerprint(getattr(value, name), of_array, of_other)] for name in fields]
+        return {type(value).__name__: parts}
 
-    return export_cache.described(value, of_array, of_other)
+    return fingerprint.record_fingerprint(value, of_array, of_other)
 
 
 def _rounded(x: Any) -> str:

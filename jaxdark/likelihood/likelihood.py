@@ -120,19 +120,19 @@ class Likelihood:
 
     @cached_property
     def _programs(self):
-        """Programs (model, xi) -> (new physics, its slopes in xi, (g-2) term) and (new physics, its slopes, xi) -> what
-        `Linearised` holds.
+        """Programs (model, xi) -> (new physics, its slopes in xi, (g-2) term) and (new physics, its slopes, xi) -> the
+        fields of `Linearised`.
         """
 
-        def linear(physics: NewPhysics, slopes: NewPhysics, xi: Float[Array, " nuisances"]) -> Linearised:
+        def linear(physics: NewPhysics, slopes: NewPhysics, xi: Float[Array, " nuisances"]):
             predictions, jacobian = self.predictor.linearised(physics, slopes, xi)
-            return Linearised(predictions, jacobian, self.residuals(predictions), self.residuals.slopes(predictions))
+            return predictions, jacobian, self.residuals(predictions), self.residuals.slopes(predictions)
 
         def record(model: Model | NewPhysics, xi: Float[Array, " nuisances"]):
             return *self.predictor.new_physics(model, xi), -0.5 * self._pull_g_minus_2(model) ** 2
 
-        of = (self.g_minus_2, self.data.rows, self.sm)
-        return AotFunction(record, of=("model", *of)), AotFunction(linear, of=("linear", *of))
+        # The first is traced in as little time as a stored program is read in.
+        return AotFunction(record), AotFunction(linear, closure=("linear", self.data.rows, self.sm))
 
     def _linearise(self, model: Model | NewPhysics) -> tuple[Linearise, float]:
         """Linearised predictions of a model that is not traced, as a function of where in xi, and its (g-2) term.
@@ -146,7 +146,7 @@ class Likelihood:
             if physics.resonance is None and physics.contact is None:
                 physics = _NO_COUPLINGS
                 slopes = jax.tree.map(lambda _: np.zeros(len(xi)), physics)
-            return linear(physics, slopes, xi)
+            return Linearised(*linear(physics, slopes, xi))
 
         return linearise, float(record(model, np.zeros(len(self.nuisance_names)))[2])
 

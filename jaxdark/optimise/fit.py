@@ -9,13 +9,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxdark._version import versions
 from jaxdark.compute.bounds import checked_seed, count, fits_memory
 from jaxdark.compute.cluster import connected
 from jaxdark.errors import RequestError
-from jaxdark.likelihood import identity
 from jaxdark.likelihood.likelihood import ITSELF, Likelihood, check_likelihood
 from jaxdark.likelihood.priors import Prior, prior_of
+from jaxdark.likelihood.provenance import provenance
 from jaxdark.models.base import Model
 from jaxdark.models.wilson import SM_ONLY
 from jaxdark.optimise.conditional import Report
@@ -105,7 +104,7 @@ def fit(
     return FitResult(
         model=model,
         like=region_fit.like,
-        provenance=provenance(like, prior, region_fit, seed),
+        provenance=provenance(like, prior, seed=seed).json() | {"covariance_at": covariance_at(prior, region_fit)},
         converged=converged,
         status=_status(region_fit, converged, minima, known.parameters, goodness.pseudo_data),
         gradient_norm=norm,
@@ -130,20 +129,9 @@ def marginalised_only(like: Likelihood) -> None:
         )
 
 
-def provenance(like: Likelihood, prior: Prior, region_fit: RegionFit, seed: int) -> dict[str, Any]:
-    """What a result was made of: model, region, data, modes, point of the theory covariance, versions, seed."""
-    return {
-        "model": prior.model_name,
-        "model_identity": identity.of_prior(prior),
-        "region": prior.region,
-        "theory": like.theory,
-        "data": like.data.name,
-        "data_sha256": like.data.sha256,
-        "g_minus_2": like.g_minus_2,
-        "covariance_at": dict(zip(prior.names, region_fit.reference.tolist(), strict=True)),
-        "versions": versions("optax"),
-        "seed": seed,
-    }
+def covariance_at(prior: Prior, region_fit: RegionFit) -> dict[str, float]:
+    """Parameters of the point at which the theory covariance is taken."""
+    return dict(zip(prior.names, region_fit.reference.tolist(), strict=True))
 
 
 def _distinct_minima(region_fit: RegionFit, prior: Prior) -> list[Minimum]:

@@ -20,9 +20,10 @@ from jaxdark.errors import RequestError, nearest
 from jaxdark.io.results import plain
 from jaxdark.likelihood.likelihood import Likelihood
 from jaxdark.likelihood.priors import Prior, prior_of, unit
+from jaxdark.likelihood.provenance import provenance
 from jaxdark.optimise.conditional import Conditional, Report, keep_lower
 from jaxdark.optimise.descents import Solutions
-from jaxdark.optimise.fit import marginalised_only, provenance
+from jaxdark.optimise.fit import covariance_at, marginalised_only
 from jaxdark.optimise.region_fit import RegionFit, fit_with_covariance
 from jaxdark.precision import usual_rules
 
@@ -207,7 +208,8 @@ def _dataset(
         },
         {name: (name, np.asarray(values), {"units": unit(name)}) for name, values in axes.items()},
     )
-    record: dict[str, Any] = provenance(like, prior, fit, seed) | {
+    record: dict[str, Any] = provenance(like, prior, seed=seed).json() | {
+        "covariance_at": covariance_at(prior, fit),
         "best": {"chi2": best, "parameters": dict(zip(prior.names, fit.vector.tolist(), strict=True))},
         "converged_fraction": float(solutions.converged.mean()),
         "steps_per_point": float(solutions.steps.mean()),
@@ -215,8 +217,7 @@ def _dataset(
     if best < -2 * fit.log_likelihood:
         at = vectors[np.argmin(solutions.chi2)]
         record["best"]["parameters"] = dict(zip(prior.names, at.tolist(), strict=True))
-    ranges = {name: r._asdict() for name, r in prior.ranges.items()}
-    return dataset.assign_attrs(record=json.dumps(plain(record)), prior=json.dumps(plain(ranges)))
+    return dataset.assign_attrs(record=json.dumps(plain(record)))
 
 
 def record_of(dataset: xr.Dataset) -> dict[str, Any]:

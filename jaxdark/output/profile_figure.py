@@ -3,7 +3,6 @@
 Inputs: the dataset of `jaxdark.profile` and, to compare, the result of a sampling run. Outputs: a matplotlib figure.
 """
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +11,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from jaxdark.check.compare import NEEDS, differences, made_of
+from jaxdark.check.compare import differences, made_of
 from jaxdark.errors import RequestError
 from jaxdark.io import results
 from jaxdark.likelihood.likelihood import Likelihood
 from jaxdark.likelihood.priors import Prior, Range
+from jaxdark.likelihood.provenance import NEEDS, provenance
 from jaxdark.optimise.profile import record_of
 from jaxdark.output.contours import CONTOURS, draw_contours
 from jaxdark.output.drawing import (
@@ -53,17 +53,7 @@ def posterior(result: Path, prior: Prior, like: Likelihood):
             f"the posterior in {result} is of the model {record['model']}, region {record['region']}, the profile of "
             f"{prior.model_name}, {prior.region}; give a posterior of the same model and region"
         )
-    profile = {
-        "model": prior.model_name,
-        "region": prior.region,
-        "data": like.data.name,
-        "data_sha256": like.data.sha256,
-        "theory": like.theory,
-        "g_minus_2": like.g_minus_2,
-        "inputs": results.plain(like.sm.scalars),
-        "prior": {name: r._asdict() for name, r in prior.ranges.items()},
-    }
-    if unlike := differences(made_of(tree), profile):
+    if unlike := differences(made_of(tree), provenance(like, prior).json()):
         raise RequestError(
             f"the posterior in {result} and the profile differ in {'; '.join(unlike)}; give a posterior of the same "
             "model, region, data, theory, (g-2) and inputs, or leave --posterior out"
@@ -84,13 +74,12 @@ def profile_figure(dataset: xr.Dataset, tree=None) -> Figure:
         dataset: of `jaxdark.profile`.
         tree: the result of a sampling run of the same posterior, if that is to be drawn too.
     """
-    names = [str(name) for name in dataset["delta_chi2"].dims]
-    prior = json.loads(dataset.attrs["prior"])
-    ranges = [Range(**prior[name]) for name in names]
+    record, names = record_of(dataset), [str(name) for name in dataset["delta_chi2"].dims]
+    ranges = [Range(**record["prior"][name]) for name in names]
     draws = [] if tree is None else [
         shown(tree["posterior"][name].values.ravel(), r) for name, r in zip(names, ranges, strict=True)
     ]  # fmt: skip
-    parameters = record_of(dataset)["best"]["parameters"]
+    parameters = record["best"]["parameters"]
     best = [float(shown(parameters[name], r)) for name, r in zip(names, ranges, strict=True)]
     fig = blank_figure(8.0, 5.8)
     ax = fig.subplots()

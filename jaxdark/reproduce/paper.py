@@ -8,17 +8,15 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import groupby, product
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
-import jax
 import numpy as np
 import xarray as xr
 
-from jaxdark._version import versions
 from jaxdark.compute.bounds import checked_seed
 from jaxdark.inputs import StandardModel, load_inputs
 from jaxdark.io.checkpoints import Checkpoints
 from jaxdark.io.result_dir import write_text
+from jaxdark.likelihood.provenance import Provenance
 from jaxdark.measurements.dataset import load_dataset
 from jaxdark.output.drawing import save_figure
 from jaxdark.output.tables import to_json
@@ -31,7 +29,6 @@ from jaxdark.reproduce.numbers import numbers
 from jaxdark.reproduce.study import Selection, Study
 from jaxdark.reproduce.thresholds import CUTS
 from jaxdark.reproduce.workers import studies
-from jaxdark.sampling.to_arviz import SAMPLING
 
 QUICK = (Selection("high"), Selection("low"))
 FULL = tuple(Selection(*s) for s in product(("high", "low"), ("paper2020", "hepfit2019"), ("limit", "upper")))
@@ -61,7 +58,7 @@ def reproduce(
     """
     seed = checked_seed(seed)
     sm, selections, store = load_inputs(), QUICK if quick else FULL, checkpoints or Checkpoints(None)
-    store.begin(_settings(selections, _DRAWS[quick], seed))
+    store.begin(_provenance(selections, _DRAWS[quick], seed).json())
 
     def progress(selection: Selection, stage: str, done: int, total: int) -> None:
         if report is not None:
@@ -97,18 +94,11 @@ def too_few(*, quick: bool) -> str:
     return f"{draws[False]} draws of each posterior are too few to decide what follows:"
 
 
-def _settings(selections: Sequence[Selection], draws: int, seed: int) -> dict[str, Any]:
+def _provenance(selections: Sequence[Selection], draws: int, seed: int) -> Provenance:
     """All that fixes the studies."""
+    settings = {"studies": selections, "kept_of_each": Study._fields, "draws": draws}
     data = {selection.data: load_dataset(selection.data).sha256 for selection in selections}
-    return {
-        "studies": [list(selection) for selection in selections],
-        "kept_of_each": list(Study._fields),
-        "draws": draws,
-        "seed": seed,
-        "data_sha256": data,
-        "versions": versions(*SAMPLING),
-        "device": jax.default_backend(),
-    }
+    return Provenance(settings=settings, data_sha256=data, seed=seed)
 
 
 def _without_fit(folder: Path, sm: StandardModel) -> list[Claim]:

@@ -3,46 +3,19 @@
 Inputs: checkpoints. Outputs: the best fit, the transport map, and the chains or points as far as they had come.
 """
 
-import hashlib
 import time
 from collections.abc import Callable
-from typing import Any
 
-import jax
 import numpy as np
 
-from jaxdark._version import versions
 from jaxdark.io.checkpoints import Arrays, Checkpoints, numbered
-from jaxdark.likelihood import identity
 from jaxdark.likelihood.likelihood import Likelihood
 from jaxdark.likelihood.priors import Prior
 from jaxdark.optimise.region_fit import RegionFit, fit_with_covariance, restored_fit
 from jaxdark.sampling.flow import TrainedFlow
 from jaxdark.sampling.nuts import Checkpoint, Draws
-from jaxdark.sampling.to_arviz import SAMPLING
 
 _CHAINS, _CHAIN = "chains", "chain"
-
-
-def run_settings(like: Likelihood, prior: Prior, **further: Any) -> dict[str, Any]:
-    """Everything that fixes the result of a run, in JSON's types, versions of the libraries and the device included."""
-    inputs = hashlib.sha256()
-    for leaf in jax.tree.leaves(like.sm):
-        inputs.update(np.asarray(leaf).tobytes())
-    return {
-        "model": prior.model_name,
-        "model_identity": identity.of_prior(prior),
-        "region": prior.region,
-        "prior": {name: list(r) for name, r in prior.ranges.items()},
-        "data": like.data.name,
-        "theory": like.theory,
-        "g_minus_2": like.g_minus_2,
-        **further,
-        "inputs": inputs.hexdigest(),
-        "data_sha256": like.data.sha256,
-        "device": jax.default_backend(),
-        **versions(*SAMPLING),
-    }
 
 
 def kept_fit(store: Checkpoints, like: Likelihood, prior: Prior, seed: int) -> RegionFit:

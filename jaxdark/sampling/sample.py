@@ -21,6 +21,7 @@ from jaxdark.io.checkpoints import Checkpoints
 from jaxdark.io.results import Result
 from jaxdark.likelihood.likelihood import Likelihood, check_likelihood
 from jaxdark.likelihood.priors import Prior, prior_of
+from jaxdark.likelihood.provenance import provenance
 from jaxdark.models.checks import one_of
 from jaxdark.optimise.region_fit import RegionFit
 from jaxdark.precision import usual_rules
@@ -30,7 +31,7 @@ from jaxdark.sampling.flow import TrainedFlow, prior_map, train_flow
 from jaxdark.sampling.importance import resampled_indices, sample_prior
 from jaxdark.sampling.nested import nested_sample
 from jaxdark.sampling.nuts import NutsRun, NutsSettings, dispersed_starts, run_nuts, run_nuts_on_cluster
-from jaxdark.sampling.resume import finished_chains, kept_chains, kept_fit, kept_parts, load_or_train_flow, run_settings
+from jaxdark.sampling.resume import finished_chains, kept_chains, kept_fit, kept_parts, load_or_train_flow
 from jaxdark.sampling.to_arviz import Sampled, evidence_of, posterior_tree
 from jaxdark.sampling.weighted import diagnose_weighted
 
@@ -114,10 +115,11 @@ def sample(
     _fits_memory(like, prior, settings, chains, points)
     report, store = report or (lambda stage, done, total: None), checkpoints or Checkpoints(None)
     counts = {"chains": chains, "draws": settings.draws, "warmup": settings.warmup, "points": points}
+    made_of = provenance(like, prior, seed=seed, settings={"method": method, "kernel": kernel, **counts})
     if scheduler is not None and method != "nuts":
         raise RequestError(f"a scheduler runs the chains of the method nuts, got the method {method}; leave it out")
     with connected(scheduler) as client:
-        store.begin(run_settings(like, prior, method=method, kernel=kernel, seed=seed, **counts))
+        store.begin(made_of.json())
         clock = time.perf_counter()
         report("best fit", 0, 1)
         fit = kept_fit(store, like, prior, seed)
@@ -127,7 +129,7 @@ def sample(
         else:
             sampled = _by_weights(method, prior, fit, chains * settings.draws, points, seed, report, store, clock)
     report("result", 0, 1)
-    tree = posterior_tree(like if like.theory == "full" else fit.like, prior, fit, sampled, seed=seed)
+    tree = posterior_tree(like if like.theory == "full" else fit.like, prior, fit, sampled, made_of)
     report("result", 1, 1)
     return tree
 

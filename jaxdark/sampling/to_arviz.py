@@ -13,12 +13,11 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Array, Float
 
-from jaxdark._version import versions
 from jaxdark.compute.batch import batched
 from jaxdark.io.results import Result, make_tree
-from jaxdark.likelihood import identity
 from jaxdark.likelihood.likelihood import ITSELF, Likelihood
 from jaxdark.likelihood.priors import Prior
+from jaxdark.likelihood.provenance import Provenance
 from jaxdark.models.split import SplitDarkSector, g_tilde
 from jaxdark.models.wilson import SM_ONLY
 from jaxdark.optimise.region_fit import RegionFit
@@ -26,8 +25,8 @@ from jaxdark.sampling.diagnostics import Diagnosis
 from jaxdark.sampling.importance import ImportanceSample
 
 PER_DRAW = ("chain", "draw")
-SAMPLING = ("numpyro", "arviz", "blackjax")
-"""Libraries that draw and diagnose."""
+_IN_SUMMARY = ("model", "region", "theory", "data", "g_minus_2", "versions", "seed")
+"""What summary.json says of the provenance; all of it is in posterior.nc."""
 Diagnose = Callable[[dict[str, np.ndarray], dict[str, np.ndarray], Float[np.ndarray, "chains draws"]], Diagnosis]
 
 
@@ -57,8 +56,9 @@ def evidence_of(sample: ImportanceSample) -> tuple[float, float]:
     return sample.log_evidence, sample.log_evidence_error
 
 
-def posterior_tree(like: Likelihood, prior: Prior, fit: RegionFit, sampled: Sampled, *, seed: int) -> Result:
+def posterior_tree(like: Likelihood, prior: Prior, fit: RegionFit, sampled: Sampled, made_of: Provenance) -> Result:
     """The ArviZ object of a run."""
+    seed = made_of.seed
     chains, draws, n = sampled.vectors.shape
     quick = like.theory == "marginalised"
     at_draw = batched(lambda vector: _at_draw(like, fit.like, prior, vector), batch=64, quick=quick)
@@ -87,18 +87,14 @@ def posterior_tree(like: Likelihood, prior: Prior, fit: RegionFit, sampled: Samp
     }
     log_likelihood = recorded["derived"]["log_likelihood"]
     attributes = {
-        "summary": _summary(like, prior, fit, sampled, (posterior, nuisances, log_likelihood), seed),
-        "prior": {name: r._asdict() for name, r in prior.ranges.items()},
+        "summary": _summary(like, prior, fit, sampled, (posterior, nuisances, log_likelihood), made_of),
         "best_fit": {
             "parameters": dict(zip(prior.names, fit.vector.tolist(), strict=True)),
             "log_likelihood": fit.log_likelihood,
         },
-        "data_sha256": like.data.sha256,
-        "model_identity": identity.of_prior(prior),
         "measured": len(like.data) + int(like.measures_g_minus_2(prior.model(fit.vector))),
-        "inputs": like.sm.scalars,
     }
-    return make_tree(groups, attributes | sampled.attributes)
+    return make_tree(groups, made_of.json() | attributes | sampled.attributes)
 
 
 def _at_draw(like: Likelihood, marginalised: Likelihood, prior: Prior, vector: Float[Array, " n"]) -> dict[str, Any]:
@@ -148,7 +144,7 @@ def _summary(
     fit: RegionFit,
     sampled: Sampled,
     draws: tuple[dict[str, np.ndarray], dict[str, np.ndarray], Float[np.ndarray, "chains draws"]],
-    seed: int,
+    made_of: Provenance,
 ) -> dict[str, Any]:
     """The dictionary of summary.json; the Standard Model and the maximum-likelihood draw are compared with the
     nuisances at their own best values, and have the theory errors of either in their pulls.
@@ -159,12 +155,8 @@ def _summary(
     best = {name: float(values[chain, draw]) for name, values in posterior.items()}
     either = fit.like.at(None)
     at_sm, at_best = either.evaluate(SM_ONLY), either.evaluate(prior.build(**best))
-    return {
-        "model": prior.model_name,
-        "region": prior.region,
-        "theory": like.theory,
-        "data": like.data.name,
-        "g_minus_2": like.g_minus_2,
+    known = made_of.json()
+    return {name: known[name] for name in _IN_SUMMARY} | {
         "covariance_at": dict(zip(best, fit.reference.tolist(), strict=True)),
         "covariance_settled": fit.settled,
         "modes": [
@@ -193,6 +185,4 @@ def _summary(
             {"id": row.id, "sm": float(sm), "best": float(best_draw)}
             for row, sm, best_draw in zip(like.data.rows, at_sm.pulls, at_best.pulls, strict=True)
         ],
-        "versions": versions(*SAMPLING),
-        "seed": seed,
     }

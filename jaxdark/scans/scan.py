@@ -4,7 +4,6 @@ Inputs: a likelihood and points. Outputs: a Zarr store with labelled axes; memor
 was killed goes on where it was.
 """
 
-import hashlib
 import itertools
 import json
 import math
@@ -24,6 +23,7 @@ from jaxdark.errors import RequestError
 from jaxdark.likelihood import identity
 from jaxdark.likelihood.likelihood import Likelihood, check_likelihood
 from jaxdark.likelihood.priors import Prior, name_of, prior_of
+from jaxdark.likelihood.provenance import prior_provenance, provenance
 from jaxdark.models.base import Model
 from jaxdark.models.registry import check_parameters
 from jaxdark.models.wilson import SM_ONLY, NewPhysics
@@ -109,7 +109,7 @@ class Scan:
                 store.create(
                     self.path,
                     points,
-                    {"settings": settings, **places, "versions": _versions()},
+                    {"settings": settings, **places, "versions": settings["versions"] | versions("zarr")},
                     log_likelihood=found.log_likelihood,
                     constraints=self.work.constraints,
                     rows=[row for row in like.data.rows if row.id in kept],
@@ -256,40 +256,20 @@ def _prior_of_points(prior: str | Prior | None, model: str | Callable[..., Model
     return prior
 
 
-def _versions() -> dict[str, str]:
-    """Of all that the numbers come from, points and device included, and of Zarr."""
-    return versions("zarr") | {"device": jax.default_backend()}
-
-
 def _settings(like: Likelihood, points: Points, outputs, prior: Prior | None, chunk: int, seed: int) -> dict[str, Any]:
     """All that fixes the numbers of the store, in JSON's types."""
-    fit = (
-        {}
-        if prior is None
-        else {
-            "region": prior.region,
-            "seed": seed,
-            "prior": {n: [*r] for n, r in prior.ranges.items()},
-            "model_identity": identity.of_prior(prior),
-        }
-    )
     settings = {
         **points.settings,
-        "model_identity": identity.of_model(points.model, points.examples),
-        "data": like.data.name,
-        "data_sha256": like.data.sha256,
-        "inputs": {name: float(value) for name, value in like.sm.scalars.items()},
-        "inputs_sha256": _digest(like.sm),
-        "g_minus_2": like.g_minus_2,
-        "theory": like.theory,
-        "reference": {"fit": fit} if fit else _leaves(like.reference) or "standard_model",
-        "reference_identity": fingerprint.digest(fingerprint.described(like.reference)),
+        "reference": {"fit": prior_provenance(prior) | {"seed": seed}}
+        if prior
+        else _leaves(like.reference) or "standard_model",
+        "reference_identity": fingerprint.digest(fingerprint.fingerprint(like.reference)),
         "outputs": outputs._asdict(),
         "chunk": chunk,
-        "versions": {name: found for name, found in _versions().items() if name != "zarr"},
     }
+    made_of = provenance(like, settings=settings, model_identity=identity.of_model(points.model, points.examples))
     try:
-        return json.loads(json.dumps(settings))
+        return json.loads(json.dumps(made_of.json()))
     except TypeError as error:
         raise RequestError(
             f"expected parameters that are numbers or words, got others ({error}); convert them"
@@ -302,10 +282,6 @@ def _leaves(model: Any) -> dict[str, Any]:
         jax.tree_util.keystr(path): np.asarray(leaf).tolist()
         for path, leaf in jax.tree_util.tree_leaves_with_path(model)
     }
-
-
-def _digest(tree: Any) -> str:
-    return hashlib.sha256(b"".join(np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(tree))).hexdigest()
 
 
 def _check_same(former: dict[str, Any] | None, settings: dict[str, Any], path: Path) -> None:

@@ -80,9 +80,10 @@ class _Spin(NamedTuple):
         nodes = tuple(part.nodes for part in parts)
 
         def at_nodes(q2s, sm):
-            return tuple(nonlocal_at(q2, channel, sm) for q2, channel in zip(q2s, channels, strict=True))
+            return [tuple(nonlocal_at(q2, channel, sm)) for q2, channel in zip(q2s, channels, strict=True)]
 
-        nonlocal_ = AotFunction(at_nodes, of=("nonlocal", channels))(nodes, sm)
+        known = AotFunction(at_nodes, closure=("nonlocal", channels))(nodes, sm)
+        nonlocal_ = tuple(NonLocal(*parts) for parts in known)
         keys = tuple((name, q2) for name in bins for q2 in bins[name])
         return cls(channels, nodes, nonlocal_, join_panels(parts), keys)
 

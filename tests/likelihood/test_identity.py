@@ -21,6 +21,7 @@ from jaxdark.errors import RequestError
 from jaxdark.io.checkpoints import Checkpoints
 from jaxdark.likelihood import identity
 from jaxdark.likelihood.priors import PRIORS, Prior, Range, prior_of
+from jaxdark.likelihood.provenance import provenance
 from jaxdark.models.wilson import Contact, NewPhysics
 
 HERE = Path(__file__).parent
@@ -105,8 +106,8 @@ def test_a_function_that_counts_its_calls_stays_the_same_function():
 @pytest.mark.parametrize("value", [0.1, (1, "a"), {"b": [1.0]}, np.arange(3), functools.lru_cache(len), sys, {3, "x"}])
 def test_a_description_depends_on_content_alone(value):
     """Nor does it hold anything's address in memory."""
-    text = fingerprint.digest(fingerprint.described(lambda: value))
-    assert text == fingerprint.digest(fingerprint.described(lambda: value)) and "0x" not in text
+    text = fingerprint.digest(fingerprint.fingerprint(lambda: value))
+    assert text == fingerprint.digest(fingerprint.fingerprint(lambda: value)) and "0x" not in text
 
 
 def test_what_refers_to_itself_has_a_description():
@@ -116,7 +117,7 @@ def test_what_refers_to_itself_has_a_description():
     def odd(n):
         return n != 0 and even(n - 1)
 
-    assert fingerprint.described(even) != fingerprint.described(odd)
+    assert fingerprint.fingerprint(even) != fingerprint.fingerprint(odd)
 
 
 def test_a_name_is_that_of_what_is_built():
@@ -178,21 +179,19 @@ def test_an_unfinished_run_of_another_model_is_not_gone_on_with(tmp_path, monkey
     """The same prior but for what it builds, under the same name."""
     from toy_data import TOY
 
-    from jaxdark.sampling.resume import run_settings
-
     (tmp_path / "toy.yaml").write_text(TOY)
     like = jd.Likelihood(jd.load_dataset(str(tmp_path / "toy.yaml")))
     store = Checkpoints(tmp_path / "kept")
     ours, other = (HIGH._replace(build=heavy(m_chi), model_name="split") for m_chi in (0.9, 0.8))
-    store.begin(run_settings(like, ours, seed=0))
+    store.begin(provenance(like, ours, seed=0).json())
     store.save("fit", {"a": np.zeros(1)})
     for another in (other, HIGH):
         with pytest.raises(RequestError, match="has other settings .model_identity"):
-            Checkpoints(tmp_path / "kept").begin(run_settings(like, another, seed=0))
+            Checkpoints(tmp_path / "kept").begin(provenance(like, another, seed=0).json())
     said = []
     again = ours._replace(build=heavy(0.9), model_name="split")
-    Checkpoints(tmp_path / "kept", say=said.append).begin(run_settings(like, again, seed=0))
+    Checkpoints(tmp_path / "kept", say=said.append).begin(provenance(like, again, seed=0).json())
     assert said == [f"resuming the unfinished run kept in {tmp_path / 'kept'}"]
     monkeypatch.setattr(_version, "CODE", "0" * 64)
-    with pytest.raises(RequestError, match="jaxdark_code"):
-        Checkpoints(tmp_path / "kept").begin(run_settings(like, ours, seed=0))
+    with pytest.raises(RequestError, match="other settings .versions.jaxdark_code: "):
+        Checkpoints(tmp_path / "kept").begin(provenance(like, ours, seed=0).json())

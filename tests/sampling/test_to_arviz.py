@@ -24,6 +24,7 @@ import jaxdark as jd
 from jaxdark.check.sensitivity import goodness_of_fit, leave_one_out
 from jaxdark.io import results
 from jaxdark.likelihood.priors import prior_of
+from jaxdark.likelihood.provenance import provenance
 from jaxdark.optimise.region_fit import fit_with_covariance
 from jaxdark.sampling.diagnostics import Diagnosis, diagnose
 from jaxdark.sampling.to_arviz import Sampled, posterior_tree
@@ -42,6 +43,10 @@ def made_up(draws, diagnose=lambda *_: Diagnosis({}, ())):
     )
 
 
+def tree_of(like, prior, fit, sampled, seed):
+    return posterior_tree(like, prior, fit, sampled, provenance(like, prior, seed=seed))
+
+
 @pytest.fixture(scope="module")
 def fitted(tmp_path_factory):
     like = toy_likelihood(tmp_path_factory.mktemp("toy"))
@@ -55,7 +60,7 @@ def test_log_likelihoods_of_a_draw(fitted, theory):
     used = fit.like if theory == "marginalised" else jd.Likelihood(like.data, theory="full")
     n = len(used.nuisance_names) if theory == "full" else 0
     draws = np.random.default_rng(1).normal(size=(2, 5, 2 + n))
-    tree = posterior_tree(used, CONSTANT, fit, made_up(draws), seed=0)
+    tree = tree_of(used, CONSTANT, fit, made_up(draws), seed=0)
     derived, summary = tree["derived"], results.summary(tree)
     at_nuisances = np.empty((2, 5))
     for place in np.ndindex(2, 5):
@@ -77,7 +82,7 @@ def test_log_likelihoods_of_a_draw(fitted, theory):
 def test_the_gain_over_the_standard_model_is_that_of_the_marginal_likelihoods():
     """Twice their difference at the best draw, in closed form."""
     draws = np.random.default_rng(2).normal(size=(2, 10, 2))
-    summary = results.summary(posterior_tree(LinearLikelihood(), PRIOR, of_linear(), made_up(draws), seed=0))
+    summary = results.summary(tree_of(LinearLikelihood(), PRIOR, of_linear(), made_up(draws), seed=0))
     best = max(draws.reshape(-1, 2), key=log_marginal)
     assert list(summary["max_likelihood_draw"]["parameters"].values()) == best.tolist()
     assert summary["delta_chi2_sm"] == near(2 * (log_marginal(best) - log_marginal(np.zeros(2))), rel=1e-9)
@@ -91,7 +96,7 @@ def test_a_nuisance_that_has_not_converged_fails_the_run():
     """Parameters and log-likelihood are independent draws; of one nuisance the chains do not agree."""
     draws = np.random.default_rng(1).normal(size=(4, 1000, 2 + len(NUISANCES)))
     like, fit = LinearLikelihood("full"), of_linear()
-    good = results.summary(posterior_tree(like, PRIOR, fit, made_up(draws, of_chains), seed=0))
+    good = results.summary(tree_of(like, PRIOR, fit, made_up(draws, of_chains), seed=0))
     assert (good["converged"], good["warnings"], list(good["nuisances"])) == (True, [], list(NUISANCES))
     assert set(good["parameters"]) == set(PRIOR.names)
     for i, name in enumerate(NUISANCES):
@@ -99,7 +104,7 @@ def test_a_nuisance_that_has_not_converged_fails_the_run():
         assert row["mean"] == near(draws[..., 2 + i].mean(), rel=1e-9) and row["r_hat"] < 1.01
         assert min(row["ess_bulk"], row["ess_tail"]) > 3000
     draws[2, :, 2 + NUISANCES.index("idle")] += 0.6  # a direction that no row and no parameter sees
-    summary = results.summary(posterior_tree(like, PRIOR, fit, made_up(draws, of_chains), seed=0))
+    summary = results.summary(tree_of(like, PRIOR, fit, made_up(draws, of_chains), seed=0))
     assert not summary["converged"] and all("idle" in warning for warning in summary["warnings"])
     assert any(warning.startswith("R-hat of the nuisance idle is 1.0") for warning in summary["warnings"])
     assert summary["nuisances"]["idle"]["r_hat"] > 1.01
@@ -112,7 +117,7 @@ def test_the_posterior_predictive_has_the_covariance_of_the_data(theory):
     vector = np.concatenate([[0.3, -0.2], np.full(n, 0.5)])
     draws = np.broadcast_to(vector, (2, 20_000, 2 + n))
     like = LinearLikelihood(theory)
-    rows = np.asarray(posterior_tree(like, PRIOR, of_linear(), made_up(draws), seed=3)["posterior_predictive"]["obs"])
+    rows = np.asarray(tree_of(like, PRIOR, of_linear(), made_up(draws), seed=3)["posterior_predictive"]["obs"])
     rows = rows.reshape(-1, len(VALUES))
     expected = TOTAL if theory == "marginalised" else EXPERIMENT
     spread = np.sqrt(np.diag(expected))
@@ -126,7 +131,7 @@ def test_the_posterior_predictive_has_the_covariance_of_the_data(theory):
 def test_the_density_of_a_row_is_conditional_on_the_others():
     """By brute force: the density of all rows over that of all but one, with its normalisation, at every draw."""
     draws = np.random.default_rng(5).normal(size=(1, 6, 2))
-    tree = posterior_tree(LinearLikelihood(), PRIOR, of_linear(), made_up(draws), seed=0)
+    tree = tree_of(LinearLikelihood(), PRIOR, of_linear(), made_up(draws), seed=0)
     found = np.asarray(tree["log_likelihood"]["obs"])[0]
     for place, vector in enumerate(draws[0]):
         mean = CENTRE + DESIGN @ vector
@@ -142,7 +147,7 @@ def test_elpd_loo_is_that_of_fits_without_each_row():
     """Of draws of the exact posterior: the normal density of each row given all others, parameters integrated."""
     mean, covariance = posterior()
     draws = np.random.default_rng(7).multivariate_normal(mean, covariance, (2, 10_000))
-    found = leave_one_out(posterior_tree(LinearLikelihood(), PRIOR, of_linear(), made_up(draws), seed=0))
+    found = leave_one_out(tree_of(LinearLikelihood(), PRIOR, of_linear(), made_up(draws), seed=0))
     assert found.pareto_k.max() < 0.7
     for i in range(len(VALUES)):
         others = [j for j in range(len(VALUES)) if j != i]
