@@ -1,6 +1,6 @@
 """jaxdark beside other codes and samplers, in one run: python benchmarks/peers.py --out benchmarks/RESULTS.md
 
-Codes and samplers are tables of their own, so that one may be made again without the other.
+Codes, samplers and kernels are tables of their own, so that one may be made again without the others.
 
 Each job runs in a process of its own that is kept on the stated number of cores. What is not installed becomes a row
 that says so: pip install ".[bench,flavio]" eoshep brings everything, or --eos-python names an interpreter that has EOS.
@@ -31,6 +31,18 @@ points that of the weights. "ESS/s": after compilation and preparation; "prepare
 best fit, which fixes the theory covariance and which all need, counted too; "all": and compilation. "ratio": of "ESS/s
 prepared" to that of jaxdark's NUTS on as many cores.
 """
+KERNELS = [
+    *("region", "kernel", "prepare and compile s", "chains s", "CPU s", "draws", "ESS", "R-hat", "ESS/s", "ESS/CPU s"),
+    *("values/ESS", "gradients/ESS", "mean shift", "KS distance", "of", "smallest p", "converged"),
+]
+KERNEL_WORDS = """
+`jaxdark.sample` with its defaults by each kernel, split dark sector, paper2020. ESS: smallest bulk effective size of a
+parameter, over all chains. "ESS/s", "ESS/CPU s": of the wall and of the processors, with everything after the best fit
+counted: flow or prior points, compilation, warm-up, draws; on a machine that does other work beside, the latter is the
+one to compare. Evaluations are those of the draws, without warm-up. Against the kernel flow of the same region: largest
+shift of a mean in units of the error of both, largest Kolmogorov-Smirnov distance of a marginal and whose it is, and
+the smallest p-value of all parameters. "converged": the run's own word, with its first warning.
+"""
 # Job and cores.
 JOBS = [
     ("jaxdark", 1),
@@ -42,6 +54,7 @@ JOBS = [
     ("gpu", 1),
     ("samplers", 1),
     ("samplers", 2),
+    ("kernels", 2),
 ]
 
 
@@ -60,8 +73,9 @@ def main() -> None:
     wanted = options.jobs.split(",") if options.jobs else [name for name, _ in JOBS]
     rows = [row for name, threads in JOBS if name in wanted for row in in_child(name, threads, options)]
     for title, report, own in (
-        ("Other codes", of_codes, [row for row in rows if row["job"] != "samplers"]),
+        ("Other codes", of_codes, [row for row in rows if row["job"] not in ("samplers", "kernels")]),
         ("Samplers", of_samplers, [row for row in rows if row["job"] == "samplers"]),
+        ("Kernels", of_kernels, [row for row in rows if row["job"] == "kernels"]),
     ):
         if own:
             publish(options.out, title, report(own), own)
@@ -86,7 +100,7 @@ def run_job(name: str, threads: int, options: argparse.Namespace) -> list[Record
     """Rows of a job in this process."""
     use_cores(threads)
     # imported only now: thread pools are made for the cores a process has when it starts them
-    from peer_codes import predictors, samplers
+    from peer_codes import kernels, predictors, samplers
 
     if name == "eos":
         return predictors.eos_rows(threads, options.quick, options.eos_python)
@@ -97,6 +111,7 @@ def run_job(name: str, threads: int, options: argparse.Namespace) -> list[Record
         "surrogate": predictors.surrogate_rows,
         "gpu": predictors.gpu_rows,
         "samplers": samplers.sampler_rows,
+        "kernels": kernels.kernel_rows,
     }
     return jobs[name](threads, options.quick)
 
@@ -126,6 +141,11 @@ def of_samplers(rows: list[Record]) -> str:
         if "ESS/s prepared" in row and row["threads"] in ours:
             row["ratio"] = row["ESS/s prepared"] / ours[row["threads"]]
     return "\n".join([SAMPLER_WORDS, table(SAMPLERS, rows)])
+
+
+def of_kernels(rows: list[Record]) -> str:
+    """The table of the kernels."""
+    return "\n".join([KERNEL_WORDS, table(KERNELS, rows)])
 
 
 if __name__ == "__main__":

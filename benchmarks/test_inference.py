@@ -13,7 +13,7 @@ from jaxdark.sampling.coordinates import Coordinates, log_density
 from jaxdark.sampling.diagnostics import summarised
 from jaxdark.sampling.flow import TrainingRound, train_flow
 from jaxdark.sampling.importance import sample_prior
-from jaxdark.sampling.nuts import NutsSettings, dispersed_starts, run_nuts
+from jaxdark.sampling.nuts import NutsSettings, dispersed_init_params, run_nuts
 
 QUICK_MAP = {"n_prior": 2**10, "exploration": TrainingRound(5, 2**8), "refinement": (TrainingRound(5, 2**8),)}
 
@@ -90,12 +90,12 @@ def test_nuts(measured, benchmark, marginalised, prior, prepared, quick, chains)
         pytest.skip("--quick")
     fit, learned, seconds = prepared
     coordinates = Coordinates.build(marginalised, fit, prior, learned.transport)
-    starts = dispersed_starts(learned.sample, learned.transport, chains, seed=0)
+    init_params = dispersed_init_params(learned.sample, learned.transport, chains, seed=0)
     settings = NutsSettings(warmup=100, draws=100 if quick else 2000)
     args = coordinates, float(learned.sample.log_likelihood.max())
     runs = []
     measured(
-        lambda: runs.append(run_nuts(log_density, starts, args, seed=0, settings=settings)),
+        lambda: runs.append(run_nuts(log_density, init_params, args, seed=0, settings=settings)),
         rounds=1,
         warmup=0,
         prepared_s=round(seconds, 1),

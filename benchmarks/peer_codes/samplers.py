@@ -26,7 +26,7 @@ from jaxdark.sampling.diagnostics import summarised
 from jaxdark.sampling.flow import TrainingRound, train_flow
 from jaxdark.sampling.importance import sample_prior
 from jaxdark.sampling.nested import nested_sample
-from jaxdark.sampling.nuts import NutsSettings, dispersed_starts, run_nuts
+from jaxdark.sampling.nuts import NutsSettings, dispersed_init_params, run_nuts
 
 CHAINS = 4
 _QUICK_MAP = {"n_prior": 2**10, "exploration": TrainingRound(5, 2**8), "refinement": (TrainingRound(5, 2**8),)}
@@ -114,10 +114,10 @@ def _ours(p: Posterior) -> list[Record]:
     learned = learn()  # compiled by now
     prepare = time.perf_counter() - start
     coordinates = Coordinates.build(p.fit.like, p.fit, p.prior, learned.transport)
-    starts = dispersed_starts(learned.sample, learned.transport, CHAINS, seed=0)
+    init_params = dispersed_init_params(learned.sample, learned.transport, CHAINS, seed=0)
     settings = NutsSettings(draws=100 if p.quick else 2000, chain_method="sequential" if p.threads == 1 else "parallel")
     args = coordinates, float(learned.sample.log_likelihood.max())
-    run = run_nuts(log_density, starts, args, seed=0, settings=settings)
+    run = run_nuts(log_density, init_params, args, seed=0, settings=settings)
     z = run.draws.z
     vectors = batched(lambda c, z: c.vector(z)[0], batch=64)(coordinates, z.reshape(-1, p.dimension)).reshape(z.shape)
     chains = p.judged(vectors)

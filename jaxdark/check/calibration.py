@@ -24,7 +24,7 @@ from jaxdark.precision import usual_rules
 from jaxdark.sampling.diagnostics import summarised
 from jaxdark.sampling.flow import prior_map, trained
 from jaxdark.sampling.importance import ImportanceSample, effective_size
-from jaxdark.sampling.nuts import NutsSettings, dispersed_starts, run_nuts, transported
+from jaxdark.sampling.nuts import NutsSettings, dispersed_init_params, run_nuts, transported
 
 MIN_ESS = 400
 """Data sets whose posterior the fixed points resolve worse are passed over. That is a choice by the data alone, and the
@@ -152,9 +152,9 @@ def _by_nuts(residuals: Residuals, names: tuple[str, ...], seed: int):
     def below(sample: ImportanceSample, truth, shift):
         x = ndtri(sample.resampled(2**14, seed))
         transport = trained(prior_map(len(names), seed=seed), x, jax.random.key(seed), _TRAINING, 1e-2)
-        starts = dispersed_starts(sample, transport, 4, seed=seed)
+        init_params = dispersed_init_params(sample, transport, 4, seed=seed)
         best = float(sample.log_likelihood.max())
-        draws = run_nuts(log_density, starts, (transport, shift, best), seed=seed, settings=_NUTS).draws
+        draws = run_nuts(log_density, init_params, (transport, shift, best), seed=seed, settings=_NUTS).draws
         u = image(transport, draws.z.reshape(-1, len(names))).reshape(draws.z.shape)
         rows = summarised({name: u[..., i] for i, name in enumerate(names)})
         ess = min(min(row["ess_bulk"], row["ess_tail"]) for row in rows.values())

@@ -18,6 +18,8 @@ MIN_ESS = 400
 MAX_DIVERGENT = 0.005
 MAX_STAY = 0.05
 """Longest stay of a chain on one point, as a fraction of its draws."""
+MAX_FLOOR_SHARE = 1e-3
+"""Largest share of the sampled probability that the floor of the likelihood may hold, see `nuts.floor_share`."""
 REGIONS = np.array([0.25, 0.5, 0.75])
 FALSE_ALARM = 1e-4
 """Probability that a run whose chains agree is told that they do not."""
@@ -62,13 +64,15 @@ def diagnose(
     *,
     nuisances: Named | None = None,
     fixed: Collection[str] = (),
+    floor_share: float = 0.0,
 ) -> Diagnosis:
     """Summary of a run, and what is wrong with it.
 
     A warning is given for R-hat (rank-normalised) above 1.01 or a bulk or tail effective size below 400, for any
     parameter, any nuisance or the log-likelihood; more than 0.5 % of draws divergent; a chain that stays on one point
     for 5 % of its draws; chains that give a region different probabilities; an importance sample that gives a region
-    another probability than all chains together. Nuisances share one sentence for each thing that is wrong: it names
+    another probability than all chains together; a floor of the likelihood that holds more than 0.1 % of what is
+    sampled. Nuisances share one sentence for each thing that is wrong: it names
     the worst.
 
     Args:
@@ -78,6 +82,7 @@ def diagnose(
         importance: weighted points of the same posterior, which see modes that all chains missed.
         nuisances: draws of theory parameters, where they were sampled.
         fixed: parameters that the prior leaves one value, which cannot converge or fail to.
+        floor_share: probability under the floor of the likelihood, see `nuts.floor_share`.
     """
     quantities = {**parameters, "the log-likelihood": log_likelihood}
     free = {name: draws for name, draws in quantities.items() if name not in fixed}
@@ -91,6 +96,7 @@ def diagnose(
         *_unequal_chains(free),
         *_unequal_chains(nuisances or {}, of="the nuisance "),
         *([] if importance is None else _against_importance(moving, summary, importance)),
+        *_floor(floor_share),
     ]
     return Diagnosis({name: summary[name] for name in parameters}, tuple(warnings), of_nuisances)
 
@@ -182,6 +188,15 @@ def _divergences(diverging: np.ndarray) -> list[str]:
     if count <= MAX_DIVERGENT * diverging.size:
         return []
     return [f"{count} of {diverging.size} draws are divergent, more than {100 * MAX_DIVERGENT} %"]
+
+
+def _floor(share: float) -> list[str]:
+    if share <= MAX_FLOOR_SHARE:
+        return []
+    return [
+        f"the prior at the floor of the likelihood holds {100 * share:.2g} % of what is sampled, more than "
+        f"{100 * MAX_FLOOR_SHARE:.2g} %: the posterior fills too small a part of the prior; take narrower ranges"
+    ]
 
 
 def _stays(parameters: Named) -> list[str]:

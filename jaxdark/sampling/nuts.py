@@ -1,8 +1,8 @@
 """Chains of the No-U-Turn sampler in normal coordinates z, in segments that can be stored and resumed.
 
-Inputs: a log-density of z, built from a likelihood and a transport map, and starting points. Outputs: draws with their
-sample statistics. The transition is NumPyro's; the loop is our own, so that a run compiles once, reports its progress
-and continues after any segment bit for bit.
+Inputs: a log-density of z, built from a likelihood and a transport map, and the chains' first points. Outputs: draws
+with their sample statistics. The transition is NumPyro's; the loop is our own, so that a run compiles once, reports its
+progress and continues after any segment bit for bit.
 """
 
 import time
@@ -17,6 +17,7 @@ import numpy as np
 from jaxtyping import Array, Float
 from numpyro.infer.hmc import hmc
 from numpyro.infer.util import ParamInfo
+from scipy.special import expit
 
 from jaxdark.compute.aot import compiler_options
 from jaxdark.compute.batch import processors
@@ -32,13 +33,22 @@ ChainMethod = Literal["parallel", "sequential", "vectorized"]
 _STAGES = ("compile", "warmup", "sample")
 
 FLOOR = -35.0
-"""Log of the smallest likelihood relative to the best: walls end there. The whole prior at e^-35 weighs less than
-1e-12 of a posterior 7 nats away, far below what any number of draws resolves."""
+"""Log of the smallest likelihood relative to the best: walls end there. What that adds to the posterior is negligible
+unless it fills less than 1e-12 of the prior, see `floor_share`."""
 
 
 def floored(log_likelihood: Float[Array, ""], log_best: Float[Array, ""] | float) -> Float[Array, ""]:
     """Log-likelihood with a floor at e^-35 of the best, log(L + e^-35 L_best): smooth, and flat inside walls."""
     return jnp.logaddexp(log_likelihood - log_best, FLOOR) + log_best
+
+
+def floor_share(log_evidence: float, log_best: float) -> float:
+    """Weight s of the prior in what is sampled with a floored likelihood, (1 - s) posterior + s prior.
+
+    With Z the prior mean of L, the floored one has the prior mean Z + e^-35 L_best, so s = e^-35 L_best over that; no
+    probability changes by more.
+    """
+    return float(expit(FLOOR + log_best - log_evidence))
 
 
 def transported(log_likelihood: LogLikelihood) -> LogDensity:
@@ -140,7 +150,7 @@ class NutsRun(NamedTuple):
 
 def run_nuts(
     log_density: LogDensity,
-    starts: Float[np.ndarray, "chains n"],
+    init_params: Float[np.ndarray, "chains n"],
     args: tuple = (),
     *,
     seed: int,
@@ -154,7 +164,7 @@ def run_nuts(
 
     Args:
         log_density: scalar function of z (n,) and args, finite everywhere. What it closes over is compiled in.
-        starts: first point of each chain, see `dispersed_starts`.
+        init_params: first point of each chain, see `dispersed_init_params`.
         args: pytrees of arrays, such as the transport map; new values need no new compilation.
         seed: fixes the result.
         settings: tuning.
@@ -173,23 +183,25 @@ def run_nuts(
             f"got {settings.warmup} and {settings.draws}"
         )
     clock = time.perf_counter()
-    state, advance = _compiled_chains(log_density, starts, args, seed, settings, first)
+    sampler = _sampler(log_density, _hashable(settings))
+    states = _initial_states(sampler, init_params, args, seed, first)
+    advance = _segment_of_all(sampler, states, args, settings.chain_method)
     parts = []
     if resume is not None:
-        leaves, structure = jax.tree.flatten(state)
-        state = jax.tree.unflatten(structure, [jnp.asarray(resume[f"state_{k}"]) for k in range(len(leaves))])
+        leaves, structure = jax.tree.flatten(states)
+        states = jax.tree.unflatten(structure, [jnp.asarray(resume[f"state_{k}"]) for k in range(len(leaves))])
         parts = [Draws(*(np.asarray(resume[name]) for name in Draws._fields))]
     done = parts[0].z.shape[1] if parts else 0
     warmup, sample = (0.0, 0.0) if resume is None else resume["seconds"].tolist()
     seconds = dict(zip(_STAGES, (time.perf_counter() - clock, warmup, sample), strict=True))
     while done < total:
         clock = time.perf_counter()
-        state, part = advance(state)
+        states, part = advance(states)
         parts = [Draws(*(np.concatenate(pair, axis=1) for pair in zip(*parts, part, strict=True)))] if parts else [part]
         seconds["warmup" if done < settings.warmup else "sample"] += time.perf_counter() - clock
         done += settings.segment
         if on_segment is not None:
-            leaves = {f"state_{k}": np.asarray(leaf) for k, leaf in enumerate(jax.tree.leaves(state))}
+            leaves = {f"state_{k}": np.asarray(leaf) for k, leaf in enumerate(jax.tree.leaves(states))}
             spent = np.array([seconds["warmup"], seconds["sample"]])
             on_segment(leaves | parts[0]._asdict() | {"seconds": spent})
         if progress is not None:
@@ -199,7 +211,7 @@ def run_nuts(
 
 def run_nuts_on_cluster(
     log_density: LogDensity,
-    starts: Float[np.ndarray, "chains n"],
+    init_params: Float[np.ndarray, "chains n"],
     args: tuple = (),
     *,
     seed: int,
@@ -212,7 +224,7 @@ def run_nuts_on_cluster(
     """`run_nuts` with one task of a Dask cluster for each chain; on machines like this one the draws are the same.
 
     Args:
-        log_density, starts, args, seed, settings: as for `run_nuts`; all of them travel, and each worker compiles.
+        log_density, init_params, args, seed, settings: as for `run_nuts`; all of them travel, and each worker compiles.
         scheduler: as `map_chunks` takes it.
         progress: called with (chains done, all of them).
         on_chain: called with each chain's number and named arrays when it is done, in any order.
@@ -226,23 +238,23 @@ def run_nuts_on_cluster(
         ClusterError: a chain failed, or the scheduler is lost.
     """
     done = dict(finished or {})
-    left = [c for c in range(len(starts)) if c not in done]
+    left = [c for c in range(len(init_params)) if c not in done]
     for c, chain in map_chunks(
-        partial(_one_chain, log_density, starts, args, seed, settings), left, scheduler=scheduler
+        partial(_one_chain, log_density, init_params, args, seed, settings), left, scheduler=scheduler
     ):
         done[c] = chain
         if on_chain is not None:
             on_chain(c, chain)
         if progress is not None:
-            progress(len(done), len(starts))
-    chains = [done[c] for c in range(len(starts))]
+            progress(len(done), len(init_params))
+    chains = [done[c] for c in range(len(init_params))]
     seconds = np.max([chain["seconds"] for chain in chains], axis=0).tolist()
     draws = Draws(*(np.concatenate([chain[name] for chain in chains]) for name in Draws._fields))
     return _run(draws, settings, dict(zip(_STAGES, seconds, strict=True)))
 
 
-def _one_chain(log_density: LogDensity, starts, args, seed: int, settings: NutsSettings, c: int) -> Checkpoint:
-    run = run_nuts(log_density, starts[c : c + 1], args, seed=seed, settings=settings, first=c)
+def _one_chain(log_density: LogDensity, init_params, args, seed: int, settings: NutsSettings, c: int) -> Checkpoint:
+    run = run_nuts(log_density, init_params[c : c + 1], args, seed=seed, settings=settings, first=c)
     steps = {
         name: np.concatenate([getattr(part, name) for part in (run.warmup, run.draws)], 1) for name in Draws._fields
     }
@@ -254,56 +266,75 @@ def _run(draws: Draws, settings: NutsSettings, seconds: dict[str, float]) -> Nut
     return NutsRun(draws.between(settings.warmup, None), draws.between(0, settings.warmup), seconds)
 
 
-def _compiled_chains(log_density: LogDensity, starts, args, seed: int, settings: NutsSettings, first: int):
-    """State of all chains at their starts, and the compiled function state -> (state, steps) of one segment."""
-    limit = tuple(np.atleast_1d(np.asarray(settings.gradient_clip, float)).tolist())
-    programs = _programs(log_density, settings._replace(gradient_clip=limit))
+def _initial_states(sampler: "_Sampler", init_params, args, seed: int, first: int):
+    """State of every chain at its first point, with keys that depend on the chain's number alone."""
     # one chain at a time: a batched program of its own would take longer to compile than it saves
-    values, gradients = (np.stack(a) for a in zip(*(programs.slopes(z, args) for z in starts), strict=True))
+    values, gradients = (np.stack(a) for a in zip(*(sampler.slope(z, args) for z in init_params), strict=True))
     if not np.isfinite(values).all():
         raise RequestError(f"every chain must start at a point of finite density; the potentials are {values.tolist()}")
     # raw keys, so that a checkpoint is made of plain arrays
-    keys = jax.vmap(jax.random.fold_in, (None, 0))(jax.random.PRNGKey(seed), first + np.arange(len(starts)))
-    state = programs.start(keys, starts, values, gradients, args)
-    method = settings.chain_method or ("vectorized" if jax.default_backend() == "gpu" else "parallel")
+    numbers = first + np.arange(len(init_params))
+    keys = jax.vmap(jax.random.fold_in, (None, 0))(jax.random.PRNGKey(seed), numbers)
+    return sampler.start(keys, init_params, values, gradients, args)
+
+
+def _segment_of_all(
+    sampler: "_Sampler", states, args, method: ChainMethod | None
+) -> Callable[[Any], tuple[Any, Draws]]:
+    """Compiled function that advances all chains by one segment, by one of the methods of `NutsSettings`."""
+    method = method or ("vectorized" if jax.default_backend() == "gpu" else "parallel")
     if method == "vectorized":
-        compiled = programs.segment(jax.vmap, state, args)
-        return state, lambda state: _on_host(compiled(state, args))
-    compiled = programs.segment(lambda function, axes: function, _chain(state, 0), args)
-    workers = 1 if method == "sequential" else min(len(starts), processors())
+        segment = sampler.compiled_segment(states, args, vectorized=True)
+        return lambda states: _on_host(segment(states, args))
+    chains = range(len(states.z))
+    segment = sampler.compiled_segment(_chain(states, 0), args)
+    workers = 1 if method == "sequential" else min(len(chains), processors())
 
     @usual_rules(in_thread=True)
-    def one(chain):
-        return jax.block_until_ready(compiled(chain, args))
+    def advance_one(state):
+        return jax.block_until_ready(segment(state, args))
 
-    def advance(state):
+    def advance(states):
         with ThreadPoolExecutor(workers) as pool:
-            results = list(pool.map(one, [_chain(state, c) for c in range(len(starts))]))
+            results = list(pool.map(advance_one, [_chain(states, c) for c in chains]))
         return _on_host(jax.tree.map(lambda *a: jnp.stack(a), *results))
 
-    return state, advance
+    return advance
 
 
-class _Programs(NamedTuple):
-    """Functions of one density: its slopes, the states of all chains at their starts, a compiled segment."""
-
-    slopes: Callable
-    start: Callable
-    segment: Callable
+def _hashable(settings: NutsSettings) -> NutsSettings:
+    return settings._replace(gradient_clip=tuple(np.atleast_1d(np.asarray(settings.gradient_clip, float)).tolist()))
 
 
 @lru_cache(maxsize=1)
-def _programs(log_density: LogDensity, settings: NutsSettings) -> _Programs:
-    """Kept for the next run of the same density, which then compiles nothing."""
+def _sampler(log_density: LogDensity, settings: NutsSettings) -> "_Sampler":
+    """The sampler of a density, remembered so that the next run of the same one compiles nothing."""
+    return _Sampler(log_density, settings)
 
-    def energy(*args):
-        return potential(lambda z: log_density(z, *args), np.squeeze(settings.gradient_clip))
 
-    initial, transition = hmc(potential_fn_gen=energy, algo="NUTS")
+class _Sampler:
+    """NumPyro's NUTS for one density and one tuning, with its compiled programs.
 
-    def start(key, z, value, gradient, args):
-        return initial(
-            ParamInfo(z, value, gradient),
+    Attributes:
+        slope: program (z, args) -> (potential energy, its gradient) of one chain.
+        start: program (keys, z, energies, gradients, args) -> states of all chains.
+    """
+
+    def __init__(self, log_density: LogDensity, settings: NutsSettings):
+        self._log_density, self._settings = log_density, settings
+        self._init_one, self._transition = hmc(potential_fn_gen=self._potential, algo="NUTS")
+        self._segments: dict[Any, Callable] = {}
+        quick = compiler_options(quick=True)
+        self.slope = jax.jit(lambda z, args: jax.value_and_grad(self._potential(*args))(z), compiler_options=quick)
+        self.start = jax.jit(jax.vmap(self._start_one, (0, 0, 0, 0, None)), compiler_options=quick)
+
+    def _potential(self, *args):
+        return potential(lambda z: self._log_density(z, *args), np.squeeze(self._settings.gradient_clip))
+
+    def _start_one(self, key, z, energy, gradient, args):
+        settings = self._settings
+        return self._init_one(
+            ParamInfo(z, energy, gradient),
             settings.warmup,
             step_size=settings.step_size,
             adapt_step_size=settings.adapt,
@@ -315,34 +346,35 @@ def _programs(log_density: LogDensity, settings: NutsSettings) -> _Programs:
             rng_key=key,
         )
 
-    def one_segment(state, args):
-        return jax.lax.scan(lambda s, _: _recorded(transition(s, args)), state, None, length=settings.segment)
+    def _segment(self, state, args):
+        """One chain's state after a segment, and the record of its steps."""
 
-    compiled: dict[Any, Callable] = {}
+        def step(state, _):
+            state = self._transition(state, args)
+            return state, _record(state)
 
-    def segment(mapped, state, args):
+        return jax.lax.scan(step, state, None, length=self._settings.segment)
+
+    def compiled_segment(self, state, args, *, vectorized: bool = False) -> Callable:
+        """`_segment` compiled for one chain, or for all at once; once for each shape of state and args."""
+        function = jax.vmap(self._segment, (0, None)) if vectorized else self._segment
         if jax.config.jax_disable_jit:
-            return mapped(one_segment, (0, None))
+            return function
         leaves, structure = jax.tree.flatten((state, args))
-        key = structure, tuple((np.shape(leaf), str(jnp.result_type(leaf))) for leaf in leaves)
-        if key not in compiled:
-            lowered = jax.jit(mapped(one_segment, (0, None))).lower(state, args)
-            compiled[key] = lowered.compile(compiler_options())
-        return compiled[key]
-
-    return _Programs(
-        jax.jit(lambda z, args: jax.value_and_grad(energy(*args))(z), compiler_options=compiler_options(quick=True)),
-        jax.jit(jax.vmap(start, (0, 0, 0, 0, None)), compiler_options=compiler_options(quick=True)),
-        segment,
-    )
+        shapes = tuple((np.shape(leaf), str(jnp.result_type(leaf))) for leaf in leaves)
+        key = vectorized, structure, shapes
+        if key not in self._segments:
+            # ahead of the first call, so that compilation has a time of its own in the result
+            self._segments[key] = jax.jit(function).lower(state, args).compile(compiler_options())
+        return self._segments[key]
 
 
 def _chain(state: Any, c: int) -> Any:
     return jax.tree.map(lambda a: a[c], state)
 
 
-def _recorded(state: Any) -> tuple[Any, Draws]:
-    record = Draws(
+def _record(state: Any) -> Draws:
+    return Draws(
         state.z,
         -state.potential_energy,
         state.energy,
@@ -351,7 +383,6 @@ def _recorded(state: Any) -> tuple[Any, Draws]:
         state.num_steps,
         state.diverging,
     )
-    return state, record
 
 
 def _on_host(result) -> tuple[Any, Draws]:
@@ -359,7 +390,7 @@ def _on_host(result) -> tuple[Any, Draws]:
     return state, Draws(*(np.asarray(array) for array in record))
 
 
-def dispersed_starts(
+def dispersed_init_params(
     sample: ImportanceSample, transport: TransportMap, chains: int, *, seed: int, candidates: int = 200
 ) -> Float[np.ndarray, "chains d"]:
     """Starting points in z, far apart: of resampled posterior points, each next one the farthest from those taken.

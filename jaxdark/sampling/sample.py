@@ -30,7 +30,14 @@ from jaxdark.sampling.diagnostics import Weighted, diagnose
 from jaxdark.sampling.flow import TrainedFlow, prior_map, train_flow
 from jaxdark.sampling.importance import resampled_indices, sample_prior
 from jaxdark.sampling.nested import nested_sample
-from jaxdark.sampling.nuts import NutsRun, NutsSettings, dispersed_starts, run_nuts, run_nuts_on_cluster
+from jaxdark.sampling.nuts import (
+    NutsRun,
+    NutsSettings,
+    dispersed_init_params,
+    floor_share,
+    run_nuts,
+    run_nuts_on_cluster,
+)
 from jaxdark.sampling.resume import finished_chains, kept_chains, kept_fit, kept_parts, load_or_train_flow
 from jaxdark.sampling.to_arviz import Sampled, evidence_of, posterior_tree
 from jaxdark.sampling.weighted import diagnose_weighted
@@ -198,22 +205,19 @@ def _by_nuts(
 
     learned = load_or_train_flow(store, learn)
     coordinates = Coordinates.build(like, fit, prior, learned.transport)
-    starts = dispersed_starts(learned.sample, learned.transport, chains, seed=seed)
+    log_best = float(learned.sample.log_likelihood.max())
+    init_params = dispersed_init_params(learned.sample, learned.transport, chains, seed=seed)
     eta = np.random.default_rng(seed).normal(size=(chains, len(coordinates.spread)))
     prepared = time.perf_counter() - clock
-    density = (
-        log_density,
-        np.concatenate([starts, eta], axis=1),
-        (coordinates, float(learned.sample.log_likelihood.max())),
-    )
-    further = {"seed": seed, "settings": settings, "progress": lambda done, total: report("chains", done, total)}
+    target = log_density, np.concatenate([init_params, eta], axis=1), (coordinates, log_best)
+    options = {"seed": seed, "settings": settings, "progress": lambda done, total: report("chains", done, total)}
     if client is None:
         on_segment, resume = kept_chains(store)
-        run = run_nuts(*density, **further, on_segment=on_segment, resume=resume)
+        run = run_nuts(*target, **options, on_segment=on_segment, resume=resume)
     else:
         _ = coordinates.like.whitening  # made here, so that all workers have the same bits
         on_chain, finished = finished_chains(store, chains)
-        run = run_nuts_on_cluster(*density, **further, scheduler=client, on_chain=on_chain, finished=finished)
+        run = run_nuts_on_cluster(*target, **options, scheduler=client, on_chain=on_chain, finished=finished)
     z = run.draws.z
     to_vector = batched(lambda coordinates, z: coordinates.vector(z)[0], batch=64, quick=True)
     vectors = to_vector(coordinates, z.reshape(-1, z.shape[2]))
@@ -222,7 +226,13 @@ def _by_nuts(
         vectors=vectors.reshape(z.shape),
         stats=_sample_stats(run),
         diagnose=lambda posterior, nuisances, log_likelihood: diagnose(
-            posterior, run.draws.diverging, log_likelihood, importance, nuisances=nuisances, fixed=_fixed(prior)
+            posterior,
+            run.draws.diverging,
+            log_likelihood,
+            importance,
+            nuisances=nuisances,
+            fixed=_fixed(prior),
+            floor_share=floor_share(learned.sample.log_evidence, log_best),
         ),
         evidence=evidence_of(learned.sample),
         summary={

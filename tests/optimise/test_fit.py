@@ -83,7 +83,7 @@ def test_covariance_follows_the_signs_of_the_parameters(few):
     turned = Prior(
         "down", {"C9": Range(-3.0, 3.0), "b": Range(0.01, 3.0, sign=-1)}, lambda C9, b: ConstantWilson(C9=C9, C10=-b)
     )
-    one, other = (fit(few, prior, starts=4, pseudo=0).fisher for prior in (upright, turned))
+    one, other = (fit(few, prior, n_starts=4, toys=0).fisher for prior in (upright, turned))
     assert np.abs(one.correlation[0, 1]) > 1e-3
     np.testing.assert_allclose(other.correlation[0, 1], -one.correlation[0, 1], rtol=1e-6)
     np.testing.assert_allclose(np.diag(other.covariance), np.diag(one.covariance), rtol=1e-6)

@@ -74,8 +74,8 @@ def test_the_constant_model_has_the_minimum_of_the_default_and_of_scipy(toy, min
 
 @pytest.mark.parametrize("optimizer", ["lbfgs", optax.adam(1e-2)], ids=["lbfgs", "adam"])
 def test_a_fit_by_another_optimiser_is_that_of_the_default(toy, optimizer):
-    default = fit(toy, CONSTANT, starts=8, pseudo=40)
-    other = fit(toy, CONSTANT, starts=8, pseudo=40, optimizer=optimizer)
+    default = fit(toy, CONSTANT, n_starts=8, toys=40)
+    other = fit(toy, CONSTANT, n_starts=8, toys=40, optimizer=optimizer)
     assert default.converged and other.converged
     assert other.chi2 == near(default.chi2, abs=1e-6)
     assert other.pseudo_data.mean_chi2 == near(default.pseudo_data.mean_chi2, abs=1e-3)

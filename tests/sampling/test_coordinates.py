@@ -23,6 +23,7 @@ from near import near
 from jaxdark.sampling import sample
 from jaxdark.sampling.coordinates import Coordinates, log_density
 from jaxdark.sampling.flow import prior_map
+from jaxdark.sampling.nuts import floor_share
 
 
 def bent_map():
@@ -89,6 +90,18 @@ def test_the_density_integrates_to_the_evidence(marginalised):
     grid = np.stack(np.meshgrid(line, line, indexing="ij"), axis=-1).reshape(-1, 2)
     total = np.log(np.exp(marginalised(grid)[1]).sum() * step**2)
     assert total == near(log_evidence(), abs=2e-4)
+
+
+@pytest.mark.parametrize("lift", [28.0, 33.0])
+def test_the_floor_holds_the_share_that_is_stated(marginalised, lift):
+    """Integral of a density whose floor is far too high, by the trapezoidal rule."""
+    log_best = log_marginal(posterior()[0]) + lift
+    line, step = np.linspace(-6, 6, 1201, retstep=True)
+    grid = np.stack(np.meshgrid(line, line, indexing="ij"), axis=-1).reshape(-1, 2)
+    density = jax.jit(jax.vmap(lambda z: log_density(z, marginalised.coordinates, log_best)))
+    total = np.log(np.exp(np.asarray(density(grid))).sum() * step**2)
+    share = floor_share(log_evidence(), log_best)
+    assert 1e-3 < share < 1 and total == near(log_evidence() - np.log1p(-share), abs=3e-4)
 
 
 def test_nuisances_follow_their_conditional_distribution(full):

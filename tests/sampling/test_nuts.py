@@ -14,7 +14,7 @@ from jaxdark.errors import RequestError
 from jaxdark.sampling.diagnostics import Weighted, diagnose, summarised
 from jaxdark.sampling.flow import prior_map, train_flow
 from jaxdark.sampling.importance import ImportanceSample
-from jaxdark.sampling.nuts import FLOOR, NutsSettings, dispersed_starts, floored, potential, run_nuts, transported
+from jaxdark.sampling.nuts import FLOOR, NutsSettings, dispersed_init_params, floored, potential, run_nuts, transported
 
 MEAN, SD, CORRELATION = np.array([0.5, -0.3]), np.array([0.7, 1.3]), 0.6
 COVARIANCE = np.outer(SD, SD) * np.array([[1, CORRELATION], [CORRELATION, 1]])
@@ -157,7 +157,7 @@ def test_starts_are_posterior_points_in_different_modes():
     generator = np.random.default_rng(3)
     u = np.concatenate([generator.normal(c, 0.01, (500, 2)) for c in (0.2, 0.5, 0.8)])
     sample = ImportanceSample(u, np.zeros(1500), np.zeros(1500))
-    chosen = ndtr(dispersed_starts(sample, prior_map(2), 3, seed=0))
+    chosen = ndtr(dispersed_init_params(sample, prior_map(2), 3, seed=0))
     assert {round(float(c), 1) for c in chosen[:, 0]} == {0.2, 0.5, 0.8}
     assert all((np.abs(u - point).max(axis=1) < 1e-9).any() for point in chosen)
 
@@ -169,7 +169,7 @@ def test_toy_posterior():
     sample = learned.sample
     run = run_nuts(
         transported(log_likelihood),
-        dispersed_starts(sample, learned.transport, 4, seed=1),
+        dispersed_init_params(sample, learned.transport, 4, seed=1),
         (learned.transport, sample.log_likelihood.max()),
         seed=1,
         settings=NutsSettings(draws=2000),
