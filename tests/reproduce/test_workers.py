@@ -19,7 +19,7 @@ SELECTIONS = (Selection("high"), Selection("low"), Selection("high", g_minus_2="
 MADE_UP = """
 import os, sys, time
 import jax, numpy as np
-from jaxdark.constraints.limit import Verdict
+from jaxdark.constraints.limit import LimitResult
 from jaxdark.reproduce.study import Study
 
 def made_up(selection, draws, *, seed, report):
@@ -28,7 +28,7 @@ def made_up(selection, draws, *, seed, report):
     {body}
     three = np.arange(3.0) + seed
     return Study(selection, {{"m_V": three, "g_D": -three}}, three, -54.1, np.ones((3, 2)) * draws, ("a", "b"), ("c",),
-                 Verdict(three[:, None], np.full((3, 1), np.inf), three[:, None]),
+                 LimitResult(three[:, None], np.full((3, 1), np.inf), three[:, None]),
                  f"{{os.getpid()}} {{jax.config.jax_enable_x64}} {{jax.config.jax_compilation_cache_dir}}")
 
 workers.study = made_up
