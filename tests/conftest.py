@@ -12,6 +12,7 @@ import tempfile
 
 import jax
 import pytest
+import typechecks  # noqa: F401  first
 from hypothesis import settings
 
 from jaxdark.compute import export_cache, xla_cache

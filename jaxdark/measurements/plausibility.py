@@ -7,7 +7,7 @@ Inputs: rows of a measurements file. Outputs: bounds and sentences; the reader r
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 Bin = tuple[float, float]
 
@@ -42,6 +42,7 @@ _SAME = {"P1": "S3", "P2": "AFB", "P3": "S9", "P4p": "S4", "P5p": "S5", "P6p": "
 """An angular observable in the basis of the S_i: both describe the same events."""
 
 
+@runtime_checkable
 class Measured(Protocol):
     """What is asked of a row of a data set."""
 

@@ -46,7 +46,7 @@ def float64(name: str, value: ArrayLike | tuple[ArrayLike, ...], *, positive: st
     return jnp.asarray(value, dtype=float)
 
 
-def share_axis(name: str, mass: Float[Array, "*axes"], r: Float[Array, "*axes"], particle: str) -> None:
+def share_axis(name: str, mass: Float[Array, "..."], r: Float[Array, "..."], particle: str) -> None:
     """Raise RequestError unless there is one r per mass m_`name`; a single r may be without an axis."""
     if mass.ndim != 1 or (r.shape != mass.shape and (r.shape, mass.size) != ((), 1)):
         raise RequestError(

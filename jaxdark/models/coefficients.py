@@ -8,9 +8,8 @@ import numpy as np
 from jaxtyping import Array, Complex
 
 from jaxdark.inputs import StandardModel, check_inputs
-from jaxdark.models.base import Model
 from jaxdark.models.loops import Scalar
-from jaxdark.models.wilson import Contact, Resonance
+from jaxdark.models.wilson import Contact, HasNewPhysics, Resonance
 from jaxdark.precision import usual_rules
 
 _NO_RESONANCE = Resonance(kappa9=0.0, kappa10=0.0, m_V=1.0, width=1.0)
@@ -27,7 +26,7 @@ def tree_level(sm: StandardModel) -> Scalar:
 
 
 @usual_rules()
-def c9(q2: Scalar, model: Model, sm: StandardModel) -> Complex[Array, ""]:
+def c9(q2: Scalar, model: HasNewPhysics, sm: StandardModel) -> Complex[Array, ""]:
     """New-physics part of C_9 of the muon at q2 (GeV^2), Eq. (7), dimensionless; that of the b quark, see `wilson`.
 
     C_9 + kappa_9 n(q2)/(q2 - m_V^2 + i m_V Gamma_V), contact term and resonance, n = q2 for the paper's model.
@@ -37,14 +36,14 @@ def c9(q2: Scalar, model: Model, sm: StandardModel) -> Complex[Array, ""]:
 
 
 @usual_rules()
-def c10(q2: Scalar, model: Model, sm: StandardModel) -> Complex[Array, ""]:
+def c10(q2: Scalar, model: HasNewPhysics, sm: StandardModel) -> Complex[Array, ""]:
     """New-physics part of C_10 of the muon at q2 (GeV^2), Eq. (7) and (19), dimensionless; as `c9`, with kappa_10."""
     contact, resonance = _parts(model, sm)
     return contact.C10 + resonance.kappa10 * resonance.numerator(q2) * _propagator(q2, resonance)
 
 
 @usual_rules()
-def c_p(q2: Scalar, model: Model, sm: StandardModel) -> Complex[Array, ""]:
+def c_p(q2: Scalar, model: HasNewPhysics, sm: StandardModel) -> Complex[Array, ""]:
     """New-physics C_P - C_P' of the muon at q2 (GeV^2), Eq. (20), dimensionless.
 
     C_P - C_P' - 2 M_mu (M_b + M_s)/m_V^2 C_10(q2), C_10 that of the resonance; 1/m_V^2 is (a/q2 + b/m_V^2) for other
@@ -57,7 +56,7 @@ def c_p(q2: Scalar, model: Model, sm: StandardModel) -> Complex[Array, ""]:
     return contact.CP - contact.CPp + pseudoscalar
 
 
-def _parts(model: Model, sm: StandardModel) -> tuple[Contact, Resonance]:
+def _parts(model: HasNewPhysics, sm: StandardModel) -> tuple[Contact, Resonance]:
     check_inputs(sm)
     new_physics = model.new_physics(sm)
     return new_physics.contact or Contact(), new_physics.resonance or _NO_RESONANCE

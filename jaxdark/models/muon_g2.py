@@ -73,6 +73,6 @@ def _moments_light(a: Float[Array, ""]) -> Float[Array, " 3"]:
     return jnp.stack([J1, J2, J3])
 
 
-def muon_yukawa_limit(m: Scalar) -> Scalar:
+def muon_yukawa_limit(m: Float[Array, "*m"] | float) -> Float[Array, "*m"] | float:
     """Largest muon Yukawa coupling that (g-2) allows particles without colour, 1e-2 m/GeV, Eq. (4); m in GeV."""
     return 1e-2 * m

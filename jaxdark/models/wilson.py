@@ -15,7 +15,7 @@ Hermitian form: its CP average is F(A, A) + F(A', A'), half its difference -2 Im
 conjugate, i A' has the CP parity opposite to that of A; nothing else changes.
 """
 
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple, Protocol, get_args, runtime_checkable
 
 import equinox as eqx
 import jax
@@ -176,6 +176,15 @@ class NewPhysics(eqx.Module):
     def new_physics(self, sm) -> "NewPhysics":
         """Itself, so that an observable takes a model or a record alike."""
         return self
+
+
+@runtime_checkable
+class HasNewPhysics(Protocol):
+    """What an observable takes: a model, of jaxdark or of one's own, or a `NewPhysics` record."""
+
+    def new_physics(self, sm: Any) -> NewPhysics:
+        """What the model does to b -> s mu mu, for the inputs sm."""
+        ...
 
 
 SM_ONLY = NewPhysics()

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Complex, Float
+from jaxtyping import Array, Complex, Float, Inexact
 
 from jaxdark.inputs import StandardModel
 from jaxdark.semileptonic.charmonium import CHARMONIUM
@@ -233,7 +233,7 @@ def nonlocal_amplitude(decay: Decay, sm: StandardModel) -> Transversity:
     return Transversity(perp, perp, par, par, zero, zero, nothing, nothing)
 
 
-def rate_form(A, B, decay: Decay, sm: StandardModel) -> tuple[Complex[Array, "*q2"], ...]:
+def rate_form(A, B, decay: Decay, sm: StandardModel) -> tuple[Inexact[Array, "*axes"], ...]:
     """Hermitian form whose diagonal is the rate: (dGamma/dq2,) for B -> K, the twelve J_i for B -> V.
 
     Linear in A and antilinear in B, so that the rate of A + c B is form(A, A) + 2 Re(c form(B, A)) + |c|^2 form(B, B).
@@ -243,14 +243,14 @@ def rate_form(A, B, decay: Decay, sm: StandardModel) -> tuple[Complex[Array, "*q
     return symmetric_form(A, conjugate, decay, sm) + antisymmetric
 
 
-def symmetric_form(X, Y, decay: Decay, sm: StandardModel) -> tuple[Float[Array, "*q2"], ...]:
+def symmetric_form(X, Y, decay: Decay, sm: StandardModel) -> tuple[Inexact[Array, "*axes"], ...]:
     """Bilinear form S with S(Re A, Re A) + S(Im A, Im A) = (dGamma/dq2,) or (J_1s, ..., J_6c), Secs. 4 and 5.4."""
     if isinstance(decay.ff, PseudoscalarFormFactors):
         return (_pseudoscalar_form(X, Y, decay, sm),)
     return _angular_form(X, Y, decay)
 
 
-def antisymmetric_form(X, Y, decay: Decay) -> tuple[Float[Array, "*q2"], ...]:
+def antisymmetric_form(X, Y, decay: Decay) -> tuple[Inexact[Array, "*axes"], ...]:
     """Bilinear form W with W(Im A, Re A) = (J_7, J_8, J_9), Sec. 5.4; empty for B -> K."""
     if isinstance(decay.ff, PseudoscalarFormFactors):
         return ()

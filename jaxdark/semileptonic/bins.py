@@ -16,7 +16,7 @@ from scipy.linalg import block_diag
 
 from jaxdark.errors import RequestError
 from jaxdark.inputs import StandardModel
-from jaxdark.models.wilson import CONTACT_NAMES, Contact, NewPhysics, Resonance, weak_parts
+from jaxdark.models.wilson import CONTACT_NAMES, Contact, HasNewPhysics, NewPhysics, Resonance, weak_parts
 from jaxdark.semileptonic.amplitudes import (
     J_NAMES,
     Coefficients,
@@ -196,7 +196,7 @@ def _linear_amplitudes(C: Coefficients, physics: NewPhysics, decay: Decay, sm: S
 
 
 def rates(
-    q2: Float[Array, "*q2"], model: NewPhysics, channel: Channel, sm: StandardModel, *, conjugate: bool = False
+    q2: Float[Array, "*q2"], model: HasNewPhysics, channel: Channel, sm: StandardModel, *, conjugate: bool = False
 ) -> Float[Array, "*q2 n"]:
     """(dGamma/dq2,) of B -> K l l or the twelve J_i of B -> V l l at q2 (GeV^2), GeV^-1, of the b quark alone.
 
@@ -207,7 +207,7 @@ def rates(
 
 
 def amplitude_at(
-    q2: Float[Array, "*q2"], model: NewPhysics, channel: Channel, sm: StandardModel, *, conjugate: bool = False
+    q2: Float[Array, "*q2"], model: HasNewPhysics, channel: Channel, sm: StandardModel, *, conjugate: bool = False
 ):
     """Amplitude of Sec. 4 or 5 at q2 (GeV^2) with everything in it: `Pseudoscalar` or `Transversity`.
 

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Complex, Float
 
 from jaxdark.inputs import StandardModel, check_inputs
-from jaxdark.models.wilson import NewPhysics, Resonance, weak_parts
+from jaxdark.models.wilson import HasNewPhysics, NewPhysics, Resonance, weak_parts
 from jaxdark.precision import usual_rules
 from jaxdark.semileptonic.kinematics import beta_lepton
 
@@ -40,7 +40,7 @@ def _amplitudes(physics: NewPhysics, sm: StandardModel) -> tuple[Complex[Array, 
     return P, S
 
 
-def _rate_and_asymmetry(model: NewPhysics, sm: StandardModel) -> tuple[Float[Array, ""], Float[Array, ""]]:
+def _rate_and_asymmetry(model: HasNewPhysics, sm: StandardModel) -> tuple[Float[Array, ""], Float[Array, ""]]:
     """|P|^2 + |S|^2 averaged over the flavours, and that times A_DeltaGamma: see `a_delta_gamma`."""
     check_inputs(sm)
     real, imaginary = weak_parts(model.new_physics(sm))
@@ -57,7 +57,7 @@ def _square(z: Complex[Array, ""]) -> Float[Array, ""]:
     return z.real**2 + z.imag**2
 
 
-def a_delta_gamma(model: NewPhysics, sm: StandardModel) -> Float[Array, ""]:
+def a_delta_gamma(model: HasNewPhysics, sm: StandardModel) -> Float[Array, ""]:
     """A_DeltaGamma of B_s -> mu+ mu-, dimensionless, between -1 and 1; 1 in the Standard Model.
 
     The muons of P are in a CP-odd state, those of S in a CP-even one, and their sum over helicities does not
@@ -73,7 +73,7 @@ def a_delta_gamma(model: NewPhysics, sm: StandardModel) -> Float[Array, ""]:
 
 
 @usual_rules()
-def br_bs_mumu(model: NewPhysics, sm: StandardModel) -> Float[Array, ""]:
+def br_bs_mumu(model: HasNewPhysics, sm: StandardModel) -> Float[Array, ""]:
     """Time-integrated BR(B_s -> mu+ mu-), dimensionless (arXiv:1204.1737), of a model or a `NewPhysics` record.
 
     tau G_F^2 alpha^2 lambda_t^2/(16 pi^3) f_Bs^2 m_Bs m_mu^2 beta (|P|^2 + |S|^2) (1 + y_s A_DeltaGamma)/(1 - y_s^2):

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float
 
 from jaxdark.errors import RequestError
 from jaxdark.inputs import StandardModel, check_inputs
-from jaxdark.models.wilson import NewPhysics
+from jaxdark.models.wilson import HasNewPhysics
 from jaxdark.precision import usual_rules
 from jaxdark.semileptonic.amplitudes import J_NAMES, decay_at
 from jaxdark.semileptonic.bins import integrated_rates, make_panels, rate_differences
@@ -106,7 +106,7 @@ def channel_of(process: str) -> Channel:
 
 
 def _integrals(
-    process: str, q2: Bin, model: NewPhysics, sm: StandardModel, integrate: Callable = integrated_rates
+    process: str, q2: Bin, model: HasNewPhysics, sm: StandardModel, integrate: Callable = integrated_rates
 ) -> Float[Array, " n"]:
     """The rows of INTEGRALS, of B -> K the rate alone; averages, or with `rate_differences` half differences."""
     check_inputs(sm)
@@ -117,7 +117,7 @@ def _integrals(
 
 
 @usual_rules()
-def binned_rate(process: str, q2: Bin, model: NewPhysics, sm: StandardModel) -> Float[Array, ""]:
+def binned_rate(process: str, q2: Bin, model: HasNewPhysics, sm: StandardModel) -> Float[Array, ""]:
     """Partial width, int dGamma/dq2 dq2 over the bin (GeV^2), CP averaged, GeV.
 
     The bin is clipped to the kinematic range. For a vector meson dGamma/dq2 = 3/4 (2 J_1s + J_1c) - 1/4 (2 J_2s +
@@ -136,7 +136,7 @@ def binned_rate(process: str, q2: Bin, model: NewPhysics, sm: StandardModel) -> 
 
 
 @usual_rules()
-def binned_dBR(process: str, q2: Bin, model: NewPhysics, sm: StandardModel) -> Float[Array, ""]:
+def binned_dBR(process: str, q2: Bin, model: HasNewPhysics, sm: StandardModel) -> Float[Array, ""]:
     """CP-averaged branching ratio over the bin divided by its nominal width, tau <dGamma>/(upper - lower), GeV^-2.
 
     Time integrated for B_s -> phi. Arguments and errors as in `binned_rate`.
@@ -146,7 +146,7 @@ def binned_dBR(process: str, q2: Bin, model: NewPhysics, sm: StandardModel) -> F
 
 
 @usual_rules()
-def binned_angular(process: str, q2: Bin, model: NewPhysics, sm: StandardModel) -> dict[str, Float[Array, ""]]:
+def binned_angular(process: str, q2: Bin, model: HasNewPhysics, sm: StandardModel) -> dict[str, Float[Array, ""]]:
     """Every angular observable of B -> V l l in one bin (GeV^2), LHCb conventions: CP averages and CP asymmetries.
 
     Ratios of integrals over the bin, by name; numerators, denominators and signs stand in `ANGULAR` and `ASYMMETRIES`,
@@ -164,7 +164,7 @@ def binned_angular(process: str, q2: Bin, model: NewPhysics, sm: StandardModel) 
 
 
 @usual_rules()
-def binned_asymmetries(process: str, q2: Bin, model: NewPhysics, sm: StandardModel) -> dict[str, Float[Array, ""]]:
+def binned_asymmetries(process: str, q2: Bin, model: HasNewPhysics, sm: StandardModel) -> dict[str, Float[Array, ""]]:
     """The CP asymmetries of `asymmetry_names` in one bin (GeV^2), LHCb conventions; 0 where all couplings are real.
 
     Raises:
@@ -176,7 +176,7 @@ def binned_asymmetries(process: str, q2: Bin, model: NewPhysics, sm: StandardMod
 
 
 @usual_rules()
-def lepton_ratio(stem: str, q2: Bin, model: NewPhysics, sm: StandardModel) -> Float[Array, ""]:
+def lepton_ratio(stem: str, q2: Bin, model: HasNewPhysics, sm: StandardModel) -> Float[Array, ""]:
     """R_K or R_K*: Gamma(mu mu)/Gamma(e e) of a stem such as "B+->K+" over the bin (GeV^2), no QED corrections.
 
     Dimensionless; arguments and errors otherwise as in `binned_rate`.

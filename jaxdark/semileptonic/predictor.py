@@ -5,7 +5,7 @@ parameter free (`Predictor.__call__`) or at the central inputs from precomputed 
 """
 
 from collections.abc import Callable, Hashable, Iterator, Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +15,7 @@ from jaxtyping import Array, Float
 from jaxdark.compute.aot import AotFunction
 from jaxdark.errors import RequestError
 from jaxdark.inputs import StandardModel
-from jaxdark.models.wilson import NewPhysics
+from jaxdark.models.wilson import HasNewPhysics, NewPhysics
 from jaxdark.semileptonic.amplitudes import Decay, NonLocal, decay_at, nonlocal_at, side_by_side
 from jaxdark.semileptonic.bins import Panels, integrated_rates, join_panels, make_panels, rate_differences
 from jaxdark.semileptonic.kinematics import CHANNELS, Bin, Channel
@@ -48,6 +48,7 @@ def _difference(name: str) -> str:
 _RATIOS = ANGULAR | {name: (_difference(above), "rate", sign) for name, (above, sign) in ASYMMETRIES.items()}
 
 
+@runtime_checkable
 class RowLike(Protocol):
     """What a prediction needs to know of a measurement."""
 
@@ -174,7 +175,7 @@ class Predictor:
         muons, electrons = rates
         return muons, electrons, 1.0
 
-    def __call__(self, model: NewPhysics, xi: Float[Array, " nuisances"] | None = None) -> Float[Array, " rows"]:
+    def __call__(self, model: HasNewPhysics, xi: Float[Array, " nuisances"] | None = None) -> Float[Array, " rows"]:
         """Predictions with the full amplitude at every node.
 
         Args:
@@ -186,7 +187,7 @@ class Predictor:
         integrals = [spin.integrals(integrated_rates, physics, sm) for spin in self._spins]
         return self._assemble(integrals, physics, sm)
 
-    def new_physics(self, model: NewPhysics, xi: Float[Array, " nuisances"]) -> tuple[NewPhysics, NewPhysics]:
+    def new_physics(self, model: HasNewPhysics, xi: Float[Array, " nuisances"]) -> tuple[NewPhysics, NewPhysics]:
         """The record of a model at xi and its slopes there (in that of V_tb V_ts^*), on a trailing axis."""
 
         def with_value(xi):
@@ -218,16 +219,16 @@ class Predictor:
         sm = self.sm
         tables = [RateTables.build(spin.decay, spin.panels, spin.matrix, sm) for spin in self._spins]
 
-        def predictions(model: NewPhysics) -> Float[Array, " rows"]:
+        def predictions(model: HasNewPhysics) -> Float[Array, " rows"]:
             physics = model.new_physics(sm)
             return self._assemble([table(physics) for table in tables], physics, sm)
 
         return predictions
 
     def _assemble(
-        self, integrals: list[Float[Array, "integrals bins"]], physics: NewPhysics, sm: StandardModel
+        self, integrals: list[Float[Array, "_ _"]], physics: NewPhysics, sm: StandardModel
     ) -> Float[Array, " rows"]:
-        """The rows from the CP-averaged integrals; half the differences are added where a row asks for them."""
+        """The rows from the CP-averaged integrals of each spin, shape (integrals, bins); half the differences are added where a row asks for them."""
         blocks = []
         for spin, part in zip(self._spins, integrals, strict=True):
             differences = spin.integrals(rate_differences, physics, sm) if self._with_differences else None

@@ -53,7 +53,9 @@ def bend(lower: np.ndarray, upper: np.ndarray, end: float) -> np.ndarray:
     return (far - near) / (far + near) * (1 if lower.min() >= end else -1)
 
 
-def in_panels(x: np.ndarray, weights: np.ndarray, bend: Bend) -> tuple[np.ndarray, np.ndarray]:
+def in_panels(
+    x: Float[np.ndarray, " nodes"], weights: Float[np.ndarray, " nodes"], bend: Bend
+) -> tuple[Float[Array, "*panels nodes"], Float[Array, "*panels nodes"]]:
     """Nodes and weights of a rule on [-1, 1] as they lie in bent panels, in half widths, shape (*panels, nodes)."""
     bend = bend[..., None]
     return x + bend * (x**2 - 1) / 2, weights * (1 + bend * x)

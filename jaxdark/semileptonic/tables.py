@@ -145,12 +145,12 @@ class _Tables(eqx.Module):
     """
 
     plain: Float[Array, "c c integrals bins"]
-    linear: Complex[Array, "r c integrals panels fine"]
+    linear: Complex[Array, "r contact integrals panels fine"]
     real: _Rows
     imaginary: _Rows
     quadratic: _Rows
-    times_W: Float[Array, "panels fine rows"]
-    times_V: Float[Array, "panels fine rows"]
+    times_W: Float[Array, "panels fine rows_W"]
+    times_V: Float[Array, "panels fine rows_V"]
     lower: Float[Array, " panels"]
     upper: Float[Array, " panels"]
     bend: Float[Array, " panels"]
