@@ -228,7 +228,9 @@ class Predictor:
     def _assemble(
         self, integrals: list[Float[Array, "_ _"]], physics: NewPhysics, sm: StandardModel
     ) -> Float[Array, " rows"]:
-        """The rows from the CP-averaged integrals of each spin, shape (integrals, bins); half the differences are added where a row asks for them."""
+        """The rows from the CP-averaged integrals of each spin, shape (integrals, bins); half the differences are added
+        where a row asks for them.
+        """
         blocks = []
         for spin, part in zip(self._spins, integrals, strict=True):
             differences = spin.integrals(rate_differences, physics, sm) if self._with_differences else None
