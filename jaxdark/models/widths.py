@@ -13,7 +13,7 @@ from jaxdark.models.loops import Scalar
 
 
 def width_fermions(
-    s: Scalar, m: Float[Array, "*axes"], g_V: Scalar, g_A: Scalar, mass: Scalar | None = None
+    s: Float[Array, "*#axes"], m: Float[Array, "*#axes"], g_V: Scalar, g_A: Scalar, mass: Scalar | None = None
 ) -> Float[Array, "*axes"]:
     """Width of a vector of mass sqrt(s) into a pair of Dirac fermions, one channel of Eq. (9), GeV.
 

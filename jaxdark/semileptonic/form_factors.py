@@ -6,7 +6,7 @@ Inputs: q2 in GeV^2 and a `FormFactorSet`. Outputs: named dimensionless form fac
 from typing import NamedTuple
 
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Inexact
 
 from jaxdark.inputs import FormFactorSet
 
@@ -14,21 +14,21 @@ from jaxdark.inputs import FormFactorSet
 class PseudoscalarFormFactors(NamedTuple):
     """f_+, f_0 and f_T of B -> K."""
 
-    plus: Float[Array, "*q2"]
-    zero: Float[Array, "*q2"]
-    tensor: Float[Array, "*q2"]
+    plus: Inexact[Array, "*q2"]
+    zero: Inexact[Array, "*q2"]
+    tensor: Inexact[Array, "*q2"]
 
 
 class VectorFormFactors(NamedTuple):
     """V, A_0, A_1, A_12, T_1, T_2 and T_23 of B -> K* or B_s -> phi."""
 
-    V: Float[Array, "*q2"]
-    A0: Float[Array, "*q2"]
-    A1: Float[Array, "*q2"]
-    A12: Float[Array, "*q2"]
-    T1: Float[Array, "*q2"]
-    T2: Float[Array, "*q2"]
-    T23: Float[Array, "*q2"]
+    V: Inexact[Array, "*q2"]
+    A0: Inexact[Array, "*q2"]
+    A1: Inexact[Array, "*q2"]
+    A12: Inexact[Array, "*q2"]
+    T1: Inexact[Array, "*q2"]
+    T2: Inexact[Array, "*q2"]
+    T23: Inexact[Array, "*q2"]
 
 
 def _z(q2, t_plus, t_0):
@@ -56,7 +56,7 @@ def _bcl_series(q2, ff: FormFactorSet, name: str, coefficients):
     return (b0 + b1 * (z - shift) + b2 * (z**2 + 2 * shift)) / (1 - q2 / dict(ff.pole_masses)[name] ** 2)
 
 
-def pseudoscalar_form_factors(q2: Float[Array, "*q2"], ff: FormFactorSet) -> PseudoscalarFormFactors:
+def pseudoscalar_form_factors(q2: Inexact[Array, "*q2"], ff: FormFactorSet) -> PseudoscalarFormFactors:
     """B -> K form factors f_+, f_0, f_T at q2 (GeV^2), dimensionless, each of the shape of q2.
 
     BCL (arXiv:1509.06235): f_0 = (1 - q2/m_R^2)^-1 (b_0 + b_1 z + b_2 z^2), and f_+ and f_T with z - z^3/3 and
@@ -74,7 +74,7 @@ def pseudoscalar_form_factors(q2: Float[Array, "*q2"], ff: FormFactorSet) -> Pse
     )
 
 
-def vector_form_factors(q2: Float[Array, "*q2"], ff: FormFactorSet) -> VectorFormFactors:
+def vector_form_factors(q2: Inexact[Array, "*q2"], ff: FormFactorSet) -> VectorFormFactors:
     """B -> K* or B_s -> phi form factors at q2 (GeV^2), dimensionless, each of the shape of q2, arXiv:1503.05534.
 
     F = (1 - q2/m_R^2)^-1 sum_k a_k (z(q2) - z(0))^k, k = 0, 1, 2, with A_12(0) = A_0(0) (m_B^2 - m_V^2)/(8 m_B m_V) and

@@ -36,7 +36,7 @@ def test_a_wrong_posterior_is_found_out(monkeypatch):
 
 
 def test_points_that_resolve_no_data_set_are_refused():
-    with pytest.raises(jd.RequestError, match="got 0 of 50 with 64 points; take more points"):
+    with pytest.raises(jd.RequestError, match="got 0 of 50 with 64 points; increase n_samples"):
         calibrate(residuals, NAMES, n=1, n_samples=64, seed=1)
 
 

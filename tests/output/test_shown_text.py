@@ -70,8 +70,8 @@ def tables_with(text):
     }  # fmt: skip
     checks = {
         "power_scaling": {"m_V": {"prior": 0.0, "likelihood": 0.0}}, "p_value": 0.5, "elpd_loo": 0.0,
-        "rows": [{"id": text, "shift": {"m_V": 0.0}, "pareto_k": 0.9, "p_value": 0.5}],
-        "prior_variants": {text: {"shift": {"m_V": 0.0}, "ess": 1.0}}, "unreliable_rows": [text],
+        "measurements": [{"id": text, "shift": {"m_V": 0.0}, "pareto_k": 0.9, "p_value": 0.5}],
+        "prior_variants": {text: {"shift": {"m_V": 0.0}, "ess": 1.0}}, "unreliable_measurements": [text],
     }  # fmt: skip
     criterion = Criterion(text, Estimate(1.0, 1.0, 1.0), Threshold(0.0, 2.0, text))
     claim = Claim(id=text, statement=text, paper=text, ours=text, criteria=(criterion,), cause=text, study=text)
@@ -232,10 +232,11 @@ def test_warnings_of_data_are_one_sentence(tmp_path, capsys):
         f"jaxdark: warning: {path}: entries Toy_RK and Again hold the same events (R_K[1.1,6]), which count twice"
     )
     assert err.splitlines()[0].startswith(expected)
-    assert main(["point", *POINT, "--data", str(path), "--theory", "nothing"]) == 2
+    request = ["fit", "--region", "high", "--data", str(path), "--theory", "full", "--out", str(tmp_path / "out")]
+    assert main(request) == 2
     warned, _, refused = capsys.readouterr().err.splitlines()
     assert warned.startswith("jaxdark: warning: data set toy: entries Toy_RK and Again hold the same events")
-    assert "nothing" in refused
+    assert "fits and profiles need" in refused
 
 
 # ---- what errors are made of ----
