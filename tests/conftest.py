@@ -6,6 +6,7 @@ the code that those stand for. HYPOTHESIS_PROFILE=nightly takes more examples.
 """
 
 import atexit
+import gc
 import os
 import shutil
 import tempfile
@@ -33,6 +34,14 @@ export_cache.switched_off = lambda: xla_cache.switched_off() or jax.config.jax_c
 settings.register_profile("fast", max_examples=50, deadline=None, derandomize=True)
 settings.register_profile("nightly", max_examples=2000, deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fast"))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def forget_programs():
+    """Programs of one file are rarely those of the next, and all of them together take gigabytes."""
+    yield
+    jax.clear_caches()
+    gc.collect()
 
 
 @pytest.fixture(scope="session")

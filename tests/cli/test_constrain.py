@@ -75,7 +75,7 @@ def test_the_command_adds_to_the_result_and_may_be_repeated(jaxdark, constrained
     for _ in range(2):
         code, shown, err = jaxdark("constrain", folder)
         assert (code, err) == (0, "")
-        assert "survive" in shown and "cleo_2001" in shown
+        assert "draws allowed" in shown and "cleo_2001" in shown
         stored = results.load(folder / "posterior.nc")
         np.testing.assert_allclose(stored["constraints"]["ratio"], after["constraints"]["ratio"], rtol=1e-12)
     summary = json.loads((folder / "summary.json").read_text())

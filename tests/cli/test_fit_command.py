@@ -65,7 +65,7 @@ def test_profile_writes_dataset_and_figure(jaxdark, toy, tmp_path):
     assert {path.name for path in out.iterdir()} == {"profile.nc", "profile.png", "profile.pdf", "config.toml"}
     assert "100 % of the grid converged" in shown
     with xr.open_dataset(out / "profile.nc", engine="h5netcdf") as dataset:
-        np.testing.assert_allclose(dataset["C9"], np.linspace(-2, 1, 16))
+        np.testing.assert_allclose(dataset["C9"], np.linspace(-2, 1, 16), rtol=0, atol=1e-15)
         assert dataset["delta_chi2"].dims == ("C9",) and float(dataset["delta_chi2"].min()) >= 0
         stored = dataset["chi2"].values
     code, shown, _ = jaxdark("profile", "--config", out / "config.toml", "--out", tmp_path / "two", "--json")

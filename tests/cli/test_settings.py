@@ -27,7 +27,7 @@ from jaxdark.scans.scan import Scan
     ("cls", "function", "shared"),
     [
         (ModelSettings, Likelihood, {"theory", "g_minus_2"}),
-        (FitSettings, fit, {"n_starts", "toys", "seed"}),
+        (FitSettings, fit, {"n_starts", "toys", "optimizer", "seed"}),
         (ProfileSettings, profile, {"seed"}),
         (SampleSettings, sample, {"method", "kernel", "chains", "draws", "warmup", "n_samples", "n_live", "seed"}),
         (EvidenceSettings, evidence, {"region", "seed"}),

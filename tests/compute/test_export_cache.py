@@ -371,4 +371,4 @@ print(json.dumps([traced, record]))
     )
     (once, record), (again, same) = map(json.loads, (first, second))
     assert {"linear", "beside_the_fit", "at_nodes"} <= set(once) and same == record
-    assert set(again) == {"of_model"}  # a user's model may be anything
+    assert set(again) == {"record"}  # a user's model may be anything
