@@ -1,6 +1,6 @@
 """Floating-point operations and constants of a traced program.
 
-Enters: what `jax.make_jaxpr` gives. Leaves: counts that follow loops at their length, which the compiler's own do not.
+Inputs: what `jax.make_jaxpr` gives. Outputs: counts that follow loops at their length, which the compiler's own do not.
 """
 
 import math
