@@ -12,10 +12,11 @@ PACKAGE = Path(jaxdark.__file__).parent
 # only from those before it.
 HOUSE = """
 errors choices precision _version
-compute: bounds xla_cache cluster fingerprint export_cache aot batch
+compute: bounds xla_cache cluster fingerprint export_cache aot batch roots
 io: text_files validation checkpoints atomic result_dir result_schema results
 inputs
-models: loops checks wilson base widths coefficients muon_g2 split constant zprime vector_like box registry
+models: loops checks propagator wilson base widths coefficients muon_g2 switches vertex split
+models: constant zprime vector_like box registry
 semileptonic: charmonium form_factors kinematics nonlocal_terms quadrature amplitudes bins leptonic neutrinos
 semileptonic: observables nuisances tables predictor
 measurements: plausibility schema dataset

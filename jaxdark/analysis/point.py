@@ -22,6 +22,7 @@ from jaxdark.likelihood.likelihood import ITSELF, Likelihood
 from jaxdark.models.base import Model
 from jaxdark.models.coefficients import c9, c10, c_p
 from jaxdark.models.split import SplitDarkSector, br_chichi, br_mumu, g_tilde, kappa9, kappa10, width_total
+from jaxdark.models.switches import Switches
 from jaxdark.models.wilson import SM_ONLY
 from jaxdark.precision import usual_rules
 
@@ -56,7 +57,7 @@ def point_record(name: str, model: Model, like: Likelihood, q2s: Sequence[float]
         found, values = beside.result()
     return {
         "model": name,
-        "parameters": {field: _number(getattr(model, field)) for field in model.__dataclass_fields__},
+        "parameters": _parameters(model),
         "derived": _labelled(dict(zip(derived, values, strict=True)), q2s),
         "observables": _observables(like, here, standard_model),
         "constraints": [_verdict(*row) for row in zip(wanted, *found, strict=True)],
@@ -87,6 +88,15 @@ def _derived(model: Model, q2s: np.ndarray) -> dict[str, Function]:
     return (of_V if isinstance(model, SplitDarkSector) else {}) | coefficients
 
 
+def _parameters(model: Model) -> dict[str, Any]:
+    """Fields of the model by name, its switches one by one."""
+    fields: dict[str, Any] = {}
+    for name in model.__dataclass_fields__:
+        value = getattr(model, name)
+        fields |= value._asdict() if isinstance(value, Switches) else {name: value}
+    return {name: _number(value) for name, value in fields.items()}
+
+
 def _labelled(derived: Mapping[str, Any], q2s: Sequence[float]) -> dict[str, Any]:
     labelled = {name: _number(value) for name, value in derived.items()}
     for name in ("C9", "C10"):
@@ -95,8 +105,8 @@ def _labelled(derived: Mapping[str, Any], q2s: Sequence[float]) -> dict[str, Any
 
 
 def _number(value: Any) -> Any:
-    """Plain number, [re, im] pair, list of them, or a word."""
-    if isinstance(value, str):
+    """Plain number, [re, im] pair, list of them, or what is no number."""
+    if value is None or isinstance(value, str | bool):
         return value
     array = np.asarray(value)
     if np.iscomplexobj(array):

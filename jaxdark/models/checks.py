@@ -25,8 +25,10 @@ def scalar(name: str, value: ArrayLike, *, positive: str = "") -> Float[Array, "
     return number
 
 
-def float64(name: str, value: ArrayLike | tuple[ArrayLike, ...], *, positive: str = "") -> Float[Array, "*axes"]:
-    """Finite real numbers, `positive` as in `scalar`; else raises RequestError."""
+def float64(
+    name: str, value: ArrayLike | tuple[ArrayLike, ...], *, positive: str = "", least: str = ""
+) -> Float[Array, "*axes"]:
+    """Finite real numbers, `positive` as in `scalar`, `least` likewise for what may be 0; else raises RequestError."""
     if not any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(value)):
         try:
             if np.asarray(value).dtype.kind in "bUS":  # true and "5" are no numbers, though NumPy makes some of them
@@ -38,6 +40,8 @@ def float64(name: str, value: ArrayLike | tuple[ArrayLike, ...], *, positive: st
             raise RequestError(f"{name} must be finite, got {value}")
         if positive and not np.all(value > 0):
             raise RequestError(f"{name} is {positive} and must be positive, got {value}")
+        if least and not np.all(value >= 0):
+            raise RequestError(f"{name} is {least} and must not be negative, got {value}")
     elif any(jnp.iscomplexobj(leaf) for leaf in jax.tree.leaves(value)):
         raise RequestError(
             f"{name} must be a real number, got a complex one: models here have real couplings; "

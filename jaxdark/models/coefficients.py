@@ -29,17 +29,31 @@ def tree_level(sm: StandardModel) -> Scalar:
 def c9(q2: Scalar, model: HasNewPhysics, sm: StandardModel) -> Complex[Array, ""]:
     """New-physics part of C_9 of the muon at q2 (GeV^2), Eq. (7), dimensionless; that of the b quark, see `wilson`.
 
-    C_9 + kappa_9 n(q2)/(q2 - m_V^2 + i m_V Gamma_V), contact term and resonance, n = q2 for the paper's model.
+    C_9 + kappa_9 n(q2)/(q2 - m_V^2 + i m_V Gamma_V), contact term and resonance, n = q2 for the paper's model; with
+    vertex and running width as in `Resonance`.
     """
     contact, resonance = _parts(model, sm)
-    return contact.C9 + resonance.kappa9 * resonance.numerator(q2) * _propagator(q2, resonance)
+    return contact.C9 + resonance.kappa9 * resonance.numerator(q2) * resonance.propagate(q2)
 
 
 @usual_rules()
 def c10(q2: Scalar, model: HasNewPhysics, sm: StandardModel) -> Complex[Array, ""]:
     """New-physics part of C_10 of the muon at q2 (GeV^2), Eq. (7) and (19), dimensionless; as `c9`, with kappa_10."""
     contact, resonance = _parts(model, sm)
-    return contact.C10 + resonance.kappa10 * resonance.numerator(q2) * _propagator(q2, resonance)
+    return contact.C10 + resonance.kappa10 * resonance.numerator(q2) * resonance.propagate(q2)
+
+
+@usual_rules()
+def c7(q2: Scalar, model: HasNewPhysics, sm: StandardModel) -> tuple[Complex[Array, ""], Complex[Array, ""]]:
+    """New-physics part of C_7 at q2 (GeV^2) in the vector and in the axial current of the muon, dimensionless.
+
+    kappa_9 d n(q2) P(q2) and kappa_10 d n(q2) P(q2), the dipole of the resonance; (0, 0) without one.
+    """
+    _, resonance = _parts(model, sm)
+    if resonance.dipole is None:
+        return jnp.zeros((), complex), jnp.zeros((), complex)
+    exchanged = resonance.dipole * resonance.numerator(q2) * resonance.propagator(q2)
+    return resonance.kappa9 * exchanged, resonance.kappa10 * exchanged
 
 
 @usual_rules()
@@ -52,7 +66,7 @@ def c_p(q2: Scalar, model: HasNewPhysics, sm: StandardModel) -> Complex[Array, "
     """
     contact, resonance = _parts(model, sm)
     longitudinal, _ = resonance.longitudinal(q2)
-    pseudoscalar = -2 * sm.m_mu * (sm.mb + sm.ms) * longitudinal * resonance.kappa10 * _propagator(q2, resonance)
+    pseudoscalar = -2 * sm.m_mu * (sm.mb + sm.ms) * longitudinal * resonance.kappa10 * resonance.propagate(q2)
     return contact.CP - contact.CPp + pseudoscalar
 
 
@@ -60,8 +74,3 @@ def _parts(model: HasNewPhysics, sm: StandardModel) -> tuple[Contact, Resonance]
     check_inputs(sm)
     new_physics = model.new_physics(sm)
     return new_physics.contact or Contact(), new_physics.resonance or _NO_RESONANCE
-
-
-def _propagator(q2: Scalar, resonance: Resonance) -> Complex[Array, ""]:
-    m2, m_width = resonance.pole
-    return 1 / (q2 - m2 + 1j * m_width)

@@ -4,22 +4,23 @@ Inputs: masses and couplings of Table 1. Outputs: g_tilde of the penguin loop, k
 widths of V of Eq. (9), and one `NewPhysics` record.
 """
 
-from typing import get_args
-
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Inexact
 
 from jaxdark.inputs import StandardModel, check_inputs
 from jaxdark.models.base import PERTURBATIVE, Bound, Model, MuonVector
-from jaxdark.models.checks import float64, one_of, refuse_unknown, scalar, share_axis
+from jaxdark.models.checks import float64, refuse_unknown, scalar, share_axis
 from jaxdark.models.coefficients import tree_level
 from jaxdark.models.loops import Scalar, penguin_loop
+from jaxdark.models.propagator import Propagator, RunningWidth, pole_width
+from jaxdark.models.switches import Loop, PhysicsName, Switches, WidthScheme, switches_of
+from jaxdark.models.vertex import Vertex, eta7
 from jaxdark.models.widths import width_fermions
-from jaxdark.models.wilson import BsCurrent, NewPhysics, Resonance, pole_width
+from jaxdark.models.wilson import BsCurrent, NewPhysics, Resonance
 from jaxdark.precision import require_x64, usual_rules
 
 
@@ -37,11 +38,14 @@ class SplitDarkSector(Model):
         m_chi: masses of the dark fermions, GeV, shape (n_chi,).
         m_Phi: mass of the coloured scalar, GeV.
         Q_Phi: dark charge of the scalar, Q_chi = -Q_Phi.
-        bs_current: longitudinal part of the V exchange, see `jaxdark.models.wilson.BsCurrent`.
+        physics: "paper" for the formulas as printed or "complete" for the leading order, see `jaxdark.models.switches`.
+        loop, tree, dipole, eta7, bs_current, width, photon_penguin, mixing_transverse: single switches in place of
+            those of `physics`, see `jaxdark.models.switches.Switches`.
 
     Raises:
         RequestError: JAX is in single precision, a name is unknown, or a value is not a finite number of the right
-            shape, or a mass is not positive.
+            shape, or a mass is not positive (that of a dark fermion may be 0 in the exact loop), or two switches
+            contradict each other.
     """
 
     m_V: Float[Array, ""]
@@ -52,7 +56,7 @@ class SplitDarkSector(Model):
     m_chi: Float[Array, " n_chi"]
     m_Phi: Float[Array, ""]
     Q_Phi: Float[Array, ""]
-    bs_current: BsCurrent = eqx.field(static=True)
+    switches: Switches = eqx.field(static=True)
 
     def __init__(
         self,
@@ -65,32 +69,92 @@ class SplitDarkSector(Model):
         m_chi: ArrayLike | tuple[ArrayLike, ...] = (1e-3,),
         m_Phi: ArrayLike = 1000.0,
         Q_Phi: ArrayLike = 1.0,
-        bs_current: BsCurrent = "paper",
+        physics: PhysicsName = "paper",
+        loop: Loop | None = None,
+        tree: bool | None = None,
+        dipole: bool | None = None,
+        eta7: float | None = None,
+        bs_current: BsCurrent | None = None,
+        width: WidthScheme | None = None,
+        photon_penguin: bool | None = None,
+        mixing_transverse: bool | None = None,
         **unknown: object,
     ):
         """Check the values and convert them to double precision."""
         require_x64()
         refuse_unknown(unknown, type(self))
+        self.switches = switches_of(
+            physics, loop=loop, tree=tree, dipole=dipole, eta7=eta7, bs_current=bs_current, width=width,
+            photon_penguin=photon_penguin, mixing_transverse=mixing_transverse,
+        )  # fmt: skip
         self.m_V = scalar("m_V", m_V, positive="a mass in GeV")
         self.g_mu_V = scalar("g_mu_V", g_mu_V)
         self.r_AV = scalar("r_AV", r_AV)
         self.g_D = scalar("g_D", g_D)
         self.r = float64("r", r)
-        self.m_chi = jnp.atleast_1d(float64("m_chi", m_chi, positive="a mass in GeV"))
+        self.m_chi = jnp.atleast_1d(self._checked_masses(m_chi))
         self.m_Phi = scalar("m_Phi", m_Phi, positive="a mass in GeV")
         self.Q_Phi = scalar("Q_Phi", Q_Phi)
-        self.bs_current = one_of("bs_current", bs_current, get_args(BsCurrent))
         share_axis("chi", self.m_chi, self.r, "dark fermion")
 
+    def _checked_masses(self, m_chi) -> Float[Array, "..."]:
+        """In print the loop diverges for massless fermions; the exact one has a limit."""
+        if self.switches.loop == "printed":
+            return float64("m_chi", m_chi, positive="a mass in GeV")
+        return float64("m_chi", m_chi, least="a mass in GeV")
+
+    @property
+    def vertex(self) -> Vertex:
+        """g_tilde(q2) and d_tilde of the b s V vertex, by the switch `loop`."""
+        return Vertex(jnp.broadcast_to(self.r, self.m_chi.shape), self.m_chi, self.m_Phi, self.switches.loop)
+
+    @property
+    def dipole(self) -> Float[Array, ""]:
+        """eta7 d_tilde of the b s V vertex at the scale of m_b, GeV^-2; 0 where the switch is off."""
+        if not self.switches.dipole:
+            return jnp.zeros(())
+        running = eta7(self.m_Phi) if self.switches.eta7 is None else self.switches.eta7
+        return running * self.vertex.dipole
+
+    def propagator(self, sm: StandardModel) -> Propagator:
+        """Propagator of V with the width that the switch `width` means."""
+        return Propagator(self.m_V, self._width(sm))
+
+    def _width(self, sm: StandardModel) -> RunningWidth | Float[Array, ""]:
+        if self.switches.width == "constant":
+            return width_total(self, sm)
+        dark = jnp.broadcast_to((self.g_D * self.Q_Phi) ** 2, self.m_chi.shape)
+        nothing = jnp.zeros_like(dark)
+        has_real_part = self.switches.width == "dispersive"
+        vector, dispersive = (nothing, dark) if has_real_part else (dark, nothing)
+        return RunningWidth(
+            mass=jnp.append(self.m_chi, sm.m_mu),
+            vector=jnp.append(vector, self.g_mu_V**2),
+            axial=jnp.append(nothing, (self.r_AV * self.g_mu_V) ** 2),
+            dispersive=jnp.append(dispersive, 0.0),
+            has_real_part=has_real_part,
+        )
+
     def new_physics(self, sm: StandardModel) -> NewPhysics:
-        """C_9 and C_10 of Eq. (7) as one resonance with the constant total width of Eq. (9)."""
+        """C_9 and C_10 as one resonance: Eq. (7) with the constant total width of Eq. (9), or what the switches say.
+
+        With the exact vertex C_9(q2) = (4 pi N/alpha) g_mu^V g_tilde(q2) q2 P(q2), C_10 with g_mu^A, and the dipole's
+        C_7 = (2 pi N/alpha) eta7 d_tilde g_mu^V q2 P(q2) in the vector and with g_mu^A in the axial current.
+        """
+        width, bs_current = self._width(sm), self.switches.bs_current
+        if self.switches.loop == "printed" and not self.switches.dipole:
+            strengths = kappa9(self, sm), kappa10(self, sm)
+            return NewPhysics(resonance=Resonance(*strengths, m_V=self.m_V, width=width, bs_current=bs_current))
+        vector = tree_level(sm) * self.g_mu_V
         return NewPhysics(
             resonance=Resonance(
-                kappa9=kappa9(self, sm),
-                kappa10=kappa10(self, sm),
+                kappa9=vector,
+                kappa10=self.r_AV * vector,
                 m_V=self.m_V,
-                width=width_total(self, sm),
-                bs_current=self.bs_current,
+                width=width,
+                bs_current=bs_current,
+                vertex=self.vertex,
+                dipole=self.dipole / 2 if self.switches.dipole else None,
             )
         )
 
@@ -104,7 +168,9 @@ DarkSector = SplitDarkSector
 
 @usual_rules()
 def g_tilde(model: SplitDarkSector) -> Float[Array, ""]:
-    """Coupling of V to sbar gamma_mu P_L b per q2, Eq. (11), GeV^-2; the sign is that of r.
+    """Coupling of V to sbar gamma_mu P_L b per q2 as printed, Eq. (11), GeV^-2; the sign is that of r.
+
+    Whatever the switches: the exact one, which depends on q2, is `SplitDarkSector.vertex`.
 
     sum_i r_i [F9(x_i) + G9(x_i)]/(32 pi^2 m_Phi^2) with x_i = m_chi_i^2/m_Phi^2.
     """
@@ -112,9 +178,11 @@ def g_tilde(model: SplitDarkSector) -> Float[Array, ""]:
     return jnp.sum(model.r * loops) / (32 * jnp.pi**2 * model.m_Phi**2)
 
 
-def g_Vbs(q2: Scalar, model: SplitDarkSector) -> Float[Array, ""]:
-    """Coupling of V to sbar gamma_mu P_L b at q2 (GeV^2), g_tilde q2 of Eq. (11), dimensionless."""
-    return g_tilde(model) * q2
+def g_Vbs(q2: Scalar, model: SplitDarkSector) -> Inexact[Array, ""]:
+    """Coupling of V to sbar gamma_mu P_L b at q2 (GeV^2), g_tilde q2 of Eq. (11), dimensionless; complex if exact."""
+    if model.switches.loop == "printed":
+        return g_tilde(model) * q2
+    return model.vertex(q2) * q2
 
 
 def kappa9(model: SplitDarkSector, sm: StandardModel) -> Float[Array, ""]:
@@ -162,7 +230,7 @@ def width_total(model: SplitDarkSector, sm: StandardModel) -> Float[Array, ""]:
 
 
 def m_gamma(model: SplitDarkSector, sm: StandardModel) -> Float[Array, ""]:
-    """m_V Gamma_V of the propagators in Eqs. (7) and (22), GeV^2, never 0: see `wilson.pole_width`."""
+    """m_V Gamma_V of the propagators in Eqs. (7) and (22), GeV^2, never 0: see `propagator.pole_width`."""
     return pole_width(model.m_V, width_total(model, sm))
 
 

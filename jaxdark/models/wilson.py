@@ -15,15 +15,18 @@ Hermitian form: its CP average is F(A, A) + F(A', A'), half its difference -2 Im
 conjugate, i A' has the CP parity opposite to that of A; nothing else changes.
 """
 
+from collections.abc import Callable
 from typing import Any, Literal, NamedTuple, Protocol, get_args, runtime_checkable
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Inexact
+from jax.tree_util import Partial
+from jaxtyping import Array, Complex, Float, Inexact
 
 from jaxdark.errors import RequestError
 from jaxdark.models.checks import check_number, one_of
+from jaxdark.models.propagator import Propagator, RunningWidth, pole_width
 
 BsCurrent = Literal["paper", "without_C_P", "conserved"]
 """How the resonant C_10 meets the longitudinal part of the propagator, Eq. (20).
@@ -40,27 +43,16 @@ class ResonanceKind(NamedTuple):
     Attributes:
         power: of q2 in the numerator.
         taken, taken_at_pole: a and b of the share a + b q2/m_V^2 of the timelike C_10 that the longitudinal part takes.
+        has_dipole: whether it comes with a dipole.
     """
 
     power: int
     taken: int
     taken_at_pole: int
+    has_dipole: bool = False
 
 
 _TAKEN: dict[BsCurrent, tuple[int, int]] = {"paper": (0, 1), "without_C_P": (0, 0), "conserved": (1, 0)}
-
-
-LEAST_WIDTH = 1e-60
-"""Least Gamma_V/m_V, far below that of any V that decays.
-
-It serves a V of width 0, every channel of which is closed. Outside of a bin its pole is harmless at any width, while a
-bin that holds it diverges if V couples to both its currents all the same: such a bin comes out huge, but finite.
-"""
-
-
-def pole_width(m_V: Float[Array, ""] | float, width: Float[Array, ""] | float) -> Float[Array, ""]:
-    """m_V Gamma_V, GeV^2, of a mass and a width in GeV, with a width of at least `LEAST_WIDTH` times the mass."""
-    return m_V * jnp.maximum(width, LEAST_WIDTH * m_V)
 
 
 class Contact(eqx.Module):
@@ -90,19 +82,32 @@ class Contact(eqx.Module):
 CONTACT_NAMES = ("C9", "C10", "C9p", "C10p", "CP", "CPp", "CS", "CSp")
 
 
+def _as_tree(vertex: Any) -> Any:
+    """A plain function as a PyTree without leaves, so that a record that holds one may be mapped over."""
+    is_plain = callable(vertex) and not isinstance(vertex, eqx.Module | Partial)
+    return Partial(vertex) if is_plain else vertex
+
+
 class Resonance(eqx.Module):
     """A vector in the s channel: C_9(q2) = kappa9 n(q2)/(q2 - m_V^2 + i m_V Gamma), C_10(q2) with kappa10, Eq. (7).
 
     The numerator n is q2 for a coupling to b and s from a loop, as in Eq. (7), and 1 for a constant one, as a Z' has.
+
+    In general C_9(q2) = kappa9 n(q2) F(q2) P(q2) with a complex F, the `vertex`, and with the propagator P of a width
+    that runs; and C_7(q2) = kappa9 n(q2) d P(q2) in the vector current of the muon, kappa10 in its axial current, with
+    a constant d, the `dipole`.
 
     Attributes:
         kappa9: strength with the vector muon current, in units of GeV^(2 - 2 power); a complex phase is a weak one,
             that of the propagator strong.
         kappa10: strength with the axial muon current, likewise.
         m_V: mass, GeV, positive.
-        width: total width Gamma, GeV, the same at all q2, not negative.
+        width: total width Gamma, GeV, the same at all q2, not negative; or a `RunningWidth`.
         bs_current: treatment of the longitudinal part.
         power: of q2 in the numerator.
+        vertex: function of q2 (GeV^2, any shape) that is traced by JAX, real or complex; its phase is a strong one.
+            Where it has thresholds, as a property of that name (GeV^2), bins are cut there. None is 1.
+        dipole: strength of the dipole relative to a vertex of 1, real; None leaves it out.
 
     Raises:
         RequestError: a value is not one finite number or out of its range; inside jit, vmap and grad, it has not the
@@ -112,16 +117,23 @@ class Resonance(eqx.Module):
     kappa9: Inexact[Array, ""] | complex
     kappa10: Inexact[Array, ""] | complex
     m_V: Float[Array, ""] | float
-    width: Float[Array, ""] | float
+    width: RunningWidth | Float[Array, ""] | float
     bs_current: BsCurrent = eqx.field(static=True, default="paper")
     power: Literal[0, 1] = eqx.field(static=True, default=1)
+    vertex: Callable[[Array], Array] | None = eqx.field(default=None, converter=_as_tree)
+    dipole: Float[Array, ""] | float | None = None
 
     def __check_init__(self):
         """As `Contact.__check_init__`."""
         for name in ("kappa9", "kappa10"):
             check_number(f"{name} of Resonance", getattr(self, name), is_complex=True)
         check_number("m_V of Resonance", self.m_V, positive="a mass in GeV")
-        check_number("width of Resonance", self.width, least="a width in GeV")
+        if not isinstance(self.width, RunningWidth):
+            check_number("width of Resonance", self.width, least="a width in GeV")
+        if not (self.vertex is None or callable(self.vertex)):
+            raise RequestError(f"vertex of Resonance must be a function of q2 or None, got {self.vertex!r}")
+        if self.dipole is not None:
+            check_number("dipole of Resonance", self.dipole)
         one_of("bs_current of Resonance", self.bs_current, get_args(BsCurrent))
         if type(self.power) is not int or self.power not in (0, 1):
             raise RequestError(f"power of Resonance must be 0 or 1, got {self.power!r}")
@@ -132,8 +144,8 @@ class Resonance(eqx.Module):
 
     @property
     def kind(self) -> ResonanceKind:
-        """Power of q2 in the numerator, and what `bs_current` does to the timelike C_10."""
-        return ResonanceKind(self.power, *_TAKEN[self.bs_current])
+        """Power of q2 in the numerator, what `bs_current` does to the timelike C_10, and whether there is a dipole."""
+        return ResonanceKind(self.power, *_TAKEN[self.bs_current], self.dipole is not None)
 
     def longitudinal(self, q2: Float[Array, "*q2"] | float) -> tuple[Any, Any]:
         """What the longitudinal part of the propagator does to the timelike C_10 at q2 (GeV^2), Eq. (20).
@@ -144,16 +156,37 @@ class Resonance(eqx.Module):
             l = numerator (a/q2 + b/m_V^2), with which kappa10 l q2 D is taken from it, and the share 1 - l q2/numerator
             that is left, which vanishes on the pole exactly where a + b = 1.
         """
-        s0, numerator, (power, a, b) = self.m_V**2, self.numerator(q2), self.kind
+        s0, numerator, (power, a, b) = self.m_V**2, self.numerator(q2), self.kind[:3]
         l = numerator / s0 if b else 0.0 * numerator
         if a:
             l += q2 ** (power - 1)
         return l, (1 - a - b) + b * ((s0 - q2) / s0)
 
     @property
+    def propagator(self) -> Propagator:
+        """P(q2), GeV^-2."""
+        return Propagator(self.m_V, self.width)
+
+    @property
     def pole(self) -> tuple[Float[Array, ""], Float[Array, ""]]:
-        """Position (m_V^2, m_V Gamma) of the pole in q2, GeV^2, see `pole_width`."""
+        """Position (m_V^2, m_V Gamma) of the pole of a constant width in q2, GeV^2."""
         return self.m_V**2, pole_width(self.m_V, self.width)
+
+    @property
+    def is_narrow_width_form(self) -> bool:
+        """Whether it is Eq. (7) as printed, a real strength over q2 - m_V^2 + i m_V Gamma; known to the compiler."""
+        return self.vertex is None and self.dipole is None and not isinstance(self.width, RunningWidth)
+
+    def propagate(self, q2: Float[Array, "*q2"] | float) -> Complex[Array, "*q2"]:
+        """F(q2) P(q2), vertex and propagator, at real q2, GeV^2."""
+        P = self.propagator(q2)
+        return P if self.vertex is None else self.vertex(q2) * P
+
+    @property
+    def thresholds(self) -> Float[Array, " n"]:
+        """Where vertex and width have their cusps, GeV^2."""
+        parts = (getattr(part, "thresholds", ()) for part in (self.vertex, self.width))
+        return jnp.concatenate([jnp.ravel(jnp.asarray(part, float)) for part in parts])
 
 
 class NewPhysics(eqx.Module):

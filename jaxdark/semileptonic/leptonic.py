@@ -19,9 +19,11 @@ def resonant_pseudoscalar(resonance: Resonance, sm: StandardModel) -> Complex[Ar
     b quark: the phase of kappa10 is weak, that of the propagator strong.
     """
     q2 = sm.m_Bs**2
-    s0, g = resonance.pole
     _, left = resonance.longitudinal(q2)
-    return resonance.kappa10 * resonance.numerator(q2) * left / (q2 - s0 + 1j * g)
+    numerator = resonance.kappa10 * resonance.numerator(q2) * left
+    if resonance.vertex is not None:
+        numerator *= resonance.vertex(q2)
+    return numerator / resonance.propagator.inverse(q2)
 
 
 def _amplitudes(physics: NewPhysics, sm: StandardModel) -> tuple[Complex[Array, ""], Complex[Array, ""]]:

@@ -18,6 +18,7 @@ from jaxdark.models.coefficients import c9, c10, c_p
 from jaxdark.models.constant import ConstantWilson
 from jaxdark.models.muon_g2 import delta_a_mu
 from jaxdark.models.split import DarkSector, SplitDarkSector, width_total
+from jaxdark.models.switches import SETS
 
 SM = load_inputs()
 GOOD = {"m_V": 5.5, "g_mu_V": 0.03, "r_AV": -0.4, "g_D": 1.0, "r": -3.0}
@@ -99,12 +100,12 @@ def test_defaults_and_conversion():
     for leaf in jax.tree.leaves(model):
         assert isinstance(leaf, jax.Array)
         assert leaf.dtype == np.float64
-    assert (model.m_chi.shape, model.m_chi[0], model.m_Phi, model.Q_Phi, model.bs_current) == (
+    assert (model.m_chi.shape, model.m_chi[0], model.m_Phi, model.Q_Phi, model.switches) == (
         (1,),
         1e-3,
         1e3,
         1.0,
-        "paper",
+        SETS["paper"],
     )
     assert (model.muon_couplings().g_V, model.muon_couplings().g_A) == (0.03, -0.4 * model.g_mu_V)
     with pytest.raises(dataclasses.FrozenInstanceError):

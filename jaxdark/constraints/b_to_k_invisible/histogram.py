@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from jaxdark.constraints.b_to_k_invisible.quadrature import root
+from jaxdark.compute.roots import root
 from jaxdark.constraints.b_to_k_invisible.rates import kv_shape, width_kv
 from jaxdark.inputs import StandardModel
 from jaxdark.models.split import SplitDarkSector, g_tilde, m_gamma, width_total

@@ -17,6 +17,8 @@ import numpy as np
 from jax.lax import stop_gradient
 from jaxtyping import Array, Bool, Complex, Float
 
+from jaxdark.compute.roots import root
+
 # H(s, s - 4 m^2, s_max - s) of N = sqrt((s - 4 m^2) (s_max - s)) H, real or complex, analytic around the range.
 Numerator = Callable[..., Array]
 
@@ -85,19 +87,6 @@ class PoleGeometry(NamedTuple):
 def with_gradient_of(value, moving):
     """The value of `value` with the gradient of `moving`."""
     return value + (moving - stop_gradient(moving))
-
-
-def root(z):
-    """Square root of a real number, or the principal one of a complex number that is not real."""
-    if not jnp.iscomplexobj(z):
-        return jnp.sqrt(z)
-    # Not jnp.sqrt, which takes long to compile as it guards against overflow.
-    on_right = z.real >= 0
-    size = jnp.where(on_right, z.real, -z.real)
-    larger = jnp.sqrt((size + jnp.sqrt(size**2 + z.imag**2)) / 2)
-    smaller = jnp.abs(z.imag) / (2 * larger)
-    real, imag = jnp.where(on_right, larger, smaller), jnp.where(on_right, smaller, larger)
-    return jax.lax.complex(real, jnp.where(z.imag > 0, imag, -imag))
 
 
 def integrals(

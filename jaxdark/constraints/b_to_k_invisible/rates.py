@@ -13,7 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from jaxdark.constraints.b_to_k_invisible.quadrature import PoleGeometry, Ranges, integrals, root
+from jaxdark.compute.roots import root
+from jaxdark.constraints.b_to_k_invisible.quadrature import PoleGeometry, Ranges, integrals
 from jaxdark.constraints.b_to_k_invisible.running import integrals_running
 from jaxdark.constraints.limit import Constraint, LimitResult, SharedPrediction, upper_limit, without_limit
 from jaxdark.errors import RequestError

@@ -8,7 +8,8 @@ import pytest
 from near import near
 
 from jaxdark.compute.aot import AotFunction
-from jaxdark.constraints.b_to_k_invisible.quadrature import _NODES, PoleGeometry, Ranges, integrals, root
+from jaxdark.compute.roots import root
+from jaxdark.constraints.b_to_k_invisible.quadrature import _NODES, PoleGeometry, Ranges, integrals
 from jaxdark.constraints.b_to_k_invisible.running import integrals_running
 
 RELEASED = 4.8

@@ -1,0 +1,190 @@
+"""Propagators of a vector whose width depends on q2.
+
+Inputs: mass, couplings of the channels, q2. Outputs: P(q2) = 1/(q2 - m_V^2 + i G(q2)), its pole and what is smooth
+about it: P = remainder/(q2 - pole).
+"""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jax.lax import stop_gradient
+from jaxtyping import Array, Bool, Complex, Float
+
+from jaxdark.compute.roots import root
+from jaxdark.models.loops import SERIES_OF_K, SMALL_T, Scalar, vacuum_polarisation
+
+_STEPS = 8
+"""Newton steps to the pole, from G = G(m_V^2)."""
+LEAST_WIDTH = 1e-60
+"""Least Gamma_V/m_V, far below that of any V that decays.
+
+It serves a V of width 0, every channel of which is closed. Outside of a bin its pole is harmless at any width, while a
+bin that holds it diverges if V couples to both its currents all the same: such a bin comes out huge, but finite.
+"""
+
+
+def pole_width(m_V: Float[Array, ""] | float, width: Float[Array, ""] | float) -> Float[Array, ""]:
+    """m_V Gamma_V, GeV^2, of a mass and a width in GeV, with a width of at least `LEAST_WIDTH` times the mass."""
+    return m_V * jnp.maximum(width, LEAST_WIDTH * m_V)
+
+
+class RunningWidth(eqx.Module):
+    """Channels of a width that runs with q2, and what they do to the propagator: Eq. (9) with m_V -> sqrt(q2).
+
+    G(s) = sqrt(s) Gamma_V(s) = sum_i beta_i [(s + 2 m_i^2) g_V,i^2 + (s - 4 m_i^2) g_A,i^2]/(12 pi) above their
+    thresholds. In the dispersive form the vector couplings `dispersive` have the real part of the one-loop self-energy
+    as well: i G -> -(g^2/(2 pi^2)) s [K(s/m^2) - Re K(m_V^2/m^2)], K of `loops.vacuum_polarisation`.
+
+    Attributes:
+        mass: of the fermions of each channel, GeV, shape (channels,).
+        vector: squared vector couplings of channels without a real part, shape (channels,).
+        axial: squared axial-vector couplings, likewise.
+        dispersive: squared vector couplings of channels with their real part, likewise.
+        has_real_part: whether there are any of the latter.
+    """
+
+    mass: Float[Array, " channels"]
+    vector: Float[Array, " channels"]
+    axial: Float[Array, " channels"]
+    dispersive: Float[Array, " channels"]
+    has_real_part: bool = eqx.field(static=True, default=False)
+
+    @property
+    def thresholds(self) -> Float[Array, " channels"]:
+        """4 m_i^2, GeV^2."""
+        return 4 * self.mass**2
+
+    def is_open(self, s: Float[Array, "*s"]) -> Bool[Array, "*s channels"]:
+        """Which channels are open at s, GeV^2."""
+        return s[..., None] > self.thresholds
+
+    def absorptive(self, s: Float[Array, "*s"]) -> Float[Array, "*s"]:
+        """sqrt(s) Gamma_V(s) at s > 0, GeV^2."""
+        is_open = self.is_open(s)
+        s = s[..., None]
+        beta = jnp.sqrt(jnp.where(is_open, s - self.thresholds, 1.0) / s)
+        vector = self.vector + (self.dispersive if self.has_real_part else 0.0)
+        parts = beta * ((s + 2 * self.mass**2) * vector + (s - self.thresholds) * self.axial)
+        return jnp.where(is_open, parts, 0.0).sum(-1) / (12 * jnp.pi)
+
+    def real_part(self, s: Float[Array, "*s"], m_V: Scalar) -> Float[Array, "*s"]:
+        """What the dispersive form adds to s - m_V^2, GeV^2; vanishes at s = m_V^2."""
+        if not self.has_real_part:
+            return jnp.zeros_like(s)
+        difference = _real_K(s[..., None], self.mass) - _real_K(m_V**2, self.mass)
+        return -s * (difference @ self.dispersive) / (2 * jnp.pi**2)
+
+    def divided_difference(self, s: Float[Array, "*s"], pole: Complex[Array, "*s"]) -> Complex[Array, "*s"]:
+        """[G(s) - G(pole)]/(s - pole) of the running form, dimensionless, without a difference of close numbers."""
+        is_open = self.is_open(s)
+        s, pole, threshold = s[..., None], pole[..., None], self.thresholds
+        beta = jnp.sqrt(jnp.where(is_open, s - threshold, 1.0) / s)
+        at_pole = root(jnp.where(is_open, 1 - threshold / pole, 1.0))
+        # [beta(s) - beta(pole)]/(s - pole), as that of beta^2 is 4 m^2/(s pole)
+        slope = threshold / (s * pole * (beta + at_pole))
+        vector = beta + (pole + threshold / 2) * slope
+        axial = beta + (pole - threshold) * slope
+        parts = self.vector * vector + self.axial * axial
+        return jnp.where(is_open, parts, 0.0).sum(-1) / (12 * jnp.pi)
+
+    def continued(
+        self, s: Complex[Array, "*s"], is_open: Bool[Array, "*s channels"], m_V: Scalar
+    ) -> Complex[Array, "*s"]:
+        """i G(s) as it continues from real s, where the channels `is_open` are open, to complex s below them, GeV^2."""
+        s = s[..., None]
+        beta = root(jnp.where(is_open, 1 - self.thresholds / s, 1.0))
+        vector = 1j * beta * ((s + 2 * self.mass**2) * self.vector + (s - self.thresholds) * self.axial)
+        total = jnp.where(is_open, vector, 0.0).sum(-1) / (12 * jnp.pi)
+        if not self.has_real_part:
+            return total
+        K = _continued_K(s, self.mass, is_open) - _real_K(m_V**2, self.mass)
+        return total - (s[..., 0] / (2 * jnp.pi**2)) * (K @ self.dispersive.astype(complex))
+
+
+class Propagator(eqx.Module):
+    """P(s) = 1/(s - m_V^2 + i G(s)) at real s = q2, GeV^-2, G = m_V Gamma_V or that of a `RunningWidth`.
+
+    Attributes:
+        m_V: mass, GeV.
+        width: running, or constant in GeV.
+    """
+
+    m_V: Float[Array, ""] | float
+    width: RunningWidth | Float[Array, ""] | float
+
+    def inverse(self, s: Float[Array, "*s"], from_pole: Float[Array, "*s"] | None = None) -> Complex[Array, "*s"]:
+        """1/P(s), GeV^2; `from_pole` is s - m_V^2 where it is known to more digits than the difference has."""
+        s = jnp.asarray(s, float)
+        distance = s - self.m_V**2 if from_pole is None else from_pole
+        if not isinstance(self.width, RunningWidth):
+            return jax.lax.complex(distance, jnp.broadcast_to(pole_width(self.m_V, self.width), jnp.shape(distance)))
+        G = jnp.maximum(self.width.absorptive(s), LEAST_WIDTH * self.m_V**2)
+        return jax.lax.complex(distance + self.width.real_part(s, self.m_V), G)
+
+    def __call__(self, s: Float[Array, "*s"]) -> Complex[Array, "*s"]:
+        """P(s)."""
+        return 1 / self.inverse(s)
+
+    def pole(self, s: Float[Array, "*s"]) -> tuple[Float[Array, "*#s"], Float[Array, "*#s"]]:
+        """s0 and g > 0 of the pole s0 - i g, GeV^2, that the propagator has as it continues from real s.
+
+        Channels that are closed at s have no part in it, so that P (s - pole) is smooth around s up to the thresholds.
+        """
+        if not isinstance(self.width, RunningWidth):
+            return self.m_V**2, pole_width(self.m_V, self.width)
+        s = jnp.asarray(s, float)
+        is_open, m2 = self.width.is_open(s), jnp.broadcast_to(self.m_V**2, s.shape)
+        start = jax.lax.complex(m2, -jnp.maximum(self.width.absorptive(m2), LEAST_WIDTH * m2))
+        held, start = stop_gradient((self, start))
+        found = jax.lax.fori_loop(0, _STEPS, lambda _, z: held._newton(z, is_open), start)
+        # The last two steps carry first and second derivatives of the pole, which the others need not.
+        pole = self._newton(self._newton(found, is_open), is_open)
+        return pole.real, jnp.maximum(-pole.imag, LEAST_WIDTH * m2)
+
+    def _newton(self, z: Complex[Array, "*s"], is_open: Bool[Array, "*s channels"]) -> Complex[Array, "*s"]:
+        def inverse(z):
+            return z - self.m_V**2 + self.width.continued(z, is_open, self.m_V)
+
+        value, slope = jax.jvp(inverse, (z,), (jnp.ones_like(z),))
+        return z - value / slope
+
+    def remainder(
+        self, s: Float[Array, "*s"], s0: Float[Array, "*#s"], g: Float[Array, "*#s"]
+    ) -> Complex[Array, "*s"] | float:
+        """P(s) (s - s0 + i g) with the pole that belongs to real s, dimensionless; the number 1 for a constant width.
+
+        The running form in divided differences, which keep their digits next to the pole of a narrow V.
+        """
+        if not isinstance(self.width, RunningWidth):
+            return 1.0
+        s, pole = jnp.broadcast_arrays(s, jax.lax.complex(s0, -g))
+        if self.width.has_real_part:
+            return (s - pole) * self(s)
+        return 1 / (1 + 1j * self.width.divided_difference(s, pole))
+
+
+def _masses_or_one(m: Float[Array, " channels"]) -> tuple[Bool[Array, " channels"], Float[Array, " channels"]]:
+    massless = m == 0
+    return massless, jnp.where(massless, 1.0, m)
+
+
+def _real_K(s: Float[Array, "*s"], m: Float[Array, " channels"]) -> Float[Array, "*s channels"]:
+    """Re K(s/m^2); for m = 0, where it grows without bounds, ln(s)/6, which has the same differences."""
+    massless, m = _masses_or_one(m)
+    return jnp.where(massless, jnp.log(s) / 6, vacuum_polarisation(s / m**2).real)
+
+
+def _continued_K(
+    s: Complex[Array, "*s"], m: Float[Array, " channels"], is_open: Bool[Array, "*s channels"]
+) -> Complex[Array, "*s channels"]:
+    """K(s/m^2) as it continues from real s to complex s below it, of open channels to the second sheet."""
+    massless, m = _masses_or_one(m)
+    t = s / m**2
+    small = jnp.abs(t.real) + jnp.abs(t.imag) < SMALL_T
+    series = -sum(c * jnp.where(small, t, 0.0) ** n / n for n, c in enumerate(SERIES_OF_K, 1))
+    tau = 4 / jnp.where(small, 1.0, t)
+    beta, gamma = root(jnp.where(is_open, 1 - tau, 0.5)), root(jnp.where(is_open, 0.5, tau - 1))
+    above = beta * (2 * jnp.log1p(beta) - jnp.log(jnp.where(is_open, tau, 1.0)) - 1j * jnp.pi)
+    below = 1j * gamma * (jnp.log(1 - 1j / gamma) - jnp.log(1 + 1j / gamma))
+    closed = (-5 / 3 - tau + (1 + tau / 2) * jnp.where(is_open, above, below)) / 6
+    return jnp.where(massless, (jnp.log(s) - 1j * jnp.pi) / 6, jnp.where(small, series, closed))
