@@ -26,10 +26,14 @@ J_NAMES = ("1s", "1c", "2s", "2c", "3", "4", "5", "6s", "6c", "7", "8", "9")
 
 
 class Coefficients(NamedTuple):
-    """Wilson coefficients at one q2; C10_timelike is added to C_10 in the timelike part (A_0, f_0) alone."""
+    """Wilson coefficients at one q2; C10_timelike is added to C_10 in the timelike part (A_0, f_0) alone.
+
+    C7A is a C_7 with the axial current of the leptons in place of their vector current.
+    """
 
     C7: Complex[Array, "*q2"] | float = 0.0
     C7p: Complex[Array, "*q2"] | float = 0.0
+    C7A: Complex[Array, "*q2"] | float = 0.0
     C9: Complex[Array, "*q2"] | float = 0.0
     C9p: Complex[Array, "*q2"] | float = 0.0
     C10: Complex[Array, "*q2"] | float = 0.0
@@ -144,17 +148,18 @@ def amplitude(C: Coefficients, decay: Decay, sm: StandardModel) -> Pseudoscalar 
 def _pseudoscalar_amplitude(C: Coefficients, decay: Decay, sm: StandardModel) -> Pseudoscalar:
     """F_V, F_A, F_P and F_S of Sec. 4, with C_i for C_i + C_i' and X = (m_B^2 - m_K^2)/(2 (m_b - m_s)) f_0.
 
-    F_V = C_9 f_+ + 2 m_b/(m_B + m_K) C_7 f_T, F_A = C_10 f_+, F_S = X C_S and
-    F_P = X C_P + m_l C_10 [(m_B^2 - m_K^2)/q2 (f_0 - f_+) - f_+], where f_0 also multiplies C10_timelike.
+    F_V = C_9 f_+ + 2 m_b/(m_B + m_K) C_7 f_T, F_A = C_10 f_+ + 2 m_b/(m_B + m_K) C7A f_T, F_S = X C_S and
+    F_P = X C_P + m_l [(m_B^2 - m_K^2)/q2 (C_10 f_0 - F_A) - F_A], where f_0 also multiplies C10_timelike.
     """
     m_B, m_K, q2, ff = decay.m_B, decay.m_M, decay.q2, decay.ff
-    C10 = C.C10 + C.C10p
+    C10, dipole = C.C10 + C.C10p, 2 * sm.mb / (m_B + m_K)
     scalar = (m_B**2 - m_K**2) / (2 * (sm.mb - sm.ms)) * ff.zero
-    timelike = (m_B**2 - m_K**2) / q2 * ((C10 + C.C10_timelike) * ff.zero - C10 * ff.plus)
+    axial = C10 * ff.plus + dipole * C.C7A * ff.tensor
+    timelike = (m_B**2 - m_K**2) / q2 * ((C10 + C.C10_timelike) * ff.zero - axial)
     return Pseudoscalar(
-        V=(C.C9 + C.C9p) * ff.plus + 2 * sm.mb / (m_B + m_K) * (C.C7 + C.C7p) * ff.tensor,
-        A=C10 * ff.plus,
-        P=scalar * (C.CP + C.CPp) + decay.m_l * (timelike - C10 * ff.plus),
+        V=(C.C9 + C.C9p) * ff.plus + dipole * (C.C7 + C.C7p) * ff.tensor,
+        A=axial,
+        P=scalar * (C.CP + C.CPp) + decay.m_l * (timelike - axial),
         S=scalar * (C.CS + C.CSp),
     )
 
@@ -179,6 +184,7 @@ def _normalisation(decay: Decay, sm: StandardModel):
 def _transversity_amplitude(C: Coefficients, decay: Decay, sm: StandardModel) -> Transversity:
     """Transversity amplitudes of Sec. 5.1, times the CP factors of Sec. 6.1; upper signs L, lower ones R.
 
+    With C_7 for C_7 -+ C7A in
     A_perp = sqrt(2) N sqrt(lambda) [(C_9 + C_9' -+ (C_10 + C_10')) V/(m_B + m_V) + 2 m_b/q2 (C_7 + C_7') T_1],
     A_par = -sqrt(2) N (m_B^2 - m_V^2) [(C_9 - C_9' -+ (C_10 - C_10')) A_1/(m_B - m_V) + 2 m_b/q2 (C_7 - C_7') T_2],
     A_0 = -8 N m_B m_V/sqrt(q2) [(C_9 - C_9' -+ (C_10 - C_10')) A_12 + m_b/(m_B + m_V) (C_7 - C_7') T_23],
@@ -188,8 +194,9 @@ def _transversity_amplitude(C: Coefficients, decay: Decay, sm: StandardModel) ->
     m_B, m_V, q2, ff = decay.m_B, decay.m_M, decay.q2, decay.ff
     N, root, dipole = _normalisation(decay, sm), jnp.sqrt(decay.kal), 2 * sm.mb / q2
 
-    def left_right(prefactor, C9, C10, vector, rest):
-        return prefactor * ((C9 - C10) * vector + rest), prefactor * ((C9 + C10) * vector + rest)
+    def left_right(prefactor, C9, C10, vector, factor, C7, tensor):
+        rest, axial = factor * C7 * tensor, factor * C.C7A * tensor
+        return prefactor * ((C9 - C10) * vector + (rest - axial)), prefactor * ((C9 + C10) * vector + (rest + axial))
 
     sum_7, difference_7 = C.C7 + C.C7p, C.C7 - C.C7p
     axial = (C.C9 - C.C9p, C.C10 - C.C10p)
@@ -199,12 +206,12 @@ def _transversity_amplitude(C: Coefficients, decay: Decay, sm: StandardModel) ->
         -8 * N * m_B * m_V / jnp.sqrt(q2),
     )
     timelike = 2 * (C.C10 - C.C10p + C.C10_timelike) + q2 / (decay.m_l * (sm.mb + sm.ms)) * (C.CP - C.CPp)
-    perp_L, perp_R = left_right(perp, C.C9 + C.C9p, C.C10 + C.C10p, ff.V / (m_B + m_V), dipole * sum_7 * ff.T1)
+    perp_L, perp_R = left_right(perp, C.C9 + C.C9p, C.C10 + C.C10p, ff.V / (m_B + m_V), dipole, sum_7, ff.T1)
     return Transversity(
         decay.odd * perp_L,
         decay.odd * perp_R,
-        *(decay.even * A for A in left_right(par, *axial, ff.A1 / (m_B - m_V), dipole * difference_7 * ff.T2)),
-        *(decay.even * A for A in left_right(zero, *axial, ff.A12, sm.mb / (m_B + m_V) * difference_7 * ff.T23)),
+        *(decay.even * A for A in left_right(par, *axial, ff.A1 / (m_B - m_V), dipole, difference_7, ff.T2)),
+        *(decay.even * A for A in left_right(zero, *axial, ff.A12, sm.mb / (m_B + m_V), difference_7, ff.T23)),
         t=decay.even * N * root / jnp.sqrt(q2) * timelike * ff.A0,
         S=decay.odd * -2 * N * root * (C.CS - C.CSp) / (sm.mb + sm.ms) * ff.A0,
     )

@@ -201,5 +201,8 @@ def test_commands_are_stopped_at_any_moment(name, toy, tmp_path):
         code, err, left = stopped(name, toy, tmp_path / str(k), lambda _, s=seconds: time.sleep(s), signum)
         if code == 0:
             continue
+        if code == -signum and seconds < 2:  # Python itself had not yet come to the command
+            assert (err, left) == ("", [])
+            continue
         assert code == 128 + signum and err.startswith("jaxdark: stopped") and err.count("\n") == 1, err
         assert set(left) <= ({".result.partial"} if name == "sample" else {"result"} if name == "scan" else set())

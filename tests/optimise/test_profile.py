@@ -119,9 +119,9 @@ def test_iminuit_agrees_on_the_paper_at_random_points(size):
         outer = [float(grid["m_V"][i]), float(grid["g_mu_V"][j])]
         best = np.inf
         own = [*outer, *(float(grid[name][i, j]) for name in prior.names[2:])]
-        near = np.clip(np.asarray(prior.cube(np.array(own))) + random.normal(0, 0.05, 5), 0.01, 0.99)
+        close = np.clip(np.asarray(prior.cube(np.array(own))) + random.normal(0, 0.05, 5), 0.01, 0.99)
         # From near our solution, which shows that it is a minimum, and from afar, which shows that it is the lowest.
-        for u in (near, *random.random((8, 5))):
+        for u in (close, *random.random((8, 5))):
             start = np.array(prior.vector(u))
             start[:2] = outer
             search = Minuit(
