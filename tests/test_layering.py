@@ -17,7 +17,7 @@ io: text_files validation checkpoints atomic result_dir result_schema results
 inputs
 models: loops checks propagator wilson base widths coefficients muon_g2 switches vertex split
 models: constant zprime vector_like box registry
-semileptonic: charmonium form_factors kinematics nonlocal_terms quadrature amplitudes bins leptonic neutrinos
+semileptonic: charmonium form_factors kinematics nonlocal_terms quadrature exchange amplitudes bins leptonic neutrinos
 semileptonic: observables nuisances tables predictor
 measurements: plausibility schema dataset
 constraints: limit

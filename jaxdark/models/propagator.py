@@ -74,18 +74,29 @@ class RunningWidth(eqx.Module):
         difference = _real_K(s[..., None], self.mass) - _real_K(m_V**2, self.mass)
         return -s * (difference @ self.dispersive) / (2 * jnp.pi**2)
 
-    def divided_difference(self, s: Float[Array, "*s"], pole: Complex[Array, "*s"]) -> Complex[Array, "*s"]:
-        """[G(s) - G(pole)]/(s - pole) of the running form, dimensionless, without a difference of close numbers."""
-        is_open = self.is_open(s)
-        s, pole, threshold = s[..., None], pole[..., None], self.thresholds
-        beta = jnp.sqrt(jnp.where(is_open, s - threshold, 1.0) / s)
-        at_pole = root(jnp.where(is_open, 1 - threshold / pole, 1.0))
-        # [beta(s) - beta(pole)]/(s - pole), as that of beta^2 is 4 m^2/(s pole)
-        slope = threshold / (s * pole * (beta + at_pole))
-        vector = beta + (pole + threshold / 2) * slope
-        axial = beta + (pole - threshold) * slope
-        parts = self.vector * vector + self.axial * axial
-        return jnp.where(is_open, parts, 0.0).sum(-1) / (12 * jnp.pi)
+    def divided_difference(
+        self, s: Float[Array, "*s"], s0: Float[Array, "*#s"], g: Float[Array, "*#s"]
+    ) -> tuple[Float[Array, "*s"], Float[Array, "*s"]]:
+        """[G(s) - G(pole)]/(s - pole) of the running form at pole = s0 - i g, dimensionless, real and imaginary part.
+
+        Without a difference of close numbers: as beta^2(s) - beta^2(pole) = 4 m^2 (s - pole)/(s pole), that of
+        (s + c) beta is beta + (pole + c) 4 m^2/[s pole (beta(s) + beta(pole))]. In real arithmetic, which is what the
+        nodes of many panels are fastest in.
+        """
+        pole = jax.lax.complex(s0, -g)
+        real, imaginary = jnp.zeros_like(s), jnp.zeros_like(s)
+        for mass, vector, axial in zip(self.mass, self.vector, self.axial, strict=True):
+            threshold = 4 * mass**2
+            is_open = s > threshold
+            beta = jnp.sqrt(jnp.where(is_open, s - threshold, s) / s)
+            at_pole = root(1 - threshold / pole)
+            strength = (vector * (pole + threshold / 2) + axial * (pole - threshold)) * threshold / pole
+            both = beta + at_pole.real
+            inverse = jnp.where(is_open, 1 / (s * (both**2 + at_pole.imag**2)), 0.0)
+            real += jnp.where(is_open, (vector + axial) * beta, 0.0)
+            real += (strength.real * both + strength.imag * at_pole.imag) * inverse
+            imaginary += (strength.imag * both - strength.real * at_pole.imag) * inverse
+        return real / (12 * jnp.pi), imaginary / (12 * jnp.pi)
 
     def continued(
         self, s: Complex[Array, "*s"], is_open: Bool[Array, "*s channels"], m_V: Scalar
@@ -150,17 +161,20 @@ class Propagator(eqx.Module):
 
     def remainder(
         self, s: Float[Array, "*s"], s0: Float[Array, "*#s"], g: Float[Array, "*#s"]
-    ) -> Complex[Array, "*s"] | float:
-        """P(s) (s - s0 + i g) with the pole that belongs to real s, dimensionless; the number 1 for a constant width.
+    ) -> tuple[Float[Array, "*s"], Float[Array, "*s"]] | tuple[float, float]:
+        """P(s) (s - s0 + i g) with the pole that belongs to real s, dimensionless, real and imaginary part.
 
-        The running form in divided differences, which keep their digits next to the pole of a narrow V.
+        The numbers (1, 0) for a constant width. The running form in divided differences, which keep their digits next
+        to the pole of a narrow V.
         """
         if not isinstance(self.width, RunningWidth):
-            return 1.0
-        s, pole = jnp.broadcast_arrays(s, jax.lax.complex(s0, -g))
+            return 1.0, 0.0
         if self.width.has_real_part:
-            return (s - pole) * self(s)
-        return 1 / (1 + 1j * self.width.divided_difference(s, pole))
+            product = jax.lax.complex(s - s0, jnp.broadcast_to(g, s.shape)) * self(s)
+            return product.real, product.imag
+        X, Y = self.width.divided_difference(s, s0, g)
+        size = (1 - Y) ** 2 + X**2
+        return (1 - Y) / size, -X / size
 
 
 def _masses_or_one(m: Float[Array, " channels"]) -> tuple[Bool[Array, " channels"], Float[Array, " channels"]]:

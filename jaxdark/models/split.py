@@ -92,7 +92,8 @@ class SplitDarkSector(Model):
         self.r_AV = scalar("r_AV", r_AV)
         self.g_D = scalar("g_D", g_D)
         self.r = float64("r", r)
-        self.m_chi = jnp.atleast_1d(self._checked_masses(m_chi))
+        with jax.ensure_compile_time_eval():  # masses that are known stay so to whoever traces the model
+            self.m_chi = jnp.atleast_1d(self._checked_masses(m_chi))
         self.m_Phi = scalar("m_Phi", m_Phi, positive="a mass in GeV")
         self.Q_Phi = scalar("Q_Phi", Q_Phi)
         share_axis("chi", self.m_chi, self.r, "dark fermion")
@@ -127,8 +128,10 @@ class SplitDarkSector(Model):
         nothing = jnp.zeros_like(dark)
         has_real_part = self.switches.width == "dispersive"
         vector, dispersive = (nothing, dark) if has_real_part else (dark, nothing)
+        with jax.ensure_compile_time_eval():
+            mass = jnp.append(self.m_chi, sm.m_mu)
         return RunningWidth(
-            mass=jnp.append(self.m_chi, sm.m_mu),
+            mass=mass,
             vector=jnp.append(vector, self.g_mu_V**2),
             axial=jnp.append(nothing, (self.r_AV * self.g_mu_V) ** 2),
             dispersive=jnp.append(dispersive, 0.0),
@@ -142,9 +145,14 @@ class SplitDarkSector(Model):
         C_7 = (2 pi N/alpha) eta7 d_tilde g_mu^V q2 P(q2) in the vector and with g_mu^A in the axial current.
         """
         width, bs_current = self._width(sm), self.switches.bs_current
+        with jax.ensure_compile_time_eval():
+            thresholds = 4 * self.m_chi**2
         if self.switches.loop == "printed" and not self.switches.dipole:
             strengths = kappa9(self, sm), kappa10(self, sm)
-            return NewPhysics(resonance=Resonance(*strengths, m_V=self.m_V, width=width, bs_current=bs_current))
+            if self.switches.width == "constant":
+                return NewPhysics(resonance=Resonance(*strengths, m_V=self.m_V, width=width, bs_current=bs_current))
+            running = Resonance(*strengths, self.m_V, width, bs_current=bs_current, thresholds=thresholds)
+            return NewPhysics(resonance=running)
         vector = tree_level(sm) * self.g_mu_V
         return NewPhysics(
             resonance=Resonance(
@@ -155,6 +163,7 @@ class SplitDarkSector(Model):
                 bs_current=bs_current,
                 vertex=self.vertex,
                 dipole=self.dipole / 2 if self.switches.dipole else None,
+                thresholds=thresholds,
             )
         )
 

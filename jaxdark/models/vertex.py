@@ -54,7 +54,8 @@ class Vertex(eqx.Module):
         if self.loop == "printed":
             loops = jax.vmap(penguin_loop)((self.m_chi / self.m_Phi) ** 2)
             return jnp.full_like(q2, jnp.sum(unit * loops) / 2, dtype=complex)
-        each = jax.vmap(lambda m: Fhat(q2, m, self.m_Phi))(self.m_chi)
+        with jax.ensure_compile_time_eval():  # where the masses are known, once for all points
+            each = jax.vmap(lambda m: Fhat(q2, m, self.m_Phi))(self.m_chi)
         return jnp.tensordot(unit.astype(complex), each, 1)
 
     @property
@@ -64,11 +65,6 @@ class Vertex(eqx.Module):
         x = (jnp.where(massless, 1.0, self.m_chi) / self.m_Phi) ** 2
         loops = jnp.where(massless, 0.25, jax.vmap(dipole_loop)(x))
         return jnp.sum(self.r * loops) / (16 * jnp.pi**2 * self.m_Phi**2)
-
-    @property
-    def thresholds(self) -> Float[Array, " n_chi"]:
-        """4 m_chi_i^2, GeV^2, where the exact vertex has a cusp."""
-        return 4 * self.m_chi**2 if self.loop == "exact" else jnp.zeros(0)
 
 
 def eta7(m_Phi: Scalar) -> Float[Array, ""]:

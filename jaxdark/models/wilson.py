@@ -26,7 +26,7 @@ from jaxtyping import Array, Complex, Float, Inexact
 
 from jaxdark.errors import RequestError
 from jaxdark.models.checks import check_number, one_of
-from jaxdark.models.propagator import Propagator, RunningWidth, pole_width
+from jaxdark.models.propagator import Propagator, RunningWidth
 
 BsCurrent = Literal["paper", "without_C_P", "conserved"]
 """How the resonant C_10 meets the longitudinal part of the propagator, Eq. (20).
@@ -106,8 +106,9 @@ class Resonance(eqx.Module):
         bs_current: treatment of the longitudinal part.
         power: of q2 in the numerator.
         vertex: function of q2 (GeV^2, any shape) that is traced by JAX, real or complex; its phase is a strong one.
-            Where it has thresholds, as a property of that name (GeV^2), bins are cut there. None is 1.
+            None is 1.
         dipole: strength of the dipole relative to a vertex of 1, real; None leaves it out.
+        thresholds: where vertex or width have cusps, GeV^2, shape (n,): bins are cut there.
 
     Raises:
         RequestError: a value is not one finite number or out of its range; inside jit, vmap and grad, it has not the
@@ -122,6 +123,7 @@ class Resonance(eqx.Module):
     power: Literal[0, 1] = eqx.field(static=True, default=1)
     vertex: Callable[[Array], Array] | None = eqx.field(default=None, converter=_as_tree)
     dipole: Float[Array, ""] | float | None = None
+    thresholds: Float[Array, " n"] | tuple[float, ...] = ()
 
     def __check_init__(self):
         """As `Contact.__check_init__`."""
@@ -168,11 +170,6 @@ class Resonance(eqx.Module):
         return Propagator(self.m_V, self.width)
 
     @property
-    def pole(self) -> tuple[Float[Array, ""], Float[Array, ""]]:
-        """Position (m_V^2, m_V Gamma) of the pole of a constant width in q2, GeV^2."""
-        return self.m_V**2, pole_width(self.m_V, self.width)
-
-    @property
     def is_narrow_width_form(self) -> bool:
         """Whether it is Eq. (7) as printed, a real strength over q2 - m_V^2 + i m_V Gamma; known to the compiler."""
         return self.vertex is None and self.dipole is None and not isinstance(self.width, RunningWidth)
@@ -181,12 +178,6 @@ class Resonance(eqx.Module):
         """F(q2) P(q2), vertex and propagator, at real q2, GeV^2."""
         P = self.propagator(q2)
         return P if self.vertex is None else self.vertex(q2) * P
-
-    @property
-    def thresholds(self) -> Float[Array, " n"]:
-        """Where vertex and width have their cusps, GeV^2."""
-        parts = (getattr(part, "thresholds", ()) for part in (self.vertex, self.width))
-        return jnp.concatenate([jnp.ravel(jnp.asarray(part, float)) for part in parts])
 
 
 class NewPhysics(eqx.Module):

@@ -31,13 +31,15 @@ from jaxdark.semileptonic.amplitudes import (
     symmetric_form,
 )
 from jaxdark.semileptonic.charmonium import CHARMONIUM, in_charmonium
+from jaxdark.semileptonic.exchange import Weights, exchange_weights
 from jaxdark.semileptonic.form_factors import PseudoscalarFormFactors
 from jaxdark.semileptonic.kinematics import Bin, Channel
 from jaxdark.semileptonic.nonlocal_terms import SPECTATOR_UP_TO
-from jaxdark.semileptonic.quadrature import NODES, WEIGHTS, bend, in_panels, pole_weights
+from jaxdark.semileptonic.quadrature import INTERPOLATION, NODES, WEIGHTS, bend, in_panels, pole_weights
 
-# Re A, Im A and A_1 of the amplitude A + A_1 D, on the leading axis of amplitudes in real arithmetic.
-_RE, _IM, _RES = range(3)
+# Re A, Im A, A_1 and A_2 of the amplitude A + h D A_1 + k D A_2, on the leading axis of amplitudes in real arithmetic:
+# A_1 of the vertex, A_2 of the dipole, where there is one.
+_RE, _IM, _RES, _DIP = range(4)
 # Where the tables of the Standard Model amplitude have a kink, and the spectator functions a step.
 _KINKS = (0.03, SPECTATOR_UP_TO)
 # Bernstein ellipse of every panel, in its own variable, up to the nearest singularity of the amplitude: the photon pole
@@ -149,8 +151,14 @@ def with_contact(C: Coefficients, contact: Contact | None, decay: Decay) -> Coef
     return C._replace(**{name: getattr(C, name) + shift for name, shift in shifts.items()})
 
 
+def dipole_coefficients(resonance: Resonance, decay: Decay) -> Coefficients:
+    """What multiplies the propagator and the dipole's strength; 0 for electrons."""
+    numerator = decay.muon * resonance.numerator(decay.q2)
+    return Coefficients(C7=resonance.kappa9 * numerator, C7A=resonance.kappa10 * numerator)
+
+
 def resonant_coefficients(resonance: Resonance, decay: Decay) -> Coefficients:
-    """What multiplies D = 1/(q2 - m_V^2 + i m_V Gamma), longitudinal factor (Sec. 9.3) included; 0 for electrons."""
+    """What multiplies vertex and propagator, longitudinal factor (Sec. 9.3) included; 0 for electrons."""
     numerator = decay.muon * resonance.numerator(decay.q2)
     taken = decay.muon * resonance.longitudinal(decay.q2)[0]
     C10, timelike = resonance.kappa10 * numerator, -resonance.kappa10 * taken * decay.q2
@@ -163,11 +171,11 @@ def _real_parts(tree):
 
 
 def real_amplitudes(physics: NewPhysics, decay: Decay, sm: StandardModel):
-    """(Re A, Im A, A_1) along a leading axis, for the amplitude A + A_1 D; without a resonance (Re A, Im A).
+    """(Re A, Im A, A_1) along a leading axis, for the amplitude A + h D A_1; without a resonance (Re A, Im A).
 
-    The couplings of `physics` are real. A_1 is so too, because form factors are, and amplitudes are linear in the
-    coefficients: so all three pass through one traced amplitude in real arithmetic, which halves both the time to
-    compile and the time to run.
+    With a dipole A_2 follows. The couplings of `physics` are real. A_1 is so too, because form factors are, and
+    amplitudes are linear in the coefficients: so all of them pass through one traced amplitude in real arithmetic,
+    which halves both the time to compile and the time to run.
     """
     A = _linear_amplitudes(sm_coefficients(decay, sm), physics, decay, sm)
     if isinstance(A, Pseudoscalar):
@@ -185,13 +193,17 @@ def weak_amplitudes(physics: NewPhysics, decay: Decay, sm: StandardModel):
 
 
 def _linear_amplitudes(C: Coefficients, physics: NewPhysics, decay: Decay, sm: StandardModel):
-    """(Re A, Im A, A_1), or without a resonance (Re A, Im A), of the coefficients C and real couplings."""
+    """(Re A, Im A), with a resonance A_1 and with a dipole A_2 as well, of the coefficients C and real couplings."""
     shape = jnp.shape(decay.q2)
     C = jax.tree.map(lambda c: jnp.broadcast_to(c, shape), with_contact(C, physics.contact, decay))
     C = _real_parts(C)
+    exchanged = []
     if physics.resonance is not None:
-        C1 = resonant_coefficients(physics.resonance, decay)
-        C = jax.tree.map(lambda c, c1: jnp.concatenate([c, jnp.broadcast_to(c1, shape)[None]]), C, C1)
+        exchanged.append(resonant_coefficients(physics.resonance, decay))
+        if physics.resonance.dipole is not None:
+            exchanged.append(dipole_coefficients(physics.resonance, decay))
+    for more in exchanged:
+        C = jax.tree.map(lambda c, c1: jnp.concatenate([c, jnp.broadcast_to(c1, shape)[None]]), C, more)
     return amplitude(C, decay, sm)
 
 
@@ -219,8 +231,11 @@ def amplitude_at(
     def with_propagator(parts):
         if physics.resonance is None:
             return jax.tree.map(lambda x: x[_RE] + 1j * x[_IM], parts)
-        s0, g = physics.resonance.pole
-        return jax.tree.map(lambda x: x[_RE] + 1j * x[_IM] + x[_RES] / (q2 - s0 + 1j * g), parts)
+        exchange = physics.resonance.propagate(q2)
+        if physics.resonance.dipole is None:
+            return jax.tree.map(lambda x: x[_RE] + 1j * x[_IM] + x[_RES] * exchange, parts)
+        of_dipole = physics.resonance.dipole * physics.resonance.propagator(q2)
+        return jax.tree.map(lambda x: x[_RE] + 1j * x[_IM] + x[_RES] * exchange + x[_DIP] * of_dipole, parts)
 
     A = with_propagator(real_amplitudes(real, decay, sm))
     if imaginary is None:
@@ -255,27 +270,46 @@ def rate_differences(physics: NewPhysics, decay: Decay, panels: Panels, sm: Stan
     if physics.resonance is None:
         for_real = for_imaginary = jax.tree.map(lambda a: panels.weights * a, A)
     else:
-        w, (W, GV, V) = panels.weights, _weights(physics.resonance, panels)
+        w, of = panels.weights, _weights(physics.resonance, panels)
 
         def weighted(x):
-            re, im, res = x[_RE], x[_IM], x[_RES]
-            return jnp.stack([w * re + W * res, w * im - GV * res, W * re - GV * im + V * res])
+            re, im, res, *dip = x
+            parts = [w * re + of.re * res, w * im + of.im * res, of.re * re + of.im * im + of.square * res]
+            if dip:
+                extra = of.dipole_re * dip[0], of.dipole_im * dip[0], of.cross_re * dip[0]
+                square = of.dipole_re * re + of.dipole_im * im + of.cross_re * res + of.dipole_square * dip[0]
+                parts = [*(part + more for part, more in zip(parts, extra, strict=True)), square]
+            return jnp.stack(parts)
+
+        def turned_right(full, x):
+            """What the imaginary part is made of: Im A in place of Re A, Re A in place of -Im A, no squares."""
+            re, im, res, *dip = x
+            if not dip:
+                return full.at[_RES].set(of.im * re - of.re * im)
+            full = full.at[_RES].set(of.im * re - of.re * im + of.cross_im * dip[0])
+            return full.at[_DIP].set(of.dipole_im * re - of.dipole_re * im - of.cross_im * res)
 
         for_real = jax.tree.map(weighted, A)
-        # What the imaginary part is made of: Im A in place of Re A, Re A in place of -Im A, no square of A_1.
-        for_imaginary = jax.tree.map(lambda full, x: full.at[_RES].set(-W * x[_IM] - GV * x[_RE]), for_real, A)
+        for_imaginary = jax.tree.map(turned_right, for_real, A)
     turned = jax.tree.map(lambda x: jnp.concatenate([x[_IM][None], -x[_RE][None], x[_RES:]]), weak)
     symmetric = [-2 * J.sum((0, -1)) for J in symmetric_form(turned, for_imaginary, decay, sm)]
     antisymmetric = [J.sum((0, -1)) for J in antisymmetric_form(weak, for_real, decay)]
     return panels.owner @ jnp.stack(symmetric + antisymmetric, axis=-1)
 
 
-def _weights(resonance: Resonance, panels: Panels):
-    """Weights at the nodes of Re D, of -Im D and of |D|^2."""
-    s0, g = resonance.pole
+def _weights(resonance: Resonance, panels: Panels) -> Weights:
+    """Weights at the nodes, those of the squares over the half widths of the panels."""
     half = ((panels.upper - panels.lower) / 2)[:, None]
-    W, V = pole_weights(panels.lower, panels.upper, s0, g, panels.bend)
-    return W, (g / half) * V, V / half
+    if resonance.is_narrow_width_form:
+        s0, g = resonance.propagator.pole(np.zeros(()))
+        W, V = pole_weights(panels.lower, panels.upper, s0, g, panels.bend)
+        return Weights(W, -(g / half) * V, V / half)
+    fine = exchange_weights(resonance, panels.lower, panels.upper, panels.bend)
+    at_nodes = jax.tree.map(lambda values: values @ INTERPOLATION, fine)
+    squares = ("square", "dipole_square", "cross_re", "cross_im")
+    return at_nodes._replace(
+        **{name: getattr(at_nodes, name) / half for name in squares if getattr(at_nodes, name) is not None}
+    )
 
 
 def _integrals(left, resonance: Resonance | None, decay: Decay, panels: Panels, sm: StandardModel):
@@ -283,15 +317,21 @@ def _integrals(left, resonance: Resonance | None, decay: Decay, panels: Panels, 
 
     The Legendre-Q rule of Sec. 10.1 and 10.2 with weights w for |A|^2, W for A_1 A^* and V for |A_1|^2; by linearity
     they multiply the amplitudes rather than each of the twelve forms:
-    sum w S(a, a) + 2 Re(W) S(c, a) + ... = S(a, w a + 2 Re(W) c) + ... with a = Re A, b = Im A, c = A_1.
+    sum w S(a, a) + 2 Re(W) S(c, a) + ... = S(a, w a + 2 Re(W) c) + ... with a = Re A, b = Im A, c = A_1. The dipole's
+    A_2 likewise, and h k^* for what A_1 and A_2 have together.
     """
     if resonance is None:
         right = jax.tree.map(lambda a: panels.weights * a, left)
     else:
-        w, (W, GV, V) = panels.weights, _weights(resonance, panels)
+        w, of = panels.weights, _weights(resonance, panels)
 
         def weighted(x):
-            return jnp.stack([w * x[_RE] + 2 * W * x[_RES], w * x[_IM] - 2 * GV * x[_RES], V * x[_RES]])
+            re, im, res, *dip = x
+            parts = [w * re + 2 * of.re * res, w * im + 2 * of.im * res, of.square * res]
+            if dip:
+                extra = of.dipole_re * dip[0], of.dipole_im * dip[0], of.cross_re * dip[0]
+                parts = [*(part + 2 * more for part, more in zip(parts, extra, strict=True)), of.dipole_square * dip[0]]
+            return jnp.stack(parts)
 
         right = jax.tree.map(weighted, left)
     symmetric = [J.sum((0, -1)) for J in symmetric_form(left, right, decay, sm)]
@@ -299,4 +339,9 @@ def _integrals(left, resonance: Resonance | None, decay: Decay, panels: Panels, 
     im_and_re = jax.tree.map(lambda x: jnp.stack([x[_IM], x[_RE]]), left)
     re_and_im = jax.tree.map(lambda x: x[: _IM + 1], right)
     antisymmetric = [((J[0] - J[1]) / 2).sum(-1) for J in antisymmetric_form(im_and_re, re_and_im, decay)]
+    if resonance is not None and resonance.dipole is not None:
+        vertex, dipole = (jax.tree.map(lambda x, k=k: x[k], left) for k in (_RES, _DIP))
+        crossed = jax.tree.map(lambda x: of.cross_im * x, dipole)
+        both = antisymmetric_form(vertex, crossed, decay)
+        antisymmetric = [J + more.sum(-1) for J, more in zip(antisymmetric, both, strict=True)]
     return panels.owner @ jnp.stack(symmetric + antisymmetric, axis=-1)

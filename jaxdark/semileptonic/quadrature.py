@@ -36,6 +36,8 @@ INTERPOLATION = LEGENDRE_FINE @ (
 _NEAR = 1.8 + 1 / 1.8
 # The same for rho = 2: a pole nearer than that to the mirror image of a bent panel takes the moments of both at once.
 _NEAR_BOTH = 2.5
+# Bernstein ellipse within which a cusp is too near to a panel.
+_RHO = 3.0
 
 # Whether each panel's numerator is a polynomial in s itself (0) or in u of s = end +- u^2, and how much of the parabola
 # the panel takes up: half its length in u over the u of its middle, with a minus sign where the parabola ends it. So 1
@@ -64,9 +66,10 @@ def in_panels(
 def fine_pole_weights(
     lower: Float[Array, "*panels"],
     upper: Float[Array, "*panels"],
-    s0: Float[Array, ""],
-    g: Float[Array, ""],
+    s0: Float[Array, "*#panels"],
+    g: Float[Array, "*#panels"],
     bend: Bend | None = None,
+    n_poles: int = 1,
 ) -> tuple[Float[Array, "*panels fine"], Float[Array, "*panels fine"]]:
     """Weights (Re W, V) at the fine nodes of the integrals over N D and N |D|^2 for polynomials N of degree 19.
 
@@ -76,13 +79,14 @@ def fine_pole_weights(
     Args:
         lower, upper: edges of the panels, GeV^2. As NumPy arrays of one axis they tell how many panels a pole can be
             near to, which saves the exact moments of all others.
-        s0, g: the pole at q2 = s0 - i g, GeV^2, g > 0.
+        s0, g: the pole at q2 = s0 - i g, GeV^2, g > 0; one for all panels, or one for each.
         bend: of the panels, see `bend`; None if no panel is bent.
+        n_poles: how many different poles there are among those of the panels.
     """
     half = (upper - lower) / 2
     most, ends = None, ()
     if isinstance(lower, np.ndarray) and lower.ndim == 1 and (bend is None or isinstance(bend, np.ndarray)):
-        most = _most_near(lower, upper, bend)
+        most = n_poles * _most_near(lower, upper, bend)
         ends = () if bend is None else tuple(np.flatnonzero(_is_at_end(bend)).tolist())
     elif bend is not None:
         ends = tuple(range(len(bend)))
@@ -365,6 +369,52 @@ def _moments_jvp(primals, tangents):
     v_x = jnp.concatenate([-2 * imaginary[None], b * real - a * imaginary]) / size
     x_dot, gamma_dot = (tangents[1] - tangents[0]) / 2, tangents[2]
     return (r, v), (r_x * x_dot - gamma * v_x * gamma_dot, v_x * x_dot + (r_x - v) / gamma * gamma_dot)
+
+
+def threshold_reach(
+    lower: Float[np.ndarray, " panels"], upper: Float[np.ndarray, " panels"], bend: Bend
+) -> tuple[Float[np.ndarray, " panels"], Float[np.ndarray, " panels"]]:
+    """Least and greatest s (GeV^2) at which a square-root cusp is too near to a panel for the polynomial at its nodes.
+
+    Those are the points within the Bernstein ellipse rho = 3 in the panel's own variable; beyond it the 20 orders leave
+    3^-20 of the cusp.
+    """
+    long, short = (_RHO + 1 / _RHO) / 2, (_RHO - 1 / _RHO) / 2
+    middle, half = (lower + upper) / 2, (upper - lower) / 2
+
+    def s_at(x, minus_r2=0.0):
+        """s at x + i r, of points on the real axis of s."""
+        return middle + half * (x + bend * (x**2 + minus_r2 - 1) / 2)
+
+    # The parabola ends at x = -1/bend, and s beyond its end is at -1/bend +- i r.
+    end = -1 / np.where(bend == 0, 1e-9, bend)
+    r2 = short**2 * np.clip(1 - (end / long) ** 2, 0.0, None)
+    ends = [np.where((0 < end * side) & (end * side < long), s_at(end, -r2), s_at(side * long)) for side in (-1, 1)]
+    return np.minimum(*ends), np.maximum(*ends)
+
+
+def weights_at_fine_nodes(
+    weights: Float[Array, "kinds n"],
+    s: Float[Array, " n"],
+    lower: Float[Array, ""],
+    upper: Float[Array, ""],
+    bend: Float[Array, ""],
+) -> Float[Array, "kinds fine"]:
+    """Weights at the fine nodes of one panel that do to its polynomials what weights at any s inside it do.
+
+    Args:
+        weights: of several integrals at the nodes s.
+        s: nodes, GeV^2.
+        lower, upper, bend: of the panel.
+    """
+    half = (upper - lower) / 2
+    c = 1 - bend / 2 - (s - lower) / half
+    # Root of bend/2 x^2 + x + c = 0 that is -c for a straight panel.
+    x = -2 * c / (1 + jnp.sqrt(jnp.maximum(1 - 2 * bend * c, 0.0)))
+    legendre = [jnp.ones_like(x), x]
+    for l in range(1, N_NODES - 1):
+        legendre.append(((2 * l + 1) * x * legendre[-1] - l * legendre[-2]) / (l + 1))
+    return (weights @ jnp.stack(legendre).T) @ _MOMENTS_TO_FINE.T
 
 
 def pole_weights(lower, upper, s0, g, bend=None):

@@ -28,6 +28,7 @@ from jaxdark.semileptonic.amplitudes import (
     sm_coefficients,
 )
 from jaxdark.semileptonic.bins import Panels
+from jaxdark.semileptonic.exchange import exchange_weights
 from jaxdark.semileptonic.quadrature import INTERPOLATION, fine_pole_weights
 
 _WITHOUT_RESONANCE = Resonance(kappa9=0.0, kappa10=0.0, m_V=1.0, width=1.0).kind
@@ -44,12 +45,19 @@ def _unit_coefficients(q2: np.ndarray, kind: ResonanceKind) -> Coefficients:
     units += [{"C9": numerator}, {"C10": numerator, "C10_timelike": -kind.taken * numerator}]
     if kind.taken_at_pole:
         units.append({"C10_timelike": -(q2 ** (kind.power + 1))})
+    if kind.has_dipole:
+        units += [{"C7": numerator}, {"C7A": numerator}]
     zero = np.zeros_like(q2)
     return Coefficients(*(np.stack([unit.get(name, zero) for unit in units]) for name in Coefficients._fields))
 
 
+def _vertex_directions(kind: ResonanceKind) -> int:
+    """How many of the resonant directions the vertex has; those of the dipole follow."""
+    return 2 + bool(kind.taken_at_pole)
+
+
 def _resonant_weights(resonance: Resonance) -> Float[Array, " r"]:
-    """y: how much of each resonant direction there is, with the longitudinal factor of Sec. 9.3.
+    """y: how much of each direction of the vertex there is, with the longitudinal factor of Sec. 9.3.
 
     kappa9, kappa10, and kappa10/m_V^2 where a part of the timelike C_10 grows with q2/m_V^2.
     """
@@ -57,6 +65,11 @@ def _resonant_weights(resonance: Resonance) -> Float[Array, " r"]:
     if resonance.kind.taken_at_pole:
         y.append(resonance.kappa10 / resonance.m_V**2)
     return jnp.stack([jnp.asarray(weight, float) for weight in y])
+
+
+def _products(y: Float[Array, " r"]) -> Float[Array, " pairs"]:
+    """Products of pairs in the order of the upper triangle."""
+    return jnp.stack([y[a] * y[b] for a, b in zip(*np.triu_indices(len(y)), strict=True)])
 
 
 def _directions(units: Coefficients, decay: Decay, sm: StandardModel, imaginary: bool):
@@ -141,6 +154,7 @@ class _Tables(eqx.Module):
         real, imaginary, quadratic: rows that Re D, Im D and |D|^2 multiply.
         times_W: numerators of the rows of `real`.
         times_V: those of `imaginary` and of `quadratic`, one after the other.
+        dipole: rows and numerators of the dipole by the name of their weights in `exchange.Weights`.
         lower, upper, bend, owner: of the panels of muons, as in `Panels`.
     """
 
@@ -151,6 +165,7 @@ class _Tables(eqx.Module):
     quadratic: _Rows
     times_W: Float[Array, "panels fine rows_W"]
     times_V: Float[Array, "panels fine rows_V"]
+    dipole: dict[str, tuple[_Rows, Float[Array, "panels fine _"]]]
     lower: Float[Array, " panels"]
     upper: Float[Array, " panels"]
     bend: Float[Array, " panels"]
@@ -177,7 +192,7 @@ class _Tables(eqx.Module):
                 return jnp.stack(rate_form(left, right, decay, sm), axis=-1) @ matrix.T
 
             constant, resonant = _directions(units, decay, sm, imaginary)
-            tables = pairs(constant, constant).real, pairs(resonant, constant), pairs(resonant, resonant).real
+            tables = pairs(constant, constant).real, pairs(resonant, constant), pairs(resonant, resonant)
             return *tables, decay.muon[:, 0]
 
         plain, linear, quadratic, muon = AotFunction(forms)(sm)
@@ -186,10 +201,11 @@ class _Tables(eqx.Module):
         linear, quadratic = (
             np.einsum("jk,abpkn->abnpj", INTERPOLATION, part[:, :, muon], optimize=True) for part in (linear, quadratic)
         )
-        half = (panels.upper - panels.lower)[muon] / 2
-        real, times_W = _Rows.build(linear[:, 0].real)
-        sine, absorptive = _Rows.build(linear[:, 0].imag)
-        square, squared = _Rows.build(_symmetric(quadratic) / half[:, None])
+        half, n = (panels.upper - panels.lower)[muon] / 2, _vertex_directions(kind)
+        quadratic = quadratic / half[:, None]
+        real, times_W = _Rows.build(linear[:n, 0].real)
+        sine, absorptive = _Rows.build(linear[:n, 0].imag)
+        square, squared = _Rows.build(_symmetric(quadratic[:n, :n].real))
         return cls(
             plain=np.einsum("ip,pk,abpkn->abni", panels.owner, panels.weights, plain, optimize=True),
             linear=linear[:, 1:],
@@ -198,6 +214,7 @@ class _Tables(eqx.Module):
             quadratic=square,
             times_W=np.ascontiguousarray(2 * times_W),
             times_V=np.concatenate([2 * absorptive, squared], axis=-1),
+            dipole=_dipole_rows(linear[n:, 0], quadratic, n) if kind.has_dipole else {},
             lower=panels.lower[muon],
             upper=panels.upper[muon],
             bend=panels.bend[muon],
@@ -210,28 +227,85 @@ class _Tables(eqx.Module):
         total = self._smooth(present, x)
         if new_physics.resonance is None:
             return total
-        s0, g = new_physics.resonance.pole
+        integrate = self._narrow if new_physics.resonance.is_narrow_width_form else self._general
+        return total + (self.owner @ integrate(new_physics.resonance, present, x)).T
+
+    def _narrow(self, resonance: Resonance, present: np.ndarray, x: Float[Array, " c"]) -> Float[Array, "panels _"]:
+        """The resonant part on each panel for real strengths over q2 - m_V^2 + i m_V Gamma."""
+        s0, g = resonance.propagator.pole(np.zeros(()))
         W, V = fine_pole_weights(self.lower, self.upper, s0, g, self.bend)
         gamma = (g / ((self.upper - self.lower) / 2))[:, None]
         # The weights first: what is mapped over points then lies in memory as the product wants it.
         on_W, on_V = (jnp.einsum("pj,pjr->pr", *pair) for pair in ((W, self.times_W), (V, self.times_V)))
         absorptive = self.imaginary.coupling.shape[1]
         on_panels = jnp.concatenate([on_W, gamma * on_V[:, :absorptive], on_V[:, absorptive:]], axis=1)
-        y = _resonant_weights(new_physics.resonance)
-        products = jnp.stack([y[a] * y[b] for a, b in zip(*np.triu_indices(len(y)), strict=True)])
-        rows = ((self.real, y), (self.imaginary, y), (self.quadratic, products))
+        y = _resonant_weights(resonance)
+        rows = ((self.real, y), (self.imaginary, y), (self.quadratic, _products(y)))
         couplings = jnp.concatenate([weights @ row.coupling for row, weights in rows])
         resonant = (couplings * on_panels) @ np.concatenate([row.integral for row, _ in rows])
         if len(x) > 1:
-            N1 = jnp.einsum("a,b,abnpj->npj", y, x[1:], self.linear[:, present[1:] - 1])
+            N1 = self._with_contact(y, present, x, slice(0, len(y)))
             resonant += 2 * jnp.sum(W * N1.real + gamma * V * N1.imag, axis=-1).T
-        return total + (self.owner @ resonant).T
+        return resonant
+
+    def _general(self, resonance: Resonance, present: np.ndarray, x: Float[Array, " c"]) -> Float[Array, "panels _"]:
+        """The same for any vertex and width."""
+        weights = exchange_weights(resonance, self.lower, self.upper, self.bend)
+        absorptive, y = self.imaginary.coupling.shape[1], _resonant_weights(resonance)
+        groups = {
+            "re": (self.real, self.times_W, y),
+            "im": (self.imaginary, -self.times_V[..., :absorptive], y),
+            "square": (self.quadratic, self.times_V[..., absorptive:], _products(y)),
+        }
+        kappas = y[:2]
+        of_dipole = {
+            "dipole_re": kappas,
+            "dipole_im": kappas,
+            "dipole_square": _products(kappas),
+            "cross_re": (y[:, None] * kappas).ravel(),
+            "cross_im": (y[:, None] * kappas).ravel(),
+        }
+        groups |= {name: (*group, of_dipole[name]) for name, group in self.dipole.items()}
+        resonant = sum(
+            ((strengths @ rows.coupling) * jnp.einsum("pj,pjr->pr", getattr(weights, name), times)) @ rows.integral
+            for name, (rows, times, strengths) in groups.items()
+        )
+        if len(x) > 1:
+            parts = [(y, slice(0, len(y)), weights.re, weights.im)]
+            if self.dipole:
+                parts.append((kappas, slice(len(y), None), weights.dipole_re, weights.dipole_im))
+            for strengths, directions, re, im in parts:
+                N1 = self._with_contact(strengths, present, x, directions)
+                resonant += 2 * jnp.sum(re * N1.real - im * N1.imag, axis=-1).T
+        return resonant
+
+    def _with_contact(self, y, present: np.ndarray, x, directions: slice) -> Complex[Array, "integrals panels fine"]:
+        """Numerators of the interference of resonant directions with the contact terms."""
+        return jnp.einsum("a,b,abnpj->npj", y, x[1:], self.linear[directions, present[1:] - 1])
 
     def _smooth(self, present: np.ndarray, x: Float[Array, " c"]) -> Float[Array, "integrals bins"]:
         """The part without the resonance."""
         plain = self.plain[np.ix_(present, present)]
         pairs = list(zip(*np.triu_indices(len(x)), strict=True))
         return jnp.tensordot(jnp.stack([x[a] * x[b] for a, b in pairs]), _symmetric(plain), 1)
+
+
+def _dipole_rows(linear: np.ndarray, quadratic: np.ndarray, n: int) -> dict[str, tuple[_Rows, np.ndarray]]:
+    """Rows of the dipole's directions, which follow the n of the vertex.
+
+    Of h and k, vertex and dipole times propagator, the square of their sum has Re(h k^* (F_ab + F_ba^*)), F_ab the form
+    of a direction of the vertex and one of the dipole, all amplitudes real: F is real and symmetric, or imaginary and
+    antisymmetric for J_7, J_8 and J_9.
+    """
+    cross = quadratic[:n, n:].reshape(-1, *quadratic.shape[2:])
+    values = {
+        "dipole_re": 2 * linear.real,
+        "dipole_im": -2 * linear.imag,
+        "dipole_square": _symmetric(quadratic[n:, n:].real),
+        "cross_re": 2 * cross.real,
+        "cross_im": -2 * cross.imag,
+    }
+    return {name: _Rows.build(part) for name, part in values.items()}
 
 
 def _symmetric(quadratic: np.ndarray) -> np.ndarray:

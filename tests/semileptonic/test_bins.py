@@ -98,7 +98,7 @@ def adaptive(process, q2, physics, marks=()):
 
 
 def around_the_pole(physics):
-    s0, g = physics.resonance.pole
+    s0, g = physics.resonance.propagator.pole(0.0)
     return [float(s0 + k * g) for k in (-30, -3, 0, 3, 30)]
 
 
@@ -208,7 +208,7 @@ def test_lowest_bins_of_electrons_by_name():
 def graded(process, q2, physics):
     """Gauss-Legendre on panels that shrink towards the pole and both ends of the spectrum."""
     threshold, end = (float(s) for s in CHANNELS[process].q2_range(SM))
-    s0, g = (float(x) for x in physics.resonance.pole)
+    s0, g = (float(x) for x in physics.resonance.propagator.pole(0.0))
     steps, widths = 10 ** np.arange(-14.0, 2.01, 0.5), g * 10 ** np.arange(-3.0, 13.0, 0.5)
     fine = g * 10 ** np.arange(-2.0, 3.0, 0.2)
     marks = [[s0], threshold + steps, end - steps, *(s0 + side * w for side in (1, -1) for w in (widths, fine))]
@@ -377,7 +377,7 @@ LONGITUDINAL = {"paper": lambda s, s0: s / s0, "without_C_P": lambda s, s0: 0.0,
 def test_resonance_at_one_q2_equals_contact_terms(bs_current, process):
     """C_P and C_P' of Sec. 9.3 through the pseudoscalar amplitudes, whose quark masses differ between the channels."""
     physics = resonance(1.5, 0.05, bs_current=bs_current)
-    s0, g = physics.resonance.pole
+    s0, g = physics.resonance.propagator.pole(0.0)
     for s in (0.3, 2.25, 5.0, 17.0):
         propagator = 1 / (s - s0 + 1j * g)
         C10 = -0.1 * s * propagator
