@@ -64,7 +64,7 @@ def transverse_share(sm: StandardModel) -> Scalar:
     """What a conserved vertex leaves of V exchange in Delta M_s, 1 - (5/8) (m_b/(m_b + m_s))^2 B_2/B_1, dimensionless.
 
     q2 gamma^mu - q^mu qslash twice makes O_1 + (m_b^2/M_Bs^2) (sbar P_R b)^2 of O_1, by the equations of motion up to
-    m_s/m_b; <(sbar P_R b)^2> = -(5/8) (M_Bs/(m_b + m_s))^2 (B_2/B_1) <O_1>. 0.40 for B_2 = B_1, which the data file has.
+    m_s/m_b; <(sbar P_R b)^2> = -(5/8) (M_Bs/(m_b + m_s))^2 (B_2/B_1) <O_1>. 0.40 for B_2 = B_1, as in the data file.
     """
     bag_ratio = read_data("limits/mixing.yaml")["bag_ratio"]["value"]
     return 1 - 5 / 8 * (sm.mb / (sm.mb + sm.ms)) ** 2 * bag_ratio
