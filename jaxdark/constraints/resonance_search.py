@@ -127,9 +127,8 @@ def kst_search() -> Search:
     data = read_data("limits/resonance.yaml")["lhcb_kstar_mumu_2015"]
     grid = data["mass_GeV"]
     edges = grid["start"] + grid["step"] * (np.arange(grid["points"] + 1) - 0.5)
-    return _search(
-        width_kst_v, emission_kst, "tau_B0", edges, data["lifetime_ps"], data["limit"], data["lifetime_reach_ps"]
-    )
+    lifetimes, reach = data["lifetime_ps"], data["lifetime_reach_ps"]
+    return _search(width_kst_v, emission_kst, "tau_B0", edges, lifetimes, data["limit"], reach)
 
 
 @cache
@@ -150,9 +149,7 @@ def _search(
 ) -> Search:
     centre, half = (edges[:-1] ** 2 + edges[1:] ** 2) / 2, (edges[1:] ** 2 - edges[:-1] ** 2) / 2
     strength = 1 / np.array([[np.inf if limit is None else limit for limit in row] for row in limits])
-    return Search(
-        width, emission, tau_B, (lower + upper) / 2, (upper - lower) / 2, np.array(lifetimes), strength, reach
-    )
+    return Search(width, emission, tau_B, centre, half, np.array(lifetimes), strength, reach)
 
 
 def br_bins(model: SplitDarkSector, sm: StandardModel, search: Search) -> Float[Array, " bins"]:
@@ -166,8 +163,8 @@ def br_bins(model: SplitDarkSector, sm: StandardModel, search: Search) -> Float[
     vertex at the pole where it holds that: accurate to 1e-3, to 1e-2 in bins about the threshold of a chi. That V
     interferes with the Standard Model is left out, as in print.
     """
-    window = _window(_pole(model, sm), search)
     line, moments = _line(model, sm), _moments(model, sm, search)
+    window = _window(line.pole, search)
     return _away(line, moments, search).at[window].set(_br(line, _moments(model, sm, search, window), search, window))
 
 
@@ -178,7 +175,8 @@ def strongest_bin(model: SplitDarkSector, sm: StandardModel, search: Search) -> 
     the lifetimes of the table. All others, where V is off its mass shell and decays at once, take that for the shortest
     lifetime, and so does a V that lives shorter. The tables are in the proper lifetime: no boost enters.
     """
-    line, window = _line(model, sm), _window(_pole(model, sm), search)
+    line = _line(model, sm)
+    window = _window(line.pole, search)
     # Of the bins away from the pole the number of the strongest is kept, and its content evaluated again beside the
     # bins at the pole: so no array over all bins is ever stored, nor differentiated.
     away = jax.lax.stop_gradient((line, _moments(model, sm, search)))
@@ -243,11 +241,6 @@ def _line(model: SplitDarkSector, sm: StandardModel) -> _Line:
         return _Line(model.m_V**2, m_gamma(model, sm), (g_tilde(model) * model.g_mu_V) ** 2, model.r_AV**2)
     pole, gamma = model.propagator(sm).pole(model.m_V**2)
     return _Line(pole, gamma, model.g_mu_V**2, model.r_AV**2)
-
-
-def _pole(model: SplitDarkSector, sm: StandardModel) -> Float[Array, ""]:
-    """Where the line has its pole, GeV^2."""
-    return _line(model, sm).pole
 
 
 def _moments(
