@@ -395,6 +395,10 @@ def test_no_pole_without_running(sm):
     assert math.isinf(largest_g_D(heavy)) and landau_pole(heavy, sm).ratio < 1
 
 
+def test_a_heavy_chi_does_not_raise_the_largest_coupling():
+    assert largest_g_D(dark(3.2, (1e-3, 5000.0))) == near(float(largest_g_D(dark(3.2))), rel=1e-14)
+
+
 def test_gradient_of_the_landau_pole():
     """d ln mu/d g_D = -12 pi^2/g_D^3 and d ln mu/d ln m_V = 1 for one light fermion; finite without a charge."""
     slope = jax.grad(lambda g_D, m_V: log_landau_pole(dark(g_D, m_V=m_V)), (0, 1))
