@@ -1,4 +1,4 @@
-"""Precision bounds of Sec. 3.2: neutrino trident production (27), Z -> mu mu, and perturbativity.
+"""Precision bounds of Sec. 3.2: neutrino trident production (27), Z -> mu mu, perturbativity and the Landau pole.
 
 Inputs: a dark-sector point. Outputs: cross-section ratios, shifts and couplings against their limits.
 Limits: data/limits/precision.yaml.
@@ -26,6 +26,11 @@ from jaxdark.constraints.limit import (
 from jaxdark.inputs import StandardModel, read_data
 from jaxdark.models.loops import Scalar
 from jaxdark.models.split import SplitDarkSector, perturbativity_gauge, perturbativity_yukawa
+
+_PHI_IN_DIRAC_FERMIONS = 3 * 2 / 4
+_PLANCK_MASS = 1.22e19  # GeV
+_LEAST_CHARGE2 = 1e-3
+"""Stands in for a smaller (g_D Q)^2, of which it takes a thousand chi to bring the pole below the Planck mass."""
 
 
 def trident_limit(m_V: Scalar) -> Float[Array, ""]:
@@ -168,6 +173,45 @@ def perturbative_yukawas(model: SplitDarkSector, sm: StandardModel) -> LimitResu
     return upper_limit(products[jnp.argmax(jnp.abs(products))], bound.limit)
 
 
+def log_landau_pole(model: SplitDarkSector) -> Float[Array, ""]:
+    """ln(mu/GeV) of the scale mu at which the one-loop g_D diverges; g_D is the coupling at m_V.
+
+    1/g_D^2(mu) = 1/g_D^2 - sum_f n_f Q_f^2 ln(mu/mu_f)/(6 pi^2) over mu_f < mu: a chi counts n = 1 from mu_f =
+    max(m_chi, m_V) on, since at and below m_V g_D is what it is; Phi, six complex scalars of 1/4 each, n = 3/2 from
+    max(m_Phi, m_V) on. Muons are left out, as g_mu << g_D, and so is what gives V its mass. A pole beyond
+    the Planck mass is put there.
+    """
+    masses = jnp.append(model.m_chi, model.m_Phi)
+    starts = jnp.log(jnp.maximum(masses, model.m_V))
+    order = jnp.argsort(starts)
+    n = jnp.append(jnp.ones_like(model.m_chi), _PHI_IN_DIRAC_FERMIONS)[order]
+    charge2 = jnp.maximum((model.g_D * model.Q_Phi) ** 2, _LEAST_CHARGE2)
+    # The sum over the open channels is the largest of those over the lowest few: so the pole is the nearest of theirs.
+    poles = (6 * jnp.pi**2 / charge2 + jnp.cumsum(n * starts[order])) / jnp.cumsum(n)
+    return jnp.minimum(jnp.min(poles), np.log(_PLANCK_MASS))
+
+
+def largest_g_D(model: SplitDarkSector) -> Float[Array, ""]:
+    """g_D at m_V whose Landau pole lies at m_Phi, dimensionless; infinite if no chi runs below m_Phi.
+
+    g_D^2 Q^2 = 6 pi^2/sum_i ln(m_Phi/max(m_chi_i, m_V)) over what is positive.
+    """
+    logs = jnp.log(model.m_Phi / jnp.maximum(model.m_chi, model.m_V))
+    total = jnp.sum(jnp.maximum(logs, 0.0))
+    runs = (total > 0) & (model.Q_Phi != 0)
+    safe = jnp.where(runs, total, 1.0), jnp.where(runs, jnp.abs(model.Q_Phi), 1.0)
+    return jnp.where(runs, jnp.sqrt(6 * jnp.pi**2 / safe[0]) / safe[1], jnp.inf)
+
+
+def landau_pole(model: SplitDarkSector, sm: StandardModel) -> LimitResult:
+    """The one-loop Landau pole of g_D in GeV against m_Phi, below which it must not lie: ratio m_Phi/pole.
+
+    The model without further fields ends there, so its loops of Phi need the pole above m_Phi.
+    """
+    log_pole = log_landau_pole(model)
+    return LimitResult(jnp.exp(log_pole), model.m_Phi, jnp.exp(jnp.log(model.m_Phi) - log_pole))
+
+
 def _trident() -> dict:
     return read_data("limits/precision.yaml")["neutrino_trident"]
 
@@ -207,4 +251,5 @@ def constraints(g_nu_over_g_mu_V: float | None = None) -> tuple[Constraint, ...]
         entry("Z_mumu_width_shift", z_mumu, _z_mumu()["reference"]),
         dark("perturbativity_g_D", perturbative_g_D, perturbativity, applied=False),
         dark("perturbativity_y_s_y_b", perturbative_yukawas, perturbativity, applied=False),
+        dark("landau_pole", landau_pole, "one-loop running of g_D", unit="GeV", applied=False),
     )

@@ -9,14 +9,26 @@ from functools import cache
 import jax.numpy as jnp
 
 from jaxdark.choices import GMinus2
-from jaxdark.constraints import colliders, electroweak, kinetic_mixing, mixing, relic, resonance_search, without_limit
+from jaxdark.constraints import (
+    bs_invisible,
+    colliders,
+    electroweak,
+    kinetic_mixing,
+    mixing,
+    relic,
+    resonance_search,
+    scalar,
+    without_limit,
+)
 from jaxdark.constraints.b_to_k_invisible import belle2, rates
 from jaxdark.constraints.limit import Constraint, LimitResult, SharedPrediction
 from jaxdark.inputs import StandardModel, check_inputs
 from jaxdark.models.base import Model
 from jaxdark.precision import usual_rules
 
-_MODULES = (rates, belle2, resonance_search, mixing, electroweak, colliders, kinetic_mixing, relic)
+_MODULES = (
+    rates, belle2, bs_invisible, resonance_search, mixing, scalar, electroweak, colliders, kinetic_mixing, relic
+)  # fmt: skip
 
 
 @cache

@@ -15,8 +15,10 @@ from jaxtyping import Array, Bool, Float, Int
 
 from jaxdark.constraints.b_to_k_invisible.rates import width_kv
 from jaxdark.constraints.limit import Constraint, LimitResult, without_limit
+from jaxdark.constraints.vector_emission import Emission, EmissionOfB, emission_k, emission_kst, width_kst_v_complete
 from jaxdark.inputs import StandardModel, read_data
 from jaxdark.models.loops import Scalar
+from jaxdark.models.propagator import Propagator, RunningWidth
 from jaxdark.models.split import SplitDarkSector, br_mumu, g_tilde, m_gamma, width_total
 from jaxdark.models.widths import width_fermions
 from jaxdark.semileptonic.form_factors import vector_form_factors
@@ -38,7 +40,9 @@ _FROM_MOMENTS = np.linalg.inv(np.where(_EXPONENTS % 2, 0.0, 2 / (_EXPONENTS + 1)
 
 
 def width_kst_v(s: Scalar, model: SplitDarkSector, sm: StandardModel) -> Float[Array, ""]:
-    """Width of B0 -> K*0 V for a V of squared mass s, Eq. (23) from its helicity amplitudes, GeV.
+    """Width of B0 -> K*0 V for a V of squared mass s, Eq. (23) from its helicity amplitudes, GeV, as printed.
+
+    Whatever the switches: that of the complete vertex is `vector_emission.width_kst_v_complete`.
 
     Gamma = |p|/(8 pi M_B^2) (|H_0|^2 + |H_+|^2 + |H_-|^2) with g = g_tilde s, H_0 = 4 g M_B M_K* A_12(s)/sqrt(s) and
     H_+- = (g/2) [(M_B + M_K*) A_1(s) -+ 2 M_B |p| V(s)/(M_B + M_K*)]; zero from (M_B - M_K*)^2 on. Form factors of
@@ -78,16 +82,24 @@ def F1(s: Scalar, sm: StandardModel) -> Float[Array, ""]:
 def br_kst_v_mumu(model: SplitDarkSector, sm: StandardModel) -> Float[Array, ""]:
     """BR(B0 -> K*0 V, V -> mu mu) of a narrow V on its mass shell, tau_B Gamma_K*V Gamma_mumu/Gamma_V, dimensionless.
 
-    Eqs. (23) and (9).
+    Eqs. (23) and (9), or with the vertex at m_V^2 and the dipole of the model.
     """
-    return sm.tau_B0 * width_kst_v(model.m_V**2, model, sm) * br_mumu(model, sm)
+    width = width_kst_v if _is_printed(model) else width_kst_v_complete
+    return sm.tau_B0 * width(model.m_V**2, model, sm) * br_mumu(model, sm)
+
+
+def _is_printed(model: SplitDarkSector) -> bool:
+    """Whether the line of V is the printed one: g_tilde without a dipole and a constant width."""
+    loop, dipole, width = model.switches.loop, model.switches.dipole, model.switches.width
+    return (loop, dipole, width) == ("printed", False, "constant")
 
 
 class Search(NamedTuple):
     """A search in bins of the dimuon mass, with limits that depend on the lifetime of V.
 
     Attributes:
-        width: of B -> K(*) V.
+        width: of B -> K(*) V, as printed.
+        emission: its parts for any vertex.
         tau_B: name of the lifetime of the B among the inputs.
         centre, half: of each bin in q2, GeV^2, shape (bins,).
         lifetimes: at which limits are given, ps, increasing, shape (lifetimes,).
@@ -96,6 +108,7 @@ class Search(NamedTuple):
     """
 
     width: WidthOfB
+    emission: EmissionOfB
     tau_B: str
     centre: Float[np.ndarray, " bins"]
     half: Float[np.ndarray, " bins"]
@@ -114,7 +127,8 @@ def kst_search() -> Search:
     data = read_data("limits/resonance.yaml")["lhcb_kstar_mumu_2015"]
     grid = data["mass_GeV"]
     edges = grid["start"] + grid["step"] * (np.arange(grid["points"] + 1) - 0.5)
-    return _search(width_kst_v, "tau_B0", edges, data["lifetime_ps"], data["limit"], data["lifetime_reach_ps"])
+    lifetimes, reach = data["lifetime_ps"], data["lifetime_reach_ps"]
+    return _search(width_kst_v, emission_kst, "tau_B0", edges, lifetimes, data["limit"], reach)
 
 
 @cache
@@ -126,13 +140,16 @@ def k_search() -> Search:
     data = read_data("limits/resonance.yaml")["lhcb_k_mumu_2016"]
     edges = np.array(data["mass_edges_MeV"]) / 1e3
     lifetimes = [edge for low_and_high in data["lifetime_bins_ps"] for edge in low_and_high]
-    return _search(width_kv, "tau_Bp", edges, lifetimes, [row for row in data["limit"] for _ in range(2)], None)
+    limits = [row for row in data["limit"] for _ in range(2)]
+    return _search(width_kv, emission_k, "tau_Bp", edges, lifetimes, limits, None)
 
 
-def _search(width: WidthOfB, tau_B: str, edges, lifetimes, limits, reach: float | None) -> Search:
-    lower, upper = edges[:-1] ** 2, edges[1:] ** 2
+def _search(
+    width: WidthOfB, emission: EmissionOfB, tau_B: str, edges, lifetimes, limits, reach: float | None
+) -> Search:
+    centre, half = (edges[:-1] ** 2 + edges[1:] ** 2) / 2, (edges[1:] ** 2 - edges[:-1] ** 2) / 2
     strength = 1 / np.array([[np.inf if limit is None else limit for limit in row] for row in limits])
-    return Search(width, tau_B, (lower + upper) / 2, (upper - lower) / 2, np.array(lifetimes), strength, reach)
+    return Search(width, emission, tau_B, centre, half, np.array(lifetimes), strength, reach)
 
 
 def br_bins(model: SplitDarkSector, sm: StandardModel, search: Search) -> Float[Array, " bins"]:
@@ -140,9 +157,15 @@ def br_bins(model: SplitDarkSector, sm: StandardModel, search: Search) -> Float[
 
     Integral of (tau_B sqrt(s)/pi) Gamma_{V->mumu}(s) Gamma_{K(*)V}(s)/((s - m_V^2)^2 + m_V^2 Gamma_V^2) over the bin,
     with the constant Gamma_V of Eq. (9); accurate to 1e-4, in the first bin above 2 M_mu to 1e-2.
+
+    In the complete physics |P(s)|^2 of the model's propagator takes the place of the denominator, and Gamma_{K(*)V}(s)
+    has the vertex at s and the dipole. But for the pole of P, which is exact, each bin has them at its centre, the
+    vertex at the pole where it holds that: accurate to 1e-3, to 1e-2 in bins about the threshold of a chi. That V
+    interferes with the Standard Model is left out, as in print.
     """
-    line, moments, window = _line(model, sm), _moments(sm, search), _window(model.m_V**2, search)
-    return _away(line, moments, search).at[window].set(_br(line, moments, search, window))
+    line, moments = _line(model, sm), _moments(model, sm, search)
+    window = _window(line.pole, search)
+    return _away(line, moments, search).at[window].set(_br(line, _moments(model, sm, search, window), search, window))
 
 
 def strongest_bin(model: SplitDarkSector, sm: StandardModel, search: Search) -> LimitResult:
@@ -152,12 +175,14 @@ def strongest_bin(model: SplitDarkSector, sm: StandardModel, search: Search) -> 
     the lifetimes of the table. All others, where V is off its mass shell and decays at once, take that for the shortest
     lifetime, and so does a V that lives shorter. The tables are in the proper lifetime: no boost enters.
     """
-    line, moments, window = _line(model, sm), _moments(sm, search), _window(model.m_V**2, search)
+    line = _line(model, sm)
+    window = _window(line.pole, search)
     # Of the bins away from the pole the number of the strongest is kept, and its content evaluated again beside the
     # bins at the pole: so no array over all bins is ever stored, nor differentiated.
-    bins = jnp.append(window, _strongest_away(*jax.lax.stop_gradient((line, moments)), search))
+    away = jax.lax.stop_gradient((line, _moments(model, sm, search)))
+    bins = jnp.append(window, _strongest_away(*away, search))
     strength = jnp.append(_displaced(model, sm, search, window), jnp.asarray(search.strength[0])[bins[-1]])
-    br = _br(line, moments, search, bins)
+    br = _br(line, _moments(model, sm, search, bins), search, bins)
     value, strength = (a[jnp.argmax(br * strength)] for a in (br, strength))
     limit = jnp.where(strength > 0, 1 / jnp.where(strength > 0, strength, 1.0), jnp.inf)
     return LimitResult(value, limit, value * strength)
@@ -199,7 +224,11 @@ def _per_coupling(width: WidthOfB, s: Float[Array, "*axes"], sm: StandardModel) 
 
 
 class _Line(NamedTuple):
-    """A Breit-Wigner line: m_V^2, m_V Gamma_V in GeV^2, (g_tilde g_mu^V)^2 in GeV^-4, (g_mu^A/g_mu^V)^2."""
+    """A Breit-Wigner line: position and -imaginary part of its pole in GeV^2, weights of both currents of the muon.
+
+    As printed m_V^2, m_V Gamma_V, (g_tilde g_mu^V)^2 in GeV^-4 and (g_mu^A/g_mu^V)^2. In the complete physics vector is
+    (g_mu^V)^2, and `_moments` have the rest.
+    """
 
     pole: Float[Array, ""]
     gamma: Float[Array, ""]
@@ -208,19 +237,57 @@ class _Line(NamedTuple):
 
 
 def _line(model: SplitDarkSector, sm: StandardModel) -> _Line:
-    return _Line(model.m_V**2, m_gamma(model, sm), (g_tilde(model) * model.g_mu_V) ** 2, model.r_AV**2)
+    if _is_printed(model):
+        return _Line(model.m_V**2, m_gamma(model, sm), (g_tilde(model) * model.g_mu_V) ** 2, model.r_AV**2)
+    pole, gamma = model.propagator(sm).pole(model.m_V**2)
+    return _Line(pole, gamma, model.g_mu_V**2, model.r_AV**2)
 
 
-def _moments(sm: StandardModel, search: Search) -> Float[Array, "n 2 bins"]:
-    """Moments over x = (s - centre)/half of the numerator for unit vector and axial couplings of the line.
+def _moments(
+    model: SplitDarkSector, sm: StandardModel, search: Search, bins: Int[Array, " some"] | slice = slice(None)
+) -> Float[Array, "n 2 some"]:
+    """Moments over x = (s - centre)/half of the numerator of the line, for unit couplings to either muon current."""
+    if _is_printed(model):
+        return _moments_of(lambda s: _per_coupling(search.width, s, sm), sm, search)[:, :, bins]
+    parts = [_moments_of(lambda s, k=k: search.emission(s, sm)[k], sm, search) for k in range(len(Emission._fields))]
+    centre, half = jnp.asarray(search.centre)[bins], jnp.asarray(search.half)[bins]
+    return jnp.einsum("pncb,pb->ncb", jnp.stack(parts)[..., bins], _dressing(model, sm, centre, half))
 
-    They do not depend on the model: under vmap over draws they are computed once.
+
+def _moments_of(shape: Callable[[Array], Array], sm: StandardModel, search: Search) -> Float[Array, "n 2 bins"]:
+    """Those of the shape of B -> K(*) V, a function of s, times the width into muons; it may not depend on the model.
+
+    Then they do not either: under vmap over draws they are computed once.
     """
     s = search.centre + search.half * _NODES[:, None]
-    common = getattr(sm, search.tau_B) * jnp.sqrt(s) / jnp.pi * _per_coupling(search.width, s, sm) / search.half
+    common = getattr(sm, search.tau_B) * jnp.sqrt(s) / jnp.pi * shape(s) / search.half
     m_mu = jnp.asarray(sm.m_mu)
     numerators = jnp.stack([common * width_fermions(s, m_mu, g_V, 1.0 - g_V) for g_V in (1.0, 0.0)], axis=1)
     return jnp.tensordot(_TO_MOMENTS.T, numerators, 1)
+
+
+def _dressing(
+    model: SplitDarkSector, sm: StandardModel, centre: Float[Array, " bins"], half: Float[Array, " bins"]
+) -> Float[Array, "parts bins"]:
+    """What multiplies the parts of an `Emission` in each bin, times |P(s) (s - pole)|^2 there, GeV^-4."""
+    pole, gamma, *_ = _line(model, sm)
+    residue = _residue(model.propagator(sm), model.m_V, centre, pole, gamma)
+    g, d = model.vertex(jnp.where(jnp.abs(pole - centre) < half, pole, centre)), model.dipole
+    parts = jnp.stack([g.real**2 + g.imag**2, 2 * g.real * d, jnp.full_like(g.real, d**2)])
+    return parts * (residue.real**2 + residue.imag**2)
+
+
+def _residue(propagator: Propagator, m_V: Scalar, s: Float[Array, " bins"], s0: Scalar, g: Scalar):
+    """P(s) (s - s0 + i g), dimensionless.
+
+    The pole belongs to the channels open at m_V^2: where others are open the product is no smooth function across
+    their thresholds, but has no close numbers to subtract either.
+    """
+    smooth = jnp.asarray(propagator.remainder(s, s0, g), complex)
+    if not isinstance(propagator.width, RunningWidth):
+        return jnp.broadcast_to(smooth, s.shape)
+    same = jnp.all(propagator.width.is_open(s) == propagator.width.is_open(jnp.asarray(m_V**2)), axis=-1)
+    return jnp.where(same, smooth, (s - s0 + 1j * g) * propagator(s))
 
 
 def _window(pole: Float[Array, ""], search: Search) -> Int[Array, " near"]:
@@ -266,10 +333,9 @@ def _argmax(values: Float[Array, " n"]) -> Int[Array, ""]:
 
 
 def _br(line: _Line, moments: Float[Array, "n 2 bins"], search: Search, bins: Int[Array, " some"]):
-    """Branching ratio in the given bins of a search, shape (some,)."""
+    """Branching ratio in the given bins of a search, of which the moments are, shape (some,)."""
     half = jnp.asarray(search.half)[bins]
     u, v = (jnp.asarray(search.centre)[bins] - line.pole) / half, line.gamma / half
-    moments = moments[:, :, bins]
     near, away = (_sum(f(u, v, N_MOMENTS), line, moments) for f in (_closed_form, _expansion))
     return jnp.where(_is_near(u, v), near, away)
 

@@ -100,7 +100,9 @@ def vacuum_polarisation(t: Float[Array, "*axes"]) -> Complex[Array, "*axes"]:
     the rest.
     """
     small = jnp.abs(t) < SMALL_T
-    series = -sum(c * jnp.where(small, t, 0.0) ** n / n for n, c in enumerate(SERIES_OF_K, 1))
+    near_zero, series = jnp.where(small, t, 0.0), 0.0
+    for n, c in reversed(list(enumerate(SERIES_OF_K, 1))):
+        series = near_zero * (series - c / n)
     tau = 4 / jnp.where(small, 4.0, t)
     bound = (tau > 1) & ~small
     # Every branch sees arguments at which it is harmless wherever another one is taken.

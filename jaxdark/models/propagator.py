@@ -195,10 +195,15 @@ def _continued_K(
     massless, m = _masses_or_one(m)
     t = s / m**2
     small = jnp.abs(t.real) + jnp.abs(t.imag) < SMALL_T
-    series = -sum(c * jnp.where(small, t, 0.0) ** n / n for n, c in enumerate(SERIES_OF_K, 1))
+    near_zero, series = jnp.where(small, t, 0.0), jnp.zeros_like(t)
+    for n, c in reversed(list(enumerate(SERIES_OF_K, 1))):  # powers of complex numbers take long to compile
+        series = near_zero * (series - c / n)
     tau = 4 / jnp.where(small, 1.0, t)
-    beta, gamma = root(jnp.where(is_open, 1 - tau, 0.5)), root(jnp.where(is_open, 0.5, tau - 1))
+    # On the threshold of a closed channel below vanishes with gamma.
+    bound = ~is_open & (tau != 1)
+    beta, gamma = root(jnp.where(is_open, 1 - tau, 0.5)), root(jnp.where(bound, tau - 1, 0.5))
     above = beta * (2 * jnp.log1p(beta) - jnp.log(jnp.where(is_open, tau, 1.0)) - 1j * jnp.pi)
     below = 1j * gamma * (jnp.log(1 - 1j / gamma) - jnp.log(1 + 1j / gamma))
+    below = jnp.where(bound, below, 0.0)
     closed = (-5 / 3 - tau + (1 + tau / 2) * jnp.where(is_open, above, below)) / 6
     return jnp.where(massless, (jnp.log(s) - 1j * jnp.pi) / 6, jnp.where(small, series, closed))

@@ -13,7 +13,10 @@ PhysicsName = Literal["paper", "complete"]
 """paper: the formulas of arXiv:2002.11150 as printed; complete: the leading order that its Eq. (5) implies."""
 
 Loop = Literal["printed", "exact"]
-"""The b s V vertex: Eqs. (7), (10) and (11), which expand it at q2 = 0, or `jaxdark.models.vertex`, exact in q2."""
+"""The b s V vertex: Eqs. (7), (10) and (11), which expand it at q2 = 0, or `jaxdark.models.vertex`, exact in q2.
+
+With it go what Phi does to kinetic mixing, 1/8 of Eq. (28) or 1/4, and the strong phase of V exchange in B_s mixing.
+"""
 
 WidthScheme = Literal["constant", "running", "dispersive"]
 """i m_V Gamma_V in the propagator, or i sqrt(s) Gamma_V(s), or the whole self-energy of one loop."""

@@ -125,6 +125,17 @@ def test_top(sm):
     assert math.isinf(top_charm_mumu(point(100.0), sm).limit)
 
 
+def test_top_with_the_exact_vertex(sm):
+    """|g_tilde(m_V^2)| of the shared checkpoints: r = 1, m_chi = 1 MeV, q2 = 3.5 GeV^2; real below 2 m_chi."""
+    values = {"g_mu_V": -0.2, "r_AV": 0.0, "g_D": 1.0}
+    model = DarkSector(m_V=math.sqrt(3.5), m_chi=1e-3, r=1.0, physics="complete", **values)
+    size = abs(2.686998944179963e-08 + 6.6314559621590576e-09j)
+    assert top_charm_mumu(model, sm).value == near(-0.2 * size, rel=1e-12)
+    assert top_charm_mumu(model, sm).ratio == near(0.2 * size / 1e-6, rel=1e-12)
+    negative = DarkSector(m_V=math.sqrt(3.5), m_chi=2.0, r=-1.0, physics="complete", **values)
+    assert top_charm_mumu(negative, sm).value == near(-0.2 * abs(complex(negative.vertex(3.5))), rel=1e-12)
+
+
 def test_no_limit_outside_the_searches(sm):
     names = {"belle2_invisible_2019": (1e-3, 6.0, 1e3), "babar_4mu_2016": (0.1, 0.2136, 7.7, 1e3)}
     entries = {entry.id: entry for entry in constraints()}

@@ -14,6 +14,9 @@ from scipy.optimize import brentq
 from jaxdark.constraints.electroweak import (
     _photon_dissociation,
     constraints,
+    landau_pole,
+    largest_g_D,
+    log_landau_pole,
     perturbative_g_D,
     perturbative_yukawas,
     trident,
@@ -338,6 +341,74 @@ def test_perturbativity(sm):
     assert perturbative_yukawas(point(5.0, g_D=0.0, r=0.0), sm).ratio == 0
 
 
+def dark(g_D, m_chi=(1e-3,), m_V=5.0, m_Phi=1000.0, Q_Phi=1.0):
+    r = (1.0,) * len(m_chi)
+    return DarkSector(m_V=m_V, g_mu_V=0.1, r_AV=0.0, g_D=g_D, r=r, m_chi=m_chi, m_Phi=m_Phi, Q_Phi=Q_Phi)
+
+
+def test_landau_pole_of_one_and_two_light_fermions(sm):
+    """202 GeV for g_D(5 GeV) = 4; no pole below 1 TeV for g_D < 3.34 and 2.36."""
+    verdict = landau_pole(dark(4.0), sm)
+    assert tuple(map(float, verdict)) == near((202.0, 1000.0, 1000 / 202), rel=3e-3)
+    assert verdict.value == near(5 * math.exp(6 * math.pi**2 / 16), rel=1e-12)
+    one, two = dark(1.0), dark(1.0, (1e-3, 0.2))
+    assert (float(largest_g_D(one)), float(largest_g_D(two))) == near((3.34, 2.36), abs=5e-3)
+    assert landau_pole(dark(1.0, Q_Phi=-4.0), sm) == near(tuple(map(float, verdict)), rel=1e-12)
+
+
+def pole_by_integration(model):
+    """Where 1/g_D^2 reaches zero, every fermion and Phi running above its own mass and above m_V."""
+    charge2, m_V = float(model.g_D * model.Q_Phi) ** 2, float(model.m_V)
+    running = [(float(m), 1.0) for m in model.m_chi] + [(float(model.m_Phi), 1.5)]
+
+    def inverse(t):
+        slopes = (n * max(t - math.log(max(m, m_V)), 0.0) for m, n in running)
+        return 1 / charge2 - sum(slopes) / (6 * math.pi**2)
+
+    return brentq(inverse, math.log(m_V), 60.0, xtol=1e-13)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        dark(3.0, (1e-3, 40.0)),
+        dark(3.0, (700.0, 40.0, 2.0), m_V=9.0),
+        dark(2.2, (2.0,), Q_Phi=-0.9),
+        dark(3.2, (1e-3, 5000.0), m_V=60.0),
+        dark(3.4, (20.0, 20.0), m_V=300.0, m_Phi=200.0),
+        dark(1.2, (1e-3,)),
+    ],
+)
+def test_landau_pole_with_thresholds(sm, model):
+    """A heavy chi does not run at m_V; Phi runs above its mass."""
+    log_pole = pole_by_integration(model)
+    assert log_landau_pole(model) == near(min(log_pole, math.log(1.22e19)), rel=1e-12)
+    is_below = log_pole < math.log(float(model.m_Phi))
+    assert bool(landau_pole(model, sm).ratio > 1) == is_below == bool(model.g_D > largest_g_D(model))
+
+
+def test_no_pole_without_running(sm):
+    """No charge, or dark fermions above m_Phi alone: then the pole is beyond m_Phi."""
+    for model in (dark(0.0), dark(1e-200), dark(3.0, Q_Phi=0.0)):
+        assert landau_pole(model, sm).value == near(1.22e19, rel=1e-12)
+    heavy = dark(8.0, (2000.0,))
+    assert math.isinf(largest_g_D(heavy)) and landau_pole(heavy, sm).ratio < 1
+
+
+def test_a_heavy_chi_does_not_raise_the_largest_coupling():
+    assert largest_g_D(dark(3.2, (1e-3, 5000.0))) == near(float(largest_g_D(dark(3.2))), rel=1e-14)
+
+
+def test_gradient_of_the_landau_pole():
+    """d ln mu/d g_D = -12 pi^2/g_D^3 and d ln mu/d ln m_V = 1 for one light fermion; finite without a charge."""
+    slope = jax.grad(lambda g_D, m_V: log_landau_pole(dark(g_D, m_V=m_V)), (0, 1))
+    assert tuple(map(float, slope(3.8, 5.0))) == near((-12 * math.pi**2 / 3.8**3, 1 / 5), rel=1e-12)
+    assert slope(0.0, 5.0) == (0, 0)
+    largest = jax.grad(lambda m_V: largest_g_D(dark(1.0, m_V=m_V)))
+    expected = math.sqrt(1.5) * math.pi * math.log(1000 / 5) ** -1.5 / 5
+    assert largest(5.0) == near(expected, rel=1e-12)
+
+
 SMOOTH = [[2.7, 0.02, -0.4, 1.3, -2.0], [0.4, 0.003, -0.8, 0.4, 1.0], [60.0, 0.1, 0.2, 0.02, 1.0]]
 SPECIAL = [2 * M_MU, 1e-5, 1e4, 1.0, 91.1876, 0.3]
 CORNERS = [(m, *couplings) for m in SPECIAL for couplings in ((0, 0, 0, 0), (0.1, -1, 4, 9), (0, 0, 1, 1))]
@@ -350,7 +421,7 @@ def test_gradients_and_finite_everywhere(sm):
         """With weights, as one gradient then holds all; of the shift of the Z, which has no limit, the value."""
         verdicts = [entry.verdict(point(*row), sm) for entry in constraints(g_nu_over_g_mu_V=1.0)]
         numbers = jnp.stack([verdict.ratio for verdict in verdicts] + [verdicts[2].value])
-        return jnp.arange(1.0, 7.0) @ numbers, numbers
+        return jnp.arange(1.0, 8.0) @ numbers, numbers
 
     rng = np.random.default_rng(8)
     random = rng.uniform(*np.array([[-5, -3, -1, 0, -9], [4, -0.7, 0, 4, 9]]), (400, 5))
@@ -359,7 +430,7 @@ def test_gradients_and_finite_everywhere(sm):
     moved = np.array(SMOOTH)[:, None] + np.stack([steps, -steps])
     rows = np.concatenate([SMOOTH, moved.reshape(-1, 5), CORNERS, random])
     (values, ratios), gradient = jax.jit(jax.vmap(jax.value_and_grad(mixture, has_aux=True)))(rows)
-    assert np.all(np.isfinite(ratios)) and np.all(np.isfinite(gradient)) and np.all(ratios[:, :5] >= 0)
+    assert np.all(np.isfinite(ratios)) and np.all(np.isfinite(gradient)) and np.all(ratios[:, :6] >= 0)
     up, down = np.array(values)[3:33].reshape(2, 3, 5)
     assert gradient[:3] == near((up - down) / (2 * steps.max(axis=-1)), rel=1e-5, abs=1e-7)
 
@@ -368,9 +439,10 @@ def test_entries(sm):
     """Neutrinos are shown coupled like muons but count only if asked; perturbativity never cuts."""
     entries = {entry.id: entry for entry in constraints()}
     expected = "neutrino_trident neutrino_trident_CCFR Z_mumu_width_shift perturbativity_g_D perturbativity_y_s_y_b"
+    expected += " landau_pole"
     assert list(entries) == expected.split()
-    assert [entry.applied for entry in entries.values()] == [False, False, True, False, False]
-    assert [entry.applied for entry in constraints(g_nu_over_g_mu_V=0.0)] == [True, True, True, False, False]
+    assert [entry.applied for entry in entries.values()] == [False, False, True, False, False, False]
+    assert [entry.applied for entry in constraints(g_nu_over_g_mu_V=0.0)] == [True, True, True, False, False, False]
     model, tridents = point(5.0, g_mu_V=0.03), ("neutrino_trident", "neutrino_trident_CCFR")
     for asked, excluded in ((None, [True, True]), (1.0, [True, True]), (0.0, [False, False])):
         found = {entry.id: entry.verdict for entry in constraints(g_nu_over_g_mu_V=asked)}

@@ -15,6 +15,7 @@ from jaxdark.constraints.kinetic_mixing import (
     decays,
     displaced_verdict,
     epsilon,
+    epsilon_exact,
     invisible_verdict,
     mass_curves,
     prompt_verdict,
@@ -85,6 +86,29 @@ def test_epsilon_of_the_paper(sm):
     assert epsilon(point(5.0, g_D=3.0), sm) == near(9.588217e-4, rel=1e-6)
     assert epsilon(point(5.0, g_D=3.0, Q_Phi=-2.0), sm) == near(-2 * 9.588217e-4, rel=1e-6)
     assert epsilon(point(5.0, g_mu_V=0.2, r_AV=-1.0, m_chi=3.0), sm) == epsilon(point(9.0), sm)
+
+
+def test_epsilon_of_one_loop(sm):
+    """1.9e-3 (g_D/3) for a logarithm of one: a quarter of a Dirac fermion for each of Phi's six scalars of Y = 1/6."""
+    complete = DarkSector(m_V=5.0, g_mu_V=1e-3, r_AV=0.0, g_D=3.0, r=1.0, physics="complete")
+    per_log = float(epsilon_exact(complete, sm))
+    assert per_log == near(1.9e-3, rel=1e-2)
+    assert per_log == near(E0 / (12 * math.pi**2) * 6 * (1 / 6) * 3.0 / 4, rel=1e-9)
+    assert epsilon(complete, sm) == per_log == epsilon_exact(point(5.0, g_D=3.0), sm)
+    assert epsilon(complete, sm, log=4.2) == near(4.2 * per_log, rel=1e-12)
+    assert epsilon(point(5.0, g_D=3.0), sm, log=4.2) == near(per_log / 2, rel=1e-12)
+    for model in (complete, point(5.0, g_D=3.0)):
+        shown = {entry.id: entry.verdict(model, sm) for entry in constraints()}
+        assert float(shown["epsilon_printed"].value) == near(per_log / 2, rel=1e-12)
+        assert float(shown["epsilon_per_log"].value) == near(per_log, rel=1e-12)
+        assert shown["epsilon_per_log"].ratio == 0
+        assert float(shown["kinetic_mixing_visible"].value) == float(epsilon(model, sm))
+
+
+def test_muons_of_one_loop(sm):
+    """A Dirac fermion of charge -1 with a neutrino that couples alike: -e g/(12 pi^2) per logarithm."""
+    model = point(5.0, g_mu_V=0.1, g_D=0.0)
+    assert epsilon_exact(model, sm, muons=True, g_nu=0.1) == near(-E0 * 0.1 / (12 * math.pi**2), rel=1e-9)
 
 
 def test_epsilon_with_muons(sm):
@@ -212,7 +236,7 @@ def test_gradients_and_finite_everywhere(sm):
     def mixture(row):
         """With weights, as one gradient then holds all."""
         ratios = jnp.stack([entry.verdict(point(*row), sm).ratio for entry in constraints()])
-        return jnp.arange(1.0, 4.0) @ ratios, ratios
+        return jnp.arange(1.0, 6.0) @ ratios, ratios
 
     steps = (1e-6 * np.abs(SMOOTH) + 1e-9)[..., None] * np.eye(6)
     moved = np.array(SMOOTH)[:, None] + np.stack([steps, -steps])
@@ -221,11 +245,13 @@ def test_gradients_and_finite_everywhere(sm):
     assert np.all(np.isfinite(ratios)) and np.all(np.isfinite(gradient)) and np.all(ratios >= 0)
     up, down = np.array(values)[3:39].reshape(2, 3, 6)
     assert gradient[:3] == near((up - down) / (2 * steps.max(axis=-1)), rel=1e-5, abs=1e-7)
-    assert np.all(np.max(ratios[:3], axis=0) > 0)
+    assert np.all(np.max(ratios[:3, 2:], axis=0) > 0)
 
 
 def test_entries():
     entries = {entry.id: entry for entry in constraints()}
+    for name in ("epsilon_printed", "epsilon_per_log"):
+        assert entries.pop(name).applied
     assert set(entries) == {f"kinetic_mixing_{kind}" for kind in ("visible", "displaced", "invisible")}
     assert all((entry.cl, entry.quality, entry.applied) == (0.9, "digitised", False) for entry in entries.values())
     assert "1702.03327" in entries["kinetic_mixing_invisible"].reference

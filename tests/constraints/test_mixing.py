@@ -8,6 +8,7 @@ import mpmath
 import numpy as np
 import pytest
 import yaml
+from complete_points import checkpoint_inputs, checkpoints
 from near import near
 
 from jaxdark.constraints import mixing
@@ -256,3 +257,81 @@ def test_names():
     assert [entry.applied for entry in CONSTRAINTS] == [True, True, False, False]
     assert [entry.quality for entry in CONSTRAINTS] == ["unverified", "published", "published", "published"]
     assert all(entry.models is SplitDarkSector for entry in CONSTRAINTS)
+
+
+# The complete leading order ------------------------------------------------------------------------------------------
+
+
+def complete(values, **switches):
+    return SplitDarkSector(**dict(zip(NAMES, values, strict=True)), physics="complete", **switches)
+
+
+def test_share_of_a_conserved_vertex():
+    """0.40 for the masses of the shared checkpoints; without a strange quark 3/8 is left, whatever m_b is."""
+    assert mixing.transverse_share(checkpoint_inputs()) == near(0.40, abs=5e-3)
+    assert mixing.transverse_share(load_inputs({"mb": 4.18, "ms": 0.095})) == near(1 - 0.625 * (4.18 / 4.275) ** 2)
+    strange = {name: load_inputs({"mb": mb, "ms": 0.038}) for name, mb in (("light", 8.0), ("heavy", 2.1))}
+    shares = [float(mixing.transverse_share(inputs)) for inputs in strange.values()]
+    assert 3 / 8 < shares[0] < shares[1] < 0.4
+
+
+def test_transverse_exchange_alone_of_the_switches(sm):
+    """The switch by itself multiplies what is printed."""
+    for values in POINTS:
+        changed = complex(C1_V(SplitDarkSector(**dict(zip(NAMES, values, strict=True)), mixing_transverse=True), sm))
+        assert changed / complex(C1_V(point(values), sm)) == near(float(mixing.transverse_share(sm)) + 0j, rel=1e-14)
+
+
+@pytest.mark.parametrize("width", ["constant", "running", "dispersive"])
+def test_exchange_with_the_vertex_of_the_checkpoints(width):
+    """g_tilde(M_Bs^2) of 30 digits, and a propagator written out: m_chi = 2.5, m_V = 9 GeV."""
+    sm = checkpoint_inputs()
+    row = next(row for row in checkpoints()["g_tilde_GeV^-2"] if row["m_chi"] == [2.5])
+    s, m2, g_D, g_V, r_AV = row["q2"], 9.0**2, 1.3, 0.05, -0.4
+    assert s == near(sm.m_Bs**2, rel=1e-9)
+
+    def absorptive(s):
+        return sum(
+            np.sqrt(1 - 4 * m**2 / s) * ((s + 2 * m**2) * V + (s - 4 * m**2) * A) / (12 * np.pi)
+            for m, V, A in ((2.5, g_D**2, 0.0), (sm.m_mu, g_V**2, (r_AV * g_V) ** 2))
+        )
+
+    inverse = s - m2 + 1j * absorptive(m2 if width == "constant" else s)
+    if width == "dispersive":
+        with mpmath.workdps(30):
+
+            def real_K(s):
+                return mpmath.quad(
+                    lambda z: z * (1 - z) * mpmath.log(abs(1 - z * (1 - z) * s / mpmath.mpf(6.25))),
+                    [0, *sorted((1 - sign * mpmath.sqrt(1 - 25 / s)) / 2 for sign in (1, -1)), 1],
+                )
+
+            inverse -= g_D**2 / (2 * np.pi**2) * s * float(real_K(s) - real_K(m2))
+    expected = -((complex(*row["g_tilde"]) * s) ** 2) / (2 * inverse) * (1 - 0.625 * (4.18 / 4.275) ** 2)
+    found = complex(C1_V(complete([9.0, g_V, r_AV, g_D, 1.0, 2.5], width=width), sm))
+    assert found == near(expected, rel=1e-8)
+
+
+def test_absorptive_part_leaves_delta_m_alone(sm):
+    """A V on the B_s mass, whose exchange is all absorptive but for the phase of the vertex."""
+    model = complete([float(sm.m_Bs), 0.02, 0.0, 4.0, -10.0, 4.0])
+    shift = complex(C1(model, sm) / C1_SM(sm))
+    assert mixing.mass_difference(1e-3 + 2j, model) == near(1.001, rel=1e-15)
+    assert mixing.mass_difference(-3 + 2j, model) == 2
+    assert R_BB(model, sm) == near(abs(1 + shift.real) - 1, rel=1e-12)
+    assert mixing.mass_difference(3 + 4j, point(POINTS[0])) == near(abs(4 + 4j), rel=1e-15)
+
+
+def test_gradients_of_the_complete_coefficient(sm):
+    """Of C_1 of the boxes and V together, by central differences of fourth order."""
+
+    def parts(values):
+        z = 1e6 * C1(complete(values), sm)
+        return jnp.stack([z.real, z.imag])
+
+    for at in (np.array([2.5, 0.05, -0.4, 1.0, 0.3, 0.4]), np.array([6.0, 0.1, -0.9, 0.7, -2.0, 1.3])):
+        jacobian = np.asarray(jax.jacfwd(parts)(at))
+        for k, step in enumerate(np.diag(1e-3 * np.abs(at))):
+            a, b, c, d = (np.asarray(parts(at + n * step)) for n in (-2, -1, 1, 2))
+            slope = (a - 8 * b + 8 * c - d) / (12 * step[k])
+            assert np.abs(jacobian[:, k] - slope).max() < 1e-7 * np.abs(parts(at)).max() / abs(at[k]), NAMES[k]

@@ -382,7 +382,7 @@ def test_strongest_bin_away_from_the_pole(sm, name):
     @jax.jit
     @jax.vmap
     def found(values):
-        line, moments = resonance_search._line(point(values), sm), resonance_search._moments(sm, search)
+        line, moments = resonance_search._line(point(values), sm), resonance_search._moments(point(values), sm, search)
         ratios = resonance_search._away(line, moments, search) * search.strength[0]
         return ratios[resonance_search._strongest_away(line, moments, search)], ratios.max()
 
@@ -407,7 +407,7 @@ def test_strongest_bin_away_from_the_pole_is_that_of_the_integrals():
         s = centre + x[:, None]
         rates = w @ ((numerators[:, 0] + axial * numerators[:, 1]) / ((s - pole) ** 2 + gamma**2))
         strength = random.uniform(0.98, 1.02, n) * ((centre - pole) ** 2 + gamma**2)
-        search = resonance_search.Search(None, "", centre, half, np.ones(1), strength[None], None)
+        search = resonance_search.Search(None, None, "", centre, half, np.ones(1), strength[None], None)
         ratios = rates * strength
         assert ratios[int(resonance_search._strongest_away(line, moments, search))] > (1 - 3e-3) * ratios.max()
 

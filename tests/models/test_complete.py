@@ -141,6 +141,25 @@ def test_propagator_is_its_pole_and_something_smooth(kind, m_V):
     assert np.all(np.asarray(g) > 0)
 
 
+@pytest.mark.parametrize(("m_V", "m_chi"), [(1.9, 1.0), (2.0, 1.0), (0.4, 2.0)])
+def test_pole_below_the_threshold_of_chi(m_V, m_chi):
+    """Self-energy of chi is real there, and 0 at m_V^2: the pole is m_V^2 - i m_V Gamma/slope of a narrow V."""
+    sm, values = checkpoint_inputs(), GOOD | {"m_V": m_V, "g_mu_V": 1e-5, "g_D": 2.0, "m_chi": m_chi}
+    model = SplitDarkSector(**values, physics="complete", width="dispersive")
+    P, s = model.propagator(sm), m_V**2
+    s0, g = P.pole(s)
+    assert s0 == near(s, rel=1e-9)
+    a, b = (float(P.inverse(s * (1 + h)).real) for h in (-1e-5, -2e-5))
+    if m_V < 2 * m_chi:
+        assert g == near(float(m_V * width_total(model, sm)) / ((4 * a - b) / (-2e-5 * s)), rel=1e-4)
+
+    def position(m_V):
+        model = SplitDarkSector(**values | {"m_V": m_V}, physics="complete", width="dispersive")
+        return model.propagator(sm).pole(s)[0]
+
+    assert np.isfinite(jax.grad(position)(m_V))
+
+
 def test_running_width_is_that_of_equation_9():
     """With m_V replaced by sqrt(s): at s = m_V^2 the constant one."""
     sm = checkpoint_inputs()
