@@ -71,10 +71,14 @@ def point_record(name: str, model: Model, like: Likelihood, q2s: Sequence[float]
 
 def _derived(model: Model, q2s: np.ndarray) -> dict[str, Function]:
     """What follows from the parameters: couplings and widths where there is a V, Wilson coefficients at q2s."""
-    of_V: dict[str, Function] = {
-        "g_tilde": lambda model, sm: g_tilde(model),
-        "kappa9": kappa9,
-        "kappa10": kappa10,
+    printed: dict[str, Function] = {
+        "g_tilde": lambda model, sm: g_tilde(model), "kappa9": kappa9, "kappa10": kappa10,
+    }  # fmt: skip
+    exact: dict[str, Function] = {
+        "g_tilde_mV2": lambda model, sm: model.vertex(model.m_V**2), "d_tilde": lambda model, sm: model.vertex.dipole,
+    }  # fmt: skip
+    is_exact = isinstance(model, SplitDarkSector) and model.switches.loop == "exact"
+    of_V: dict[str, Function] = (exact if is_exact else printed) | {
         "width_V": width_total,
         "br_V_chichi": lambda model, sm: jnp.sum(br_chichi(model, sm)),
         "br_V_mumu": br_mumu,
@@ -94,7 +98,7 @@ def _parameters(model: Model) -> dict[str, Any]:
     for name in model.__dataclass_fields__:
         value = getattr(model, name)
         fields |= value._asdict() if isinstance(value, Switches) else {name: value}
-    return {name: _number(value) for name, value in fields.items()}
+    return {name: _number(value) for name, value in fields.items() if value is not None}
 
 
 def _labelled(derived: Mapping[str, Any], q2s: Sequence[float]) -> dict[str, Any]:
@@ -106,7 +110,7 @@ def _labelled(derived: Mapping[str, Any], q2s: Sequence[float]) -> dict[str, Any
 
 def _number(value: Any) -> Any:
     """Plain number, [re, im] pair, list of them, or what is no number."""
-    if value is None or isinstance(value, str | bool):
+    if isinstance(value, str | bool):
         return value
     array = np.asarray(value)
     if np.iscomplexobj(array):

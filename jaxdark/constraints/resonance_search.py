@@ -283,9 +283,9 @@ def _residue(propagator: Propagator, m_V: Scalar, s: Float[Array, " bins"], s0: 
     The pole belongs to the channels open at m_V^2: where others are open the product is no smooth function across
     their thresholds, but has no close numbers to subtract either.
     """
-    smooth = jnp.asarray(propagator.remainder(s, s0, g), complex)
     if not isinstance(propagator.width, RunningWidth):
-        return jnp.broadcast_to(smooth, s.shape)
+        return jnp.ones_like(s, complex)
+    smooth = jax.lax.complex(*propagator.remainder(s, s0, g))
     same = jnp.all(propagator.width.is_open(s) == propagator.width.is_open(jnp.asarray(m_V**2)), axis=-1)
     return jnp.where(same, smooth, (s - s0 + 1j * g) * propagator(s))
 

@@ -40,7 +40,7 @@ def _missing(value: Any, path: str) -> Iterator[tuple[str, str]]:
 
 
 _OWN = "with their own theory errors, nuisances at their best values"
-_DERIVED_UNITS = {"g_tilde": "GeV^-2", "width_V": "GeV"}
+_DERIVED_UNITS = dict.fromkeys(("g_tilde", "g_tilde_mV2", "d_tilde"), "GeV^-2") | {"width_V": "GeV"}
 """Units of what follows from the parameters, where it has one."""
 
 

@@ -47,7 +47,8 @@ def test_the_record_holds_what_the_library_computes(record, toy):
     assert result["model"] == "split"
     assert result["parameters"] == {
         "m_V": 5.5, "g_mu_V": 0.03, "r_AV": -0.4, "g_D": 1.0, "r": -3.0,
-        "m_chi": [0.001], "m_Phi": 1000.0, "Q_Phi": 1.0, "bs_current": "paper",
+        "m_chi": [0.001], "m_Phi": 1000.0, "Q_Phi": 1.0, "loop": "printed", "tree": False, "dipole": False,
+        "bs_current": "paper", "width": "constant", "photon_penguin": False, "mixing_transverse": False,
     }  # fmt: skip
     derived = result["derived"]
     assert derived["g_tilde"] == near(float(jd.g_tilde(model)), rel=1e-14)
