@@ -25,7 +25,8 @@ _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(10)
 _LEAST_MASS = 2e-4
 """GeV: for lighter pairs the logarithm of s is not resolved below its square, which no spectrum feels."""
 _LEAST_DISTANCE, _MOST_DISTANCE = 1e-10, 2.0
-"""Of the pole from the real axis of y, GeV: the least that panels resolve, and that of the form factors' own poles."""
+"""Of the pole from the real axis of y: the least over m_V that panels resolve, and, in GeV, that of the form factors'
+own poles."""
 _TINY = 1e-300
 
 
@@ -133,20 +134,20 @@ class _Pieces(NamedTuple):
     length: Float[Array, " pieces"]
 
 
-def _pole_in_y(d: Float[Array, " n"], g: Float[Array, ""], c: Float[Array, " n"] | float):
-    """a, b and a - y_V for the poles of 1/(y^2 - d + i (g' + c y)) with g' + c y = g at y_V = sqrt(d) or at 0.
+def _pole_in_y(d: Float[Array, " n"], pole: PoleOfV, c: Float[Array, " n"] | float):
+    """a, b and a - y_V for the poles of 1/(y^2 - d + i (g' + c y)) with g' + c y = m_V Gamma_V at y_V = sqrt(d) or 0.
 
     They lie at -i c/2 +- (a - i b'), b' > 0. Next to a threshold the second one, of Re y < 0, may be the closer one.
     """
     y_V = jnp.sqrt(jnp.maximum(d, 0.0))
-    rest, D = jnp.maximum(g - c * y_V, 0.0), d - c**2 / 4
+    rest, D = jnp.maximum(pole.g - c * y_V, 0.0), d - c**2 / 4
     size = jnp.hypot(D, rest)
     larger = jnp.sqrt((size + jnp.abs(D)) / 2)
     smaller = rest / (2 * larger + _TINY)
     a, b = jnp.where(D > 0, larger, smaller), jnp.where(D > 0, smaller, larger)
     from_V = jnp.where(d > 0, (b**2 - c**2 / 4) / (a + y_V + _TINY), a)
     distance = jnp.minimum(b + c / 2, jnp.hypot(a, b - c / 2))
-    return a, jnp.clip(distance, _LEAST_DISTANCE, _MOST_DISTANCE), from_V
+    return a, jnp.clip(distance, _LEAST_DISTANCE * pole.m_V, _MOST_DISTANCE), from_V
 
 
 def _pieces(span: Span, pole: PoleOfV) -> _Pieces:
@@ -156,10 +157,11 @@ def _pieces(span: Span, pole: PoleOfV) -> _Pieces:
     slopes = jnp.concatenate([pole.slope[1:], jnp.zeros(len(span.released))])
     points, slopes = jax.lax.sort((points, slopes), num_keys=1)
     S, next_S = jnp.append(span.pair, points[:-1]), points
-    slopes = jnp.append(pole.slope[0], slopes[:-1])
+    # Points below the start were pulled to it, where the pair's own slope counts.
+    slopes = jnp.where(S > span.pair, jnp.append(0.0, slopes[:-1]), pole.slope[0])
     middle = jnp.sqrt((next_S - S) * (next_S + S) / 2)
-    up_a, up_b, up_from_V = _pole_in_y((pole.m_V - S) * (pole.m_V + S), pole.g, slopes)
-    down_a, down_b, down_from_V = _pole_in_y((next_S - pole.m_V) * (next_S + pole.m_V), pole.g, 0.0)
+    up_a, up_b, up_from_V = _pole_in_y((pole.m_V - S) * (pole.m_V + S), pole, slopes)
+    down_a, down_b, down_from_V = _pole_in_y((next_S - pole.m_V) * (next_S + pole.m_V), pole, 0.0)
     own = jnp.maximum(S, _LEAST_MASS)
     # Where both singularities are equally far.
     split = jnp.clip((up_a**2 + up_b**2 - own**2) / (2 * up_a + _TINY), 0.0, middle)
