@@ -9,6 +9,7 @@ cancels against it above, whatever the conventions.
 
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Complex, Float, Inexact
 
@@ -35,6 +36,22 @@ class PairCouplings(NamedTuple):
     dipole: Inexact[Array, "*q2"] | float = 0.0
 
 
+class Squares(NamedTuple):
+    """What rates have of `PairCouplings`, real: |C_V|^2, |C_A|^2, Re(C_V^* W_7) and |W_7|^2; 0.0 without a dipole."""
+
+    V: Float[Array, "*q2"]
+    A: Float[Array, "*#q2"]
+    mixed: Float[Array, "*q2"] | float
+    dipole: Float[Array, "*q2"] | float
+
+
+def squares(couplings: PairCouplings) -> Squares:
+    """The squares of couplings, of their shape."""
+    V, A, W7 = couplings
+    mixed = jnp.real(V) * jnp.real(W7) + jnp.imag(V) * jnp.imag(W7)
+    return Squares(_square(V), _square(A), *((0.0, 0.0) if isinstance(W7, float) else (mixed, _square(W7))))
+
+
 class FromEnds(NamedTuple):
     """Distances of q2 from the ends of a spectrum, GeV^2, where they are known to more digits than differences have.
 
@@ -49,7 +66,7 @@ class FromEnds(NamedTuple):
 
 def v_exchange(
     q2: Float[Array, "*q2"], model: SplitDarkSector, sm: StandardModel, from_pole: Float[Array, "*q2"] | None = None
-) -> tuple[Complex[Array, "*q2"], Complex[Array, "*q2"]]:
+) -> tuple[Complex[Array, "*q2"], Complex[Array, "*q2"] | float]:
     """W = g_D Q_Phi g_tilde q2 P, GeV^-2, and W_7 = g_D Q_Phi eta7 d_tilde m_b q2 P, GeV^-1, the same for every chi.
 
     Args:
@@ -58,8 +75,11 @@ def v_exchange(
         sm: Standard Model inputs.
         from_pole: q2 - m_V^2, GeV^2, where it is known to more digits than the difference has.
     """
-    exchange = model.g_D * model.Q_Phi * q2 / model.propagator(sm).inverse(q2, from_pole=from_pole)
-    return exchange * model.vertex(q2), exchange * (model.dipole * sm.mb)
+    inverse = model.propagator(sm).inverse(q2, from_pole=from_pole)
+    # 1/inverse, which takes longer as a complex division.
+    size = model.g_D * model.Q_Phi * q2 / (inverse.real**2 + inverse.imag**2)
+    exchange = jax.lax.complex(size * inverse.real, -size * inverse.imag)
+    return exchange * model.vertex(q2), exchange * (model.dipole * sm.mb) if model.switches.dipole else 0.0
 
 
 def diagonal_couplings(
@@ -79,7 +99,7 @@ def dgamma_dq2(
     mode: Channel,
     sm: StandardModel,
     masses: tuple[Float[Array, ""], Float[Array, ""]],
-    couplings: PairCouplings,
+    couplings: Squares,
     from_ends: FromEnds | None = None,
 ) -> Float[Array, "*q2"]:
     """dGamma/dq2 of B -> M chi_j chibar_i, GeV^-1; 0 outside of the phase space.
@@ -91,14 +111,14 @@ def dgamma_dq2(
     B -> K: k {lambda/(4s) [a_V |C_V f_+ + W_7 f_T/(m_B + m_K)|^2 + a_A |C_A f_+|^2]
     + (m_B^2 - m_K^2)^2/(4s) f_0^2 [b_V |C_V|^2 + b_A |C_A|^2]};
     B -> V: k {a_V sum_h |H_h(C_V, W_7)|^2 + a_A sum_h |H_h(C_A, 0)|^2 + lambda/(4s) A_0^2 [b_V |C_V|^2 + b_A |C_A|^2]},
-    with H_h of `helicity_amplitudes`.
+    with H_h of `_conserved`.
 
     Args:
         q2: GeV^2.
         mode: of `MODES`.
         sm: Standard Model inputs.
         masses: of chi_j and chi_i, GeV.
-        couplings: at q2; W and W_7 must vanish for unequal masses, where V does not couple.
+        couplings: `squares` at q2; W and W_7 must vanish for unequal masses, where V does not couple.
         from_ends: q2's distances from both ends, if known.
     """
     m_B, m_M, _ = mode.masses(sm)
@@ -112,50 +132,37 @@ def dgamma_dq2(
     phase_space = jnp.sqrt(kallen * above * (s - d)) / (256 * jnp.pi**3 * m_B**3 * s)
     a_V, b_V = 2 * (s - d) * (2 * s + p) / (3 * s), 2 * d * above / s
     a_A, b_A = 2 * above * (2 * s + d) / (3 * s), 2 * p * (s - d) / s
-    C_V, C_A, W7 = couplings
-    timelike = b_V * _square(C_V) + b_A * _square(C_A)
-    if mode.spin == 0:
-        ff = pseudoscalar_form_factors(s, mode.form_factors(sm))
-        vector = _square(C_V * ff.plus + W7 * (ff.tensor / (m_B + m_M)))
-        spin_one = kallen * (a_V * vector + a_A * _square(C_A) * ff.plus**2)
-        spin_zero = ((m_B**2 - m_M**2) * ff.zero) ** 2 * timelike
-        rate = (spin_one + spin_zero) / (4 * s)
-    else:
-        A0 = vector_form_factors(s, mode.form_factors(sm)).A0
-        vector = sum(map(_square, helicity_amplitudes(s, mode, sm, C_V, W7, kallen)))
-        axial = sum(map(_square, helicity_amplitudes(s, mode, sm, jnp.ones(()), 0.0, kallen)))
-        rate = a_V * vector + a_A * _square(C_A) * axial + kallen * A0**2 * timelike / (4 * s)
+    vector, mixed, dipole, timelike = _conserved(s, mode, sm, kallen)
+    rate = a_V * (vector * couplings.V + 2 * mixed * couplings.mixed + dipole * couplings.dipole)
+    rate += a_A * vector * couplings.A + timelike * (b_V * couplings.V + b_A * couplings.A)
     return jnp.where(is_open, phase_space * rate, 0.0)
 
 
-def helicity_amplitudes(
-    s: Float[Array, "*s"],
-    mode: Channel,
-    sm: StandardModel,
-    C: Inexact[Array, "*#s"],
-    W7: Inexact[Array, "*#s"] | float,
-    kallen: Float[Array, "*s"],
-) -> tuple[Inexact[Array, "*s"], ...]:
-    """Amplitudes of B -> V and a vector current, sqrt(2) H_perp and sqrt(2) H_par for H_+-, and H_0.
+def _conserved(
+    s: Float[Array, "*s"], mode: Channel, sm: StandardModel, kallen: Float[Array, "*s"]
+) -> tuple[Float[Array, "*s"], ...]:
+    """Coefficients of |C|^2, 2 Re(C^* W_7) and |W_7|^2 in sum_h |H_h(C, W_7)|^2, and of |C|^2 in the timelike part.
 
-    H_+- = (par -+ perp)/2 with perp = sqrt(lambda) (C V/(m_B + m_V) + W_7 T_1/s) and
-    par = (m_B^2 - m_V^2)(C A_1/(m_B - m_V) + W_7 T_2/s); H_0 = 4 m_B m_V/sqrt(s) (C A_12 + W_7 T_23/(2 (m_B + m_V))).
-    As |H_+|^2 + |H_-|^2 = (|par|^2 + |perp|^2)/2, what is returned is perp/sqrt(2), par/sqrt(2) and H_0, in GeV times
-    the unit of C.
-
-    Args:
-        s: q2, GeV^2.
-        mode: of `MODES`, with a vector meson.
-        sm: Standard Model inputs.
-        C, W7: couplings of the vector current and of the dipole.
-        kallen: lambda of B, the meson and s, GeV^4.
+    B -> K: H = sqrt(lambda/(4s)) (C f_+ + W_7 f_T/(m_B + m_K)), timelike (m_B^2 - m_K^2)/(2 sqrt(s)) f_0.
+    B -> V: H_+- = (par -+ perp)/2 with perp = sqrt(lambda) (C V/(m_B + m_V) + W_7 T_1/s) and
+    par = (m_B^2 - m_V^2)(C A_1/(m_B - m_V) + W_7 T_2/s), so that |H_+|^2 + |H_-|^2 = (|par|^2 + |perp|^2)/2,
+    H_0 = 4 m_B m_V/sqrt(s) (C A_12 + W_7 T_23/(2 (m_B + m_V))), timelike sqrt(lambda/(4s)) A_0.
     """
-    m_B, m_V, _ = mode.masses(sm)
+    m_B, m_M, _ = mode.masses(sm)
+    if mode.spin == 0:
+        ff = pseudoscalar_form_factors(s, mode.form_factors(sm))
+        size, tensor = kallen / (4 * s), ff.tensor / (m_B + m_M)
+        timelike = ((m_B**2 - m_M**2) * ff.zero) ** 2 / (4 * s)
+        return size * ff.plus**2, size * ff.plus * tensor, size * tensor**2, timelike
     ff = vector_form_factors(s, mode.form_factors(sm))
-    perp = jnp.sqrt(kallen / 2) * (C * (ff.V / (m_B + m_V)) + W7 * (ff.T1 / s))
-    par = (m_B**2 - m_V**2) / jnp.sqrt(2.0) * (C * (ff.A1 / (m_B - m_V)) + W7 * (ff.T2 / s))
-    zero = 4 * m_B * m_V / jnp.sqrt(s) * (C * ff.A12 + W7 * (ff.T23 / (2 * (m_B + m_V))))
-    return perp, par, zero
+    perp, par, zero = kallen / 2, (m_B**2 - m_M**2) ** 2 / 2, (4 * m_B * m_M) ** 2 / s
+    C = ff.V / (m_B + m_M), ff.A1 / (m_B - m_M), ff.A12
+    W7 = ff.T1 / s, ff.T2 / s, ff.T23 / (2 * (m_B + m_M))
+
+    def sum_of_products(x, y):
+        return perp * x[0] * y[0] + par * x[1] * y[1] + zero * x[2] * y[2]
+
+    return sum_of_products(C, C), sum_of_products(C, W7), sum_of_products(W7, W7), kallen / (4 * s) * ff.A0**2
 
 
 def _square(x: Inexact[Array, "*axes"]) -> Float[Array, "*axes"]:
@@ -180,12 +187,9 @@ def width_on_shell(mode: Channel, model: SplitDarkSector, sm: StandardModel) -> 
     is_open = below > 0
     s = jnp.where(is_open, model.m_V**2, 1.0)
     kallen = jnp.where(is_open, below, 1.0) * ((m_B + m_M) ** 2 - s)
-    g, dipole = model.vertex(s), model.dipole * sm.mb
-    if mode.spin == 0:
-        ff = pseudoscalar_form_factors(s, mode.form_factors(sm))
-        rate = s * kallen / 4 * _square(g * ff.plus + dipole * ff.tensor / (m_B + m_M))
-    else:
-        rate = sum(map(_square, helicity_amplitudes(s, mode, sm, g * s, dipole * s, kallen)))
+    vector, mixed, dipole, _ = _conserved(s, mode, sm, kallen)
+    C = squares(PairCouplings(model.vertex(s) * s, jnp.zeros(()), model.dipole * sm.mb * s))
+    rate = vector * C.V + 2 * mixed * C.mixed + dipole * C.dipole
     return jnp.where(is_open, jnp.sqrt(kallen) / (16 * jnp.pi * m_B**3) * rate, 0.0)
 
 

@@ -22,6 +22,7 @@ from jaxdark.constraints.b_to_k_invisible.pair_spectra import (
     PairCouplings,
     dgamma_dq2,
     diagonal_couplings,
+    squares,
     width_bs_chichi,
     width_on_shell,
 )
@@ -114,7 +115,7 @@ def dbr_dq2_chichi(
             couplings = diagonal_couplings(jnp.where(q2 > 4 * m[i] ** 2, q2, 4 * m[i] ** 2 + 1.0), T[i, i], model, sm)
         else:
             couplings = PairCouplings(T[i, j] / 2, T[i, j] / 2)
-        return dgamma_dq2(q2, decay, sm, (m[j], m[i]), couplings)
+        return dgamma_dq2(q2, decay, sm, (m[j], m[i]), squares(couplings))
 
     rates = jnp.stack([jnp.stack([pair(i, j) for j in range(len(m))]) for i in range(len(m))])
     return getattr(sm, decay.lifetime) * rates
@@ -219,11 +220,13 @@ def _open_mass(m, released):
 
 def _integrals(at: Nodes, masses, couplings: PairCouplings, decays: list[Channel], sm: StandardModel):
     """Integrals of the spectra, GeV, shape (decays, ranges)."""
-    spectra = [
-        dgamma_dq2(at.s, decay, sm, masses, couplings, FromEnds(at.above, below))
+    # Computed once: without the barrier the compiler would do it over for each decay; nor are the decays one array.
+    shared = jax.lax.optimization_barrier(squares(couplings))
+    panels = [
+        (at.weights * dgamma_dq2(at.s, decay, sm, masses, shared, FromEnds(at.above, below))).sum(-1)
         for decay, below in zip(decays, at.below)
     ]
-    return (at.weights * jnp.stack(spectra)).sum(-1) @ at.owner.T
+    return jnp.stack([(at.owner * each).sum(-1) for each in panels])
 
 
 def _span_and_pole(m, m_others, released, model: SplitDarkSector, sm: StandardModel) -> tuple[Span, PoleOfV]:
