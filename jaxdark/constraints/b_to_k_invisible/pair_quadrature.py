@@ -7,7 +7,7 @@ A spectrum is analytic in the root of the distance from its ends and from thresh
 these points and half-way between them, so that each piece touches one of them, S, and y^2 = |s - S| is its variable.
 Singular near the piece are the pole and s = 0, both in s and at some y = a +- i b in the complex plane of y; with
 y = a + b sinh(u) they are moved to Im u = +-pi/2, wherever they were, and panels of length 2 to 3 in u are short
-enough. A piece that starts at S is cut once more, between what belongs to s = 0 and what belongs to the pole. All
+enough. Each piece is cut once more, between what belongs to the pole and what to s = 0 or to a point beyond S. All
 panels of a point are about equally long in u; their number is fixed, and how many a piece gets depends on the point.
 """
 
@@ -27,6 +27,8 @@ _LEAST_MASS = 2e-4
 _LEAST_DISTANCE, _MOST_DISTANCE = 1e-10, 2.0
 """Of the pole from the real axis of y: the least over m_V that panels resolve, and, in GeV, that of the form factors'
 own poles."""
+_CLOSE, _FAR = 1.0, 1e6
+"""GeV: a point beyond the one that is touched counts in y where it is closer; and what stands for nowhere."""
 _TINY = 1e-300
 
 
@@ -99,7 +101,8 @@ def nodes(span: Span, pole: PoleOfV, cuts: Cuts, panels: int) -> Nodes:
         span: the points where spectra are not analytic.
         pole: of V.
         cuts: the ranges.
-        panels: how many beside one for each cut; three for each threshold and decay are the least.
+        panels: how many beside one for each cut; no piece goes without one if there are four for each threshold and
+            decay.
     """
     fixed = stop_gradient((span, pole, cuts.at))
     # Computed once: without the barrier the compiler would do it over wherever they are used.
@@ -154,7 +157,7 @@ def _pole_in_y(d: Float[Array, " n"], pole: PoleOfV, c: Float[Array, " n"] | flo
 
 
 def _pieces(span: Span, pole: PoleOfV) -> _Pieces:
-    """Three for each interval between neighbouring points: about s = 0, about the pole, and towards the next point."""
+    """Four for each interval between neighbouring points: its halves, each by what is closer, a point or the pole."""
     end = span.released.max()
     points = jnp.clip(jnp.concatenate([span.thresholds, span.released]), span.pair, end)
     slopes = jnp.concatenate([pole.slope[1:], jnp.zeros(len(span.released))])
@@ -163,31 +166,41 @@ def _pieces(span: Span, pole: PoleOfV) -> _Pieces:
     # Points below the start were pulled to it, where the pair's own slope counts.
     slopes = jnp.where(S > span.pair, jnp.append(0.0, slopes[:-1]), pole.slope[0])
     middle = jnp.sqrt((next_S - S) * (next_S + S) / 2)
-    up_a, up_b, up_from_V = _pole_in_y((pole.m_V - S) * (pole.m_V + S), pole, slopes)
-    down_a, down_b, down_from_V = _pole_in_y((next_S - pole.m_V) * (next_S + pole.m_V), pole, 0.0)
-    own = jnp.maximum(S, _LEAST_MASS)
-    # Where both singularities are equally far.
-    split = jnp.clip((up_a**2 + up_b**2 - own**2) / (2 * up_a + _TINY), 0.0, middle)
+    up = _pole_in_y((pole.m_V - S) * (pole.m_V + S), pole, slopes)
+    down = _pole_in_y((next_S - pole.m_V) * (next_S + pole.m_V), pole, 0.0)
+    # The nearest point on the other side of the one that is touched, in y, where s = 0 counts as one.
+    apart = (S[:, None] - S) * (S[:, None] + S)
+    up_own = jnp.minimum(jnp.sqrt(jnp.where(apart > 0, apart, jnp.inf).min(1)), jnp.maximum(S, _LEAST_MASS))
+    apart = (next_S - next_S[:, None]) * (next_S + next_S[:, None])
+    down_own = jnp.sqrt(jnp.where(apart > 0, apart, jnp.inf).min(1))
+    down_own = jnp.where(down_own < _CLOSE, down_own, _FAR)
+    up_split, down_split = _equally_far(*up[:2], up_own, middle), _equally_far(*down[:2], down_own, middle)
     zero, one = jnp.zeros_like(S), jnp.ones_like(S)
 
-    def rows(*three):
-        return jnp.stack(three, 1).ravel()
+    def rows(*four):
+        return jnp.stack(four, 1).ravel()
 
-    a, b = rows(zero, up_a, down_a), rows(own, up_b, down_b)
-    u_lower = jnp.arcsinh((rows(zero, split, middle) - a) / b)
-    u_upper = jnp.arcsinh((rows(split, middle, zero) - a) / b)
-    length = jnp.where(rows(split > 0, split < middle, middle > 0), jnp.abs(u_upper - u_lower), 0.0)
+    a, b = rows(zero, up[0], down[0], zero), rows(up_own, up[1], down[1], down_own)
+    lower, upper = rows(zero, up_split, middle, down_split), rows(up_split, middle, down_split, zero)
+    u_lower, u_upper = jnp.arcsinh((lower - a) / b), jnp.arcsinh((upper - a) / b)
+    length = jnp.where(lower != upper, jnp.abs(u_upper - u_lower), 0.0)
+    touched, sign = rows(S, S, next_S, next_S), rows(one, one, -one, -one)
     return _Pieces(
-        S=rows(S, S, next_S),
-        sign=rows(one, one, -one),
+        S=touched,
+        sign=sign,
         a=a,
         b=b,
-        from_V=rows(up_from_V - up_a, up_from_V, down_from_V),
+        from_V=rows(up[2] - up[0], up[2], down[2], down[2] - down[0]),
         u=u_lower,
-        upper=rows(S**2 + split**2, S**2 + middle**2, next_S**2),
+        upper=touched**2 + sign * upper**2,
         start=jnp.cumsum(length) - length,
         length=length,
     )
+
+
+def _equally_far(a, b, own, middle):
+    """y from 0 to the middle where both singularities, at +- i own and at a +- i b, are equally far."""
+    return jnp.clip((a**2 + b**2 - own**2) / (2 * a + _TINY), 0.0, middle)
 
 
 def _chosen(values: tuple[Float[Array, " n"], ...], index: Float[Array, " m"]):

@@ -34,7 +34,7 @@ from jaxdark.models.split import SplitDarkSector, width_total
 from jaxdark.precision import usual_rules
 from jaxdark.semileptonic.kinematics import Bin, Channel
 
-_PANELS, _PANELS_OF_TREE = 22, 8
+_PANELS, _PANELS_OF_TREE = 25, 8
 """Panels of a pair with V exchange and of one without, beside those for thresholds, decays and cuts."""
 _FAR = 1e3
 """Mass in GeV of a V that is not there."""
@@ -207,7 +207,7 @@ def _off_diagonal(m_1, m_2, decays: list[Channel], sm: StandardModel, cuts: Cuts
     _, is_open = _open_mass((m_1 + m_2) / 2, released)
     m_1, m_2 = (jnp.where(is_open, m, released.max() / 4) for m in (m_1, m_2))
     pole = PoleOfV(jnp.asarray(_FAR), jnp.ones(()), jnp.zeros(1))
-    at = nodes(Span(m_1 + m_2, jnp.zeros(0), released), pole, cuts, _PANELS_OF_TREE + 3 * len(decays))
+    at = nodes(Span(m_1 + m_2, jnp.zeros(0), released), pole, cuts, _PANELS_OF_TREE + 4 * len(decays))
     half = jnp.asarray(0.5)
     return jnp.where(is_open, _integrals(at, (m_1, m_2), PairCouplings(half, half), decays, sm), 0.0)
 
