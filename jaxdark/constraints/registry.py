@@ -20,14 +20,14 @@ from jaxdark.constraints import (
     scalar,
     without_limit,
 )
-from jaxdark.constraints.b_to_k_invisible import belle2, rates
+from jaxdark.constraints.b_to_k_invisible import belle2, searches
 from jaxdark.constraints.limit import Constraint, LimitResult, SharedPrediction
 from jaxdark.inputs import StandardModel, check_inputs
 from jaxdark.models.base import Model
 from jaxdark.precision import usual_rules
 
 _MODULES = (
-    rates, belle2, bs_invisible, resonance_search, mixing, scalar, electroweak, colliders, kinetic_mixing, relic
+    searches, belle2, bs_invisible, resonance_search, mixing, scalar, electroweak, colliders, kinetic_mixing, relic
 )  # fmt: skip
 
 

@@ -100,18 +100,19 @@ def vacuum_polarisation(t: Float[Array, "*axes"]) -> Complex[Array, "*axes"]:
     the rest.
     """
     small = jnp.abs(t) < SMALL_T
-    near_zero, series = jnp.where(small, t, 0.0), 0.0
-    for n, c in reversed(list(enumerate(SERIES_OF_K, 1))):
-        series = near_zero * (series - c / n)
+    near_zero, series = jnp.where(small, t, 0.0), jnp.zeros_like(t, float)
+    # By Horner's rule, whose gradient costs far less than that of a sum of powers.
+    for n in range(len(SERIES_OF_K), 0, -1):
+        series = (series - SERIES_OF_K[n - 1] / n) * near_zero
     tau = 4 / jnp.where(small, 4.0, t)
     bound = (tau > 1) & ~small
     # Every branch sees arguments at which it is harmless wherever another one is taken.
     velocity2 = jnp.where(bound | small, 0.5, 1 - tau)
     at_threshold = velocity2 == 0
     velocity = jnp.where(at_threshold, 0.0, jnp.sqrt(jnp.where(at_threshold, 1.0, velocity2)))
-    logarithm = 2 * jnp.log1p(velocity) - jnp.log(jnp.where(bound | small, 0.5, jnp.abs(tau)))
+    logarithm = jnp.log((1 + velocity) ** 2 / jnp.where(bound | small, 0.5, jnp.abs(tau)))
     below = jnp.sqrt(jnp.where(bound, tau - 1, 1.0))
-    real = jnp.where(bound, 2 * below * jnp.arctan2(1.0, below), velocity * logarithm)
+    real = jnp.where(bound, 2 * below * jnp.arctan(1 / below), velocity * logarithm)
     imaginary = jnp.where((tau > 0) & ~bound, -jnp.pi * velocity, 0.0)
     closed = (-5 / 3 - tau + (1 + tau / 2) * real) / 6, (1 + tau / 2) * imaginary / 6
     return jax.lax.complex(jnp.where(small, series, closed[0]), jnp.where(small, 0.0, closed[1]))

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from jaxdark.constraints.b_to_k_invisible.rates import babar_bin_limits
+from jaxdark.constraints.b_to_k_invisible.searches import babar_bin_limits
 from jaxdark.constraints.colliders import belle2_invisible, drell_yan_limit
 from jaxdark.constraints.mixing import C1_box, bs_mixing_R_BB
 from jaxdark.constraints.registry import all_constraints, verdicts

@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float
 
 from jaxdark.analysis.constrain import on_vectors
 from jaxdark.compute.batch import batched
-from jaxdark.constraints.b_to_k_invisible.rates import babar_bin_limits, proxy_uncertainty
+from jaxdark.constraints.b_to_k_invisible.searches import babar_bin_limits, proxy_uncertainty
 from jaxdark.constraints.limit import LimitResult
 from jaxdark.io import results
 from jaxdark.io.checkpoints import atomic_write

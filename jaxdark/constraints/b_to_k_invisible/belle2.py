@@ -5,6 +5,7 @@ generated q2 gives the signal of every reconstructed bin; the strength that fits
 from expansions of the published likelihood (`belle2_likelihood`), for which no nuisance is left.
 """
 
+import itertools
 from functools import cache
 from importlib import resources
 from typing import NamedTuple
@@ -15,7 +16,9 @@ from jaxtyping import Array, Float
 
 from jaxdark.constraints.b_to_k_invisible.belle2_likelihood import Expansions
 from jaxdark.constraints.b_to_k_invisible.histogram import br_k_invisible_histogram
-from jaxdark.constraints.b_to_k_invisible.rates import InvisibleBR, rates_of_the_searches
+from jaxdark.constraints.b_to_k_invisible.pairs import br_chichi_bins
+from jaxdark.constraints.b_to_k_invisible.rates import InvisibleBR
+from jaxdark.constraints.b_to_k_invisible.searches import is_printed, rates_of_the_searches
 from jaxdark.constraints.limit import Constraint, LimitResult, SharedPrediction, interval
 from jaxdark.inputs import StandardModel
 from jaxdark.models.split import SplitDarkSector
@@ -46,8 +49,15 @@ def expected_signal(model: SplitDarkSector, sm: StandardModel) -> Float[Array, "
         sm: Standard Model inputs.
     """
     belle2 = expansions()
-    br = br_k_nunu_bins(sm, belle2.q2) + br_k_invisible_histogram(model, sm, belle2.q2)
-    return belle2.undefined + belle2.per_br @ br
+    return belle2.undefined + belle2.per_br @ (br_k_nunu_bins(sm, belle2.q2) + _in_bins(model, sm, belle2.q2))
+
+
+def _in_bins(model: SplitDarkSector, sm: StandardModel, edges: Float[np.ndarray, " edges"]) -> Float[Array, " bins"]:
+    """New physics in adjacent bins of q2: a histogram of Eq. (22) as printed, or what the switches say."""
+    if is_printed(model):
+        return br_k_invisible_histogram(model, sm, edges)
+    bins = tuple((float(low), float(high)) for low, high in itertools.pairwise(edges))
+    return br_chichi_bins(model, sm, modes=("B+->K+",), q2=bins)["B+->K+"].q2
 
 
 def strength(signal: Float[Array, " signal"]) -> Strength:

@@ -13,18 +13,16 @@ import yaml
 from near import near
 
 from jaxdark.compute.aot import AotFunction
-from jaxdark.constraints.b_to_k_invisible import rates
+from jaxdark.constraints.b_to_k_invisible import searches
 from jaxdark.constraints.b_to_k_invisible.rates import (
     S_B_BINS,
     InvisibleBR,
-    babar_bin_limits,
-    babar_hadronic,
     br_k_invisible,
     br_k_invisible_bins,
     br_k_invisible_q2,
-    constraints,
     width_kv,
 )
+from jaxdark.constraints.b_to_k_invisible.searches import babar_bin_limits, babar_hadronic, constraints
 from jaxdark.errors import RequestError
 from jaxdark.inputs import load_inputs, read_data
 from jaxdark.models.split import SplitDarkSector, g_tilde
@@ -362,7 +360,7 @@ def test_the_strongest_bin_is_not_the_fullest():
     """The second bin has the smaller rate and exceeds its limit; the first does not."""
     s_B = np.zeros(len(S_B_BINS))
     s_B[:3] = 9e-6, 8e-6, 1e-6
-    verdict = rates._strongest_s_B(InvisibleBR(1.8e-5, s_B, np.zeros(2)), 1.0)
+    verdict = searches._strongest_s_B(InvisibleBR(1.8e-5, s_B, np.zeros(2)), 1.0)
     assert tuple(map(float, verdict)) == near((8e-6, 7.358e-6, 8e-6 / 7.358e-6), rel=1e-12)
 
 
@@ -405,11 +403,13 @@ def test_words_of_the_constraints():
         *IN_BINS,
         "belle_hadronic_2013",
         "belle_semileptonic_2017",
+        "belle_semileptonic_kst_2017",
     ]
     assert [entry.id for entry in entries.values() if not entry.applied] == [
         *IN_BINS,
         "belle_hadronic_2013",
         "belle_semileptonic_2017",
+        "belle_semileptonic_kst_2017",
     ]
     assert entries["babar_hadronic_sB_bins"].quality == "proxy"
     assert all(entry.models is SplitDarkSector for entry in entries.values())
@@ -430,4 +430,4 @@ def test_requests_that_make_no_sense(sm, arguments, complaint):
 
 def test_bins_of_babar_cover_the_spectrum():
     assert S_B_BINS[0] == (0.0, 0.1) and S_B_BINS[-1][1] > ((GIVEN["MB"] - GIVEN["MK"]) / GIVEN["MB"]) ** 2
-    assert rates.babar_bin_limits().limit.shape == (3,)
+    assert searches.babar_bin_limits().limit.shape == (3,)

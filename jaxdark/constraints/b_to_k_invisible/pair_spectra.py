@@ -1,0 +1,216 @@
+"""b -> s chi_j chibar_i by Phi and V exchange: spectra in q2, B -> K(*) V on shell and B_s -> chi chi.
+
+Inputs: couplings of a point, masses of the pair, q2. Outputs: dGamma/dq2 of B -> K, B -> K* and B_s -> phi, and widths.
+
+L contains T_ij (sbar gamma^mu P_L b)(chibar_j gamma_mu P_R chi_i) from Phi exchange, T_ij = -y_s^i* y_b^j/(2 m_Phi^2),
+and for i = j V exchange, W (sbar gamma^mu P_L b)(chibar_i gamma_mu chi_i) and its dipole W_7. V adds to T below m_V and
+cancels against it above, whatever the conventions.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Complex, Float, Inexact
+
+from jaxdark.inputs import StandardModel
+from jaxdark.models.split import SplitDarkSector
+from jaxdark.semileptonic.form_factors import pseudoscalar_form_factors, vector_form_factors
+from jaxdark.semileptonic.kinematics import CHANNELS, Channel
+
+MODES: dict[str, Channel] = {name: CHANNELS[name + "mumu"] for name in ("B+->K+", "B0->K0", "B0->K*0", "Bs->phi")}
+"""Decays by name; of the lepton and of what else concerns it in `Channel` nothing is used."""
+
+
+class PairCouplings(NamedTuple):
+    """Couplings of sbar gamma^mu P_L b to chibar_j gamma_mu (C_V + C_A gamma_5) chi_i, and V's dipole, at some q2.
+
+    Attributes:
+        V: C_V = T/2 + W, GeV^-2.
+        A: C_A = T/2, GeV^-2.
+        dipole: W_7, in C_V f_+ + W_7 f_T/(m_B + m_K), GeV^-1.
+    """
+
+    V: Inexact[Array, "*q2"]
+    A: Inexact[Array, "*#q2"]
+    dipole: Inexact[Array, "*q2"] | float = 0.0
+
+
+class Squares(NamedTuple):
+    """What rates have of `PairCouplings`, real: |C_V|^2, |C_A|^2, Re(C_V^* W_7) and |W_7|^2; 0.0 without a dipole."""
+
+    V: Float[Array, "*q2"]
+    A: Float[Array, "*#q2"]
+    mixed: Float[Array, "*q2"] | float
+    dipole: Float[Array, "*q2"] | float
+
+
+def squares(couplings: PairCouplings) -> Squares:
+    """The squares of couplings, of their shape."""
+    V, A, W7 = couplings
+    mixed = jnp.real(V) * jnp.real(W7) + jnp.imag(V) * jnp.imag(W7)
+    return Squares(_square(V), _square(A), *((0.0, 0.0) if isinstance(W7, float) else (mixed, _square(W7))))
+
+
+class FromEnds(NamedTuple):
+    """Distances of q2 from the ends of a spectrum, GeV^2, where they are known to more digits than differences have.
+
+    Attributes:
+        above: q2 - (m_1 + m_2)^2.
+        below: (m_B - m_M)^2 - q2.
+    """
+
+    above: Float[Array, "*q2"]
+    below: Float[Array, "*q2"]
+
+
+def v_exchange(
+    q2: Float[Array, "*q2"], model: SplitDarkSector, sm: StandardModel, from_pole: Float[Array, "*q2"] | None = None
+) -> tuple[Complex[Array, "*q2"], Complex[Array, "*q2"] | float]:
+    """W = g_D Q_Phi g_tilde q2 P, GeV^-2, and W_7 = g_D Q_Phi eta7 d_tilde m_b q2 P, GeV^-1, the same for every chi.
+
+    Args:
+        q2: GeV^2.
+        model: the dark-sector point, whose switches choose g_tilde(q2), the dipole and the propagator P(q2).
+        sm: Standard Model inputs.
+        from_pole: q2 - m_V^2, GeV^2, where it is known to more digits than the difference has.
+    """
+    inverse = model.propagator(sm).inverse(q2, from_pole=from_pole)
+    # 1/inverse, which takes longer as a complex division.
+    size = model.g_D * model.Q_Phi * q2 / (inverse.real**2 + inverse.imag**2)
+    exchange = jax.lax.complex(size * inverse.real, -size * inverse.imag)
+    return exchange * model.vertex(q2), exchange * (model.dipole * sm.mb) if model.switches.dipole else 0.0
+
+
+def diagonal_couplings(
+    q2: Float[Array, "*q2"],
+    T: Inexact[Array, ""],
+    model: SplitDarkSector,
+    sm: StandardModel,
+    from_pole: Float[Array, "*q2"] | None = None,
+) -> PairCouplings:
+    """Couplings of the pair chi_i chibar_i with T = T_ii (GeV^-2); the other arguments as in `v_exchange`."""
+    W, W7 = v_exchange(q2, model, sm, from_pole)
+    return PairCouplings(T / 2 + W, jnp.asarray(T / 2), W7)
+
+
+def dgamma_dq2(
+    q2: Float[Array, "*q2"],
+    mode: Channel,
+    sm: StandardModel,
+    masses: tuple[Float[Array, ""], Float[Array, ""]],
+    couplings: Squares,
+    from_ends: FromEnds | None = None,
+) -> Float[Array, "*q2"]:
+    """dGamma/dq2 of B -> M chi_j chibar_i, GeV^-1; 0 outside of the phase space.
+
+    With m_1 = m_j, m_2 = m_i, s = q2, d = (m_1 - m_2)^2, p = (m_1 + m_2)^2, lambda of B, M and s, and
+    k = sqrt(lambda (s - p)(s - d))/(256 pi^3 m_B^3 s),
+    a_V = 2 (s - d)(2s + p)/(3s), b_V = 2 d (s - p)/s, a_A = 2 (s - p)(2s + d)/(3s), b_A = 2 p (s - d)/s:
+
+    B -> K: k {lambda/(4s) [a_V |C_V f_+ + W_7 f_T/(m_B + m_K)|^2 + a_A |C_A f_+|^2]
+    + (m_B^2 - m_K^2)^2/(4s) f_0^2 [b_V |C_V|^2 + b_A |C_A|^2]};
+    B -> V: k {a_V sum_h |H_h(C_V, W_7)|^2 + a_A sum_h |H_h(C_A, 0)|^2 + lambda/(4s) A_0^2 [b_V |C_V|^2 + b_A |C_A|^2]},
+    with H_h of `_conserved`.
+
+    Args:
+        q2: GeV^2.
+        mode: of `MODES`.
+        sm: Standard Model inputs.
+        masses: of chi_j and chi_i, GeV.
+        couplings: `squares` at q2; W and W_7 must vanish for unequal masses, where V does not couple.
+        from_ends: q2's distances from both ends, if known.
+    """
+    m_B, m_M, _ = mode.masses(sm)
+    m_1, m_2 = masses
+    p, d = (m_1 + m_2) ** 2, (m_1 - m_2) ** 2
+    above, below = (q2 - p, (m_B - m_M) ** 2 - q2) if from_ends is None else from_ends
+    is_open = (above > 0) & (below > 0)
+    # Outside, a point of nowhere, at which nothing is singular.
+    s, above, below = (jnp.where(is_open, x, safe) for x, safe in ((q2, p + 1.0), (above, 1.0), (below, 1.0)))
+    kallen = below * ((m_B + m_M) ** 2 - s)
+    phase_space = jnp.sqrt(kallen * above * (s - d)) / (256 * jnp.pi**3 * m_B**3 * s)
+    a_V, b_V = 2 * (s - d) * (2 * s + p) / (3 * s), 2 * d * above / s
+    a_A, b_A = 2 * above * (2 * s + d) / (3 * s), 2 * p * (s - d) / s
+    # Without the barrier the compiler would compute them over for every derivative.
+    vector, mixed, dipole, timelike = jax.lax.optimization_barrier(_conserved(s, mode, sm, kallen))
+    rate = a_V * (vector * couplings.V + 2 * mixed * couplings.mixed + dipole * couplings.dipole)
+    rate += a_A * vector * couplings.A + timelike * (b_V * couplings.V + b_A * couplings.A)
+    return jnp.where(is_open, phase_space * rate, 0.0)
+
+
+def _conserved(
+    s: Float[Array, "*s"], mode: Channel, sm: StandardModel, kallen: Float[Array, "*s"]
+) -> tuple[Float[Array, "*s"], ...]:
+    """Coefficients of |C|^2, 2 Re(C^* W_7) and |W_7|^2 in sum_h |H_h(C, W_7)|^2, and of |C|^2 in the timelike part.
+
+    B -> K: H = sqrt(lambda/(4s)) (C f_+ + W_7 f_T/(m_B + m_K)), timelike (m_B^2 - m_K^2)/(2 sqrt(s)) f_0.
+    B -> V: H_+- = (par -+ perp)/2 with perp = sqrt(lambda) (C V/(m_B + m_V) + W_7 T_1/s) and
+    par = (m_B^2 - m_V^2)(C A_1/(m_B - m_V) + W_7 T_2/s), so that |H_+|^2 + |H_-|^2 = (|par|^2 + |perp|^2)/2,
+    H_0 = 4 m_B m_V/sqrt(s) (C A_12 + W_7 T_23/(2 (m_B + m_V))), timelike sqrt(lambda/(4s)) A_0.
+    """
+    m_B, m_M, _ = mode.masses(sm)
+    if mode.spin == 0:
+        ff = pseudoscalar_form_factors(s, mode.form_factors(sm))
+        size, tensor = kallen / (4 * s), ff.tensor / (m_B + m_M)
+        timelike = ((m_B**2 - m_M**2) * ff.zero) ** 2 / (4 * s)
+        return size * ff.plus**2, size * ff.plus * tensor, size * tensor**2, timelike
+    ff = vector_form_factors(s, mode.form_factors(sm))
+    perp, par, zero = kallen / 2, (m_B**2 - m_M**2) ** 2 / 2, (4 * m_B * m_M) ** 2 / s
+    C = ff.V / (m_B + m_M), ff.A1 / (m_B - m_M), ff.A12
+    W7 = ff.T1 / s, ff.T2 / s, ff.T23 / (2 * (m_B + m_M))
+
+    def sum_of_products(x, y):
+        return perp * x[0] * y[0] + par * x[1] * y[1] + zero * x[2] * y[2]
+
+    return sum_of_products(C, C), sum_of_products(C, W7), sum_of_products(W7, W7), kallen / (4 * s) * ff.A0**2
+
+
+def _square(x: Inexact[Array, "*axes"]) -> Float[Array, "*axes"]:
+    """|x|^2, whose slope is finite at 0."""
+    return jnp.real(x) ** 2 + jnp.imag(x) ** 2 if jnp.iscomplexobj(x) else x**2
+
+
+def width_on_shell(mode: Channel, model: SplitDarkSector, sm: StandardModel) -> Float[Array, ""]:
+    """Width of B -> M V for a V on its mass shell, GeV; 0 from m_V = m_B - m_M on.
+
+    B -> K: |g_tilde f_+ + eta7 d_tilde m_b f_T/(m_B + m_K)|^2 m_V^2 lambda^(3/2)/(64 pi m_B^3), Eq. (21) with the
+    dipole; B -> V: sqrt(lambda)/(16 pi m_B^3) sum_h |H_h(g_tilde m_V^2, eta7 d_tilde m_b m_V^2)|^2; g_tilde, the form
+    factors and lambda at q2 = m_V^2.
+
+    Args:
+        mode: of `MODES`.
+        model: the dark-sector point.
+        sm: Standard Model inputs.
+    """
+    m_B, m_M, _ = mode.masses(sm)
+    below = (m_B - m_M - model.m_V) * (m_B - m_M + model.m_V)
+    is_open = below > 0
+    s = jnp.where(is_open, model.m_V**2, 1.0)
+    kallen = jnp.where(is_open, below, 1.0) * ((m_B + m_M) ** 2 - s)
+    vector, mixed, dipole, _ = _conserved(s, mode, sm, kallen)
+    C = squares(PairCouplings(model.vertex(s) * s, jnp.zeros(()), model.dipole * sm.mb * s))
+    rate = vector * C.V + 2 * mixed * C.mixed + dipole * C.dipole
+    return jnp.where(is_open, jnp.sqrt(kallen) / (16 * jnp.pi * m_B**3) * rate, 0.0)
+
+
+def width_bs_chichi(
+    T: Inexact[Array, "chi chi"], m_chi: Float[Array, " chi"], sm: StandardModel
+) -> Float[Array, "chi chi"]:
+    """Widths of B_s -> chi_j chibar_i by Phi exchange, GeV, shape (n_chi, n_chi); V exchange, conserved, adds nothing.
+
+    f_Bs^2 |T_ij/2|^2 sqrt(lambda)/(16 pi m_Bs^3) [(m_i^2 + m_j^2) m_Bs^2 - (m_i^2 - m_j^2)^2] with lambda of m_Bs^2,
+    m_i^2, m_j^2; for i = j f_Bs^2 |T_ii/2|^2 m_i^2 m_Bs beta_i/(8 pi).
+
+    Args:
+        T: T_ij, GeV^-2.
+        m_chi: masses of the dark fermions, GeV.
+        sm: Standard Model inputs.
+    """
+    m_1, m_2 = m_chi[:, None], m_chi[None, :]
+    released = sm.m_Bs - m_1 - m_2
+    is_open = released > 0
+    kallen = (sm.m_Bs + m_1 + m_2) * (sm.m_Bs**2 - (m_1 - m_2) ** 2) * jnp.where(is_open, released, 1.0)
+    momentum = jnp.sqrt(jnp.where(is_open, kallen, 1.0)) / (16 * jnp.pi * sm.m_Bs**3)
+    flips = (m_1**2 + m_2**2) * sm.m_Bs**2 - (m_1**2 - m_2**2) ** 2
+    return jnp.where(is_open, sm.f_Bs**2 * _square(T) / 4 * momentum * flips, 0.0)

@@ -1,0 +1,271 @@
+"""Branching ratios of B -> K, K* and B_s -> phi with chi chi, and of B_s -> chi chi, to complete leading order.
+
+Inputs: a dark-sector point. Outputs: branching ratios in all of q2 and in ranges of it, spectra, and those of an
+on-shell V. Phi exchange, which the paper leaves out, and V exchange interfere; see `pair_spectra`. With the switches
+tree=False, dipole=False, loop="printed" and width="constant" this is Eq. (22), for which `rates` is the faster one.
+"""
+
+from collections.abc import Sequence
+
+import jax
+import jax.core
+import jax.numpy as jnp
+import numpy as np
+from jax.typing import ArrayLike
+from jaxtyping import Array, Float, Inexact
+
+from jaxdark.constraints.b_to_k_invisible.pair_quadrature import Cuts, Nodes, PoleOfV, Span, nodes
+from jaxdark.constraints.b_to_k_invisible.pair_spectra import (
+    MODES,
+    FromEnds,
+    PairCouplings,
+    dgamma_dq2,
+    diagonal_couplings,
+    squares,
+    width_bs_chichi,
+    width_on_shell,
+)
+from jaxdark.constraints.b_to_k_invisible.rates import InvisibleBR
+from jaxdark.errors import RequestError, shown
+from jaxdark.inputs import StandardModel, check_inputs
+from jaxdark.models.propagator import RunningWidth
+from jaxdark.models.split import SplitDarkSector, width_total
+from jaxdark.precision import usual_rules
+from jaxdark.semileptonic.kinematics import Bin, Channel
+
+_PANELS, _PANELS_OF_TREE = 25, 8
+"""Panels of a pair with V exchange and of one without, beside those for thresholds, decays and cuts."""
+_FAR = 1e3
+"""Mass in GeV of a V that is not there."""
+
+
+def tree_couplings(
+    model: SplitDarkSector, y_s: ArrayLike | None = None, y_b: ArrayLike | None = None
+) -> Inexact[Array, "chi chi"]:
+    """T_ij = -y_s^i* y_b^j/(2 m_Phi^2), GeV^-2, shape (n_chi, n_chi) with i first; 0 where the switch `tree` is off.
+
+    The point fixes the products y_s^i* y_b^i = r_i/(g_D Q_Phi) alone: without y_s and y_b the matrix is diagonal.
+
+    Args:
+        model: the dark-sector point.
+        y_s, y_b: Yukawa couplings of each dark fermion, real or complex, both or neither, shape (n_chi,).
+
+    Raises:
+        RequestError: one of the two is missing, of the wrong shape, or their products are not those of the point.
+    """
+    r = jnp.broadcast_to(model.r, model.m_chi.shape)
+    products = r / (model.g_D * model.Q_Phi)
+    if not model.switches.tree:
+        return jnp.zeros((len(r), len(r)))
+    if y_s is None and y_b is None:
+        return -jnp.diag(products) / (2 * model.m_Phi**2)
+    if y_s is None or y_b is None:
+        raise RequestError("y_s and y_b are needed both or not at all")
+    y_s, y_b = jnp.atleast_1d(jnp.asarray(y_s)), jnp.atleast_1d(jnp.asarray(y_b))
+    if y_s.shape != r.shape or y_b.shape != r.shape:
+        raise RequestError(f"y_s and y_b need one number for each of the {len(r)} dark fermions")
+    matrix = jnp.conj(y_s)[:, None] * y_b
+    _check_products(jnp.diagonal(matrix), products)
+    return -matrix / (2 * model.m_Phi**2)
+
+
+def _check_products(given: Array, products: Array) -> None:
+    """Refuse Yukawa couplings that are not those of the point; traced values are not checked."""
+    if isinstance(given, jax.core.Tracer) or isinstance(products, jax.core.Tracer):
+        return
+    difference = np.abs(np.asarray(given - products))
+    if not (difference <= 1e-9 * np.abs(np.asarray(products))).all():
+        found, wanted = (", ".join(f"{x:.6g}" for x in np.asarray(values)) for values in (given, products))
+        raise RequestError(f"y_s* y_b is {found}, but the point has r/(g_D Q_Phi) = {wanted}")
+
+
+def _mode(name: str) -> Channel:
+    if name not in MODES:
+        raise RequestError(f"the decay must be one of {', '.join(MODES)}, got {shown(name)}")
+    return MODES[name]
+
+
+@usual_rules()
+def dbr_dq2_chichi(
+    q2: ArrayLike,
+    model: SplitDarkSector,
+    sm: StandardModel,
+    mode: str,
+    y_s: ArrayLike | None = None,
+    y_b: ArrayLike | None = None,
+) -> Float[Array, "chi chi *q2"]:
+    """dBR/dq2 of B -> M chi_j chibar_i for every pair, GeV^-2, shape (n_chi, n_chi, *q2); 0 outside the phase space.
+
+    Args:
+        q2: GeV^2, of any shape.
+        model: the dark-sector point.
+        sm: Standard Model inputs.
+        mode: "B+->K+", "B0->K0", "B0->K*0" or "Bs->phi" (CP-averaged, without the lifetime difference of B_s).
+        y_s, y_b: Yukawa couplings, see `tree_couplings`.
+
+    Raises:
+        RequestError: the decay is unknown, or the Yukawa couplings do not fit.
+    """
+    decay, q2 = _mode(mode), jnp.asarray(q2, float)
+    T, m = tree_couplings(model, y_s, y_b), model.m_chi
+
+    def pair(i: int, j: int) -> Float[Array, "*q2"]:
+        if i == j:
+            couplings = diagonal_couplings(jnp.where(q2 > 4 * m[i] ** 2, q2, 4 * m[i] ** 2 + 1.0), T[i, i], model, sm)
+        else:
+            couplings = PairCouplings(T[i, j] / 2, T[i, j] / 2)
+        return dgamma_dq2(q2, decay, sm, (m[j], m[i]), squares(couplings))
+
+    rates = jnp.stack([jnp.stack([pair(i, j) for j in range(len(m))]) for i in range(len(m))])
+    return getattr(sm, decay.lifetime) * rates
+
+
+@usual_rules()
+def br_chichi_bins(
+    model: SplitDarkSector,
+    sm: StandardModel,
+    modes: Sequence[str] = ("B+->K+", "B0->K*0"),
+    s_B: Sequence[Bin] = (),
+    q2: Sequence[Bin] = (),
+    y_s: ArrayLike | None = None,
+    y_b: ArrayLike | None = None,
+) -> dict[str, InvisibleBR]:
+    """Branching ratios of B -> M chi_j chibar_i, summed over all pairs, in all ranges and for several decays at once.
+
+    Integrals of `pair_spectra.dgamma_dq2` from (m_i + m_j)^2 to (m_B - m_M)^2. The decays share nodes, vertex and
+    propagator. A V that cannot decay at all leaves unseen as well: then B -> M V on shell is added to the total and to
+    the bins [lower, upper) that hold m_V^2.
+
+    Relative accuracy 1e-8 for Gamma_V/m_V from 1e-8 to 1, in total as for tree-level or V exchange alone. Gradients are
+    those of the integrals, 0 where a decay is closed; with a width that runs, those in m_V and m_chi lose digits where
+    m_V is within 1e-6 of 2 m_chi.
+
+    Args:
+        model: the dark-sector point; its switches say what enters.
+        sm: Standard Model inputs.
+        modes: "B+->K+", "B0->K0", "B0->K*0", "Bs->phi".
+        s_B: bins of q2/m_B^2, m_B of the B+ for every decay, plain numbers.
+        q2: bins of q2 in GeV^2, plain numbers.
+        y_s, y_b: Yukawa couplings, see `tree_couplings`.
+
+    Returns:
+        For each decay branching ratios, dimensionless, of shapes (), (len(s_B),) and (len(q2),).
+
+    Raises:
+        RequestError: a decay is unknown, a bin is not ordered, or the Yukawa couplings do not fit.
+    """
+    check_inputs(sm)
+    decays = [_mode(name) for name in modes]
+    for lower, upper in (*s_B, *q2):
+        if not 0 <= lower < upper:
+            raise RequestError(f"a bin needs 0 <= lower < upper, got [{lower:g}, {upper:g}]")
+    cuts, T, n = _cuts(s_B, q2, sm), tree_couplings(model, y_s, y_b), len(model.m_chi)
+    others = np.array([[j for j in range(n) if j != i] for i in range(n)], int).reshape(n, n - 1)
+    widths = jax.vmap(lambda m, m_others, t: _diagonal(m, m_others, t, decays, model, sm, cuts))(
+        model.m_chi, model.m_chi[others], jnp.diagonal(T)
+    ).sum(0)
+    if model.switches.tree and y_s is not None and n > 1:
+        first, second = np.triu_indices(n, 1)
+        strength = jnp.abs(T[first, second]) ** 2 + jnp.abs(T[second, first]) ** 2
+        shapes = jax.vmap(lambda a, b: _off_diagonal(a, b, decays, sm, cuts))(model.m_chi[first], model.m_chi[second])
+        widths = widths + jnp.tensordot(strength, shapes, 1)
+    widths = widths + _unseen(decays, model, sm, cuts)
+    lifetimes = jnp.stack([jnp.asarray(getattr(sm, decay.lifetime)) for decay in decays])
+    br = lifetimes[:, None] * widths
+    first, last = 1, 1 + len(s_B)
+    rates = [InvisibleBR(row[0], row[first:last], row[last:]) for row in br]
+    return dict(zip(modes, rates, strict=True))
+
+
+def _cuts(s_B: Sequence[Bin], q2: Sequence[Bin], sm: StandardModel) -> Cuts:
+    """The whole range, the bins in s_B and those in q2; an edge of both kinds of bins makes one cut."""
+    in_s_B, in_q2 = (sorted({edge for edges in bins for edge in edges} - {0.0}) for bins in (s_B, q2))
+    known_s_B, known_q2 = {0.0: 0}, {0.0: 0}
+    known_s_B |= {edge: 1 + k for k, edge in enumerate(in_s_B)}
+    known_q2 |= {edge: 1 + len(in_s_B) + k for k, edge in enumerate(in_q2)}
+    ends = [[known_s_B[edge] for edge in edges] for edges in s_B] + [[known_q2[edge] for edge in edges] for edges in q2]
+    lower, upper = zip((0, 1 + len(in_s_B) + len(in_q2)), *ends, strict=True)
+    return Cuts(jnp.concatenate([np.array(in_s_B) * sm.m_Bp**2, np.array(in_q2)]), lower, upper)
+
+
+def _released(decays: list[Channel], sm: StandardModel) -> Float[Array, " decays"]:
+    return jnp.stack([jnp.asarray(m_B - m_M) for m_B, m_M, _ in (decay.masses(sm) for decay in decays)])
+
+
+def _diagonal(m, m_others, T, decays: list[Channel], model: SplitDarkSector, sm: StandardModel, cuts: Cuts):
+    """Widths of B -> M chi chibar for one chi of mass m, GeV, shape (decays, ranges)."""
+    released = _released(decays, sm)
+    m, is_open = _open_mass(m, released)
+    span, pole = _span_and_pole(m, m_others, released, model, sm)
+    at = nodes(span, pole, cuts, _PANELS + 3 * (len(span.thresholds) + len(decays)))
+    couplings = diagonal_couplings(at.s, T, model, sm, at.from_pole)
+    return jnp.where(is_open, _integrals(at, (m, m), couplings, decays, sm), 0.0)
+
+
+def _off_diagonal(m_1, m_2, decays: list[Channel], sm: StandardModel, cuts: Cuts):
+    """Widths of B -> M chi_1 chibar_2 over |T_12|^2, GeV^5, shape (decays, ranges)."""
+    released = _released(decays, sm)
+    _, is_open = _open_mass((m_1 + m_2) / 2, released)
+    m_1, m_2 = (jnp.where(is_open, m, released.max() / 4) for m in (m_1, m_2))
+    pole = PoleOfV(jnp.asarray(_FAR), jnp.ones(()), jnp.zeros(1))
+    at = nodes(Span(m_1 + m_2, jnp.zeros(0), released), pole, cuts, _PANELS_OF_TREE + 4 * len(decays))
+    half = jnp.asarray(0.5)
+    return jnp.where(is_open, _integrals(at, (m_1, m_2), PairCouplings(half, half), decays, sm), 0.0)
+
+
+def _open_mass(m, released):
+    """The mass, or a harmless one where every decay is closed, and whether one is open."""
+    is_open = 2 * m < released.max()
+    return jnp.where(is_open, m, released.max() / 4), is_open
+
+
+def _integrals(at: Nodes, masses, couplings: PairCouplings, decays: list[Channel], sm: StandardModel):
+    """Integrals of the spectra, GeV, shape (decays, ranges)."""
+    # Computed once: without the barrier the compiler would do it over for each decay; nor are the decays one array.
+    shared = jax.lax.optimization_barrier(squares(couplings))
+    panels = [
+        (at.weights * dgamma_dq2(at.s, decay, sm, masses, shared, FromEnds(at.above, below))).sum(-1)
+        for decay, below in zip(decays, at.below, strict=True)
+    ]
+    return jnp.stack([(at.owner * each).sum(-1) for each in panels])
+
+
+def _span_and_pole(m, m_others, released, model: SplitDarkSector, sm: StandardModel) -> tuple[Span, PoleOfV]:
+    """Where the spectra of one chi are not analytic, with thresholds of the other chi and of the muon."""
+    propagator = model.propagator(sm)
+    width, m_V = propagator.width, model.m_V
+    if not isinstance(width, RunningWidth):
+        thresholds = 2 * m_others if model.switches.loop == "exact" else jnp.zeros(0)
+        pole = PoleOfV(m_V, propagator.inverse(m_V**2).imag, jnp.zeros(1 + len(thresholds)))
+        return Span(2 * m, thresholds, released), pole
+    starts = jnp.concatenate([m[None], m_others, jnp.asarray(sm.m_mu)[None]])
+    couplings = jnp.concatenate([jnp.full(1 + len(m_others), (model.g_D * model.Q_Phi) ** 2), model.g_mu_V[None] ** 2])
+    s = jnp.maximum(m_V, 2 * starts) ** 2
+    slope = couplings * (s + 2 * starts**2) / (12 * jnp.pi * jnp.sqrt(s))
+    return Span(2 * m, 2 * starts[1:], released), PoleOfV(m_V, width.absorptive(m_V**2), slope)
+
+
+def _unseen(decays: list[Channel], model: SplitDarkSector, sm: StandardModel, cuts: Cuts):
+    """Widths of B -> M V for a V that cannot decay, GeV, shape (decays, ranges)."""
+    s0, ends = model.m_V**2, jnp.concatenate([jnp.zeros(1), cuts.at, jnp.full(1, jnp.inf)])
+    is_inside = (ends[np.array(cuts.lower)] <= s0) & (s0 < ends[np.array(cuts.upper)])
+    on_shell = jnp.stack([width_on_shell(decay, model, sm) for decay in decays])
+    return jnp.where((width_total(model, sm) == 0) & is_inside, on_shell[:, None], 0.0)
+
+
+@usual_rules()
+def br_on_shell(model: SplitDarkSector, sm: StandardModel, mode: str) -> Float[Array, ""]:
+    """BR(B -> M V) for a V on its mass shell, dimensionless, see `pair_spectra.width_on_shell`; `mode` as there."""
+    decay = _mode(mode)
+    return getattr(sm, decay.lifetime) * width_on_shell(decay, model, sm)
+
+
+@usual_rules()
+def br_bs_chichi(
+    model: SplitDarkSector, sm: StandardModel, y_s: ArrayLike | None = None, y_b: ArrayLike | None = None
+) -> Float[Array, "chi chi"]:
+    """BR(B_s -> chi_j chibar_i) for every pair, dimensionless, see `pair_spectra.width_bs_chichi`.
+
+    Arguments and errors as in `dbr_dq2_chichi`.
+    """
+    return sm.tau_Bs * width_bs_chichi(tree_couplings(model, y_s, y_b), model.m_chi, sm)
