@@ -60,12 +60,14 @@ class RunningWidth(eqx.Module):
 
     def absorptive(self, s: Float[Array, "*s"]) -> Float[Array, "*s"]:
         """sqrt(s) Gamma_V(s) at s > 0, GeV^2."""
-        is_open = self.is_open(s)
-        s = s[..., None]
-        beta = jnp.sqrt(jnp.where(is_open, s - self.thresholds, 1.0) / s)
-        vector = self.vector + (self.dispersive if self.has_real_part else 0.0)
-        parts = beta * ((s + 2 * self.mass**2) * vector + (s - self.thresholds) * self.axial)
-        return jnp.where(is_open, parts, 0.0).sum(-1) / (12 * jnp.pi)
+        total = jnp.zeros_like(s)
+        vectors = self.vector + (self.dispersive if self.has_real_part else 0.0)
+        # One channel after the other: a sum over a short axis would compute what stands before it several times.
+        for mass, vector, axial in zip(self.mass, vectors, self.axial, strict=True):
+            above = s - 4 * mass**2
+            beta = jnp.sqrt(jnp.where(above > 0, above, s) / s)
+            total += jnp.where(above > 0, beta * ((s + 2 * mass**2) * vector + above * axial), 0.0)
+        return total / (12 * jnp.pi)
 
     def real_part(self, s: Float[Array, "*s"], m_V: Scalar) -> Float[Array, "*s"]:
         """What the dispersive form adds to s - m_V^2, GeV^2; vanishes at s = m_V^2."""

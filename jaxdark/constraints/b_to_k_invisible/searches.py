@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Array
 
 from jaxdark.constraints.b_to_k_invisible.pairs import br_chichi_bins
-from jaxdark.constraints.b_to_k_invisible.rates import S_B_BINS, InvisibleBR, br_k_invisible_bins
+from jaxdark.constraints.b_to_k_invisible.rates import S_B_BINS, InvisibleBR, br_k_invisible_bins, br_kst_invisible
 from jaxdark.constraints.limit import Constraint, LimitResult, SharedPrediction, upper_limit, without_limit
 from jaxdark.inputs import StandardModel, read_data
 from jaxdark.models.split import SplitDarkSector
@@ -93,7 +93,8 @@ def kst_invisible(model: SplitDarkSector, sm: StandardModel) -> LimitResult:
 
     The limit has the efficiency of the Standard Model's spectrum: exact for light chi and no V in the spectrum.
     """
-    total = _of_both(model, sm)["B0->K*0"].total + br_kst_nunu(sm)
+    new = br_kst_invisible(model, sm) if is_printed(model) else _of_both(model, sm)["B0->K*0"].total
+    total = new + br_kst_nunu(sm)
     return upper_limit(total, _data("belle_semileptonic_kst_2017")["limit"])
 
 
