@@ -132,7 +132,8 @@ def dgamma_dq2(
     phase_space = jnp.sqrt(kallen * above * (s - d)) / (256 * jnp.pi**3 * m_B**3 * s)
     a_V, b_V = 2 * (s - d) * (2 * s + p) / (3 * s), 2 * d * above / s
     a_A, b_A = 2 * above * (2 * s + d) / (3 * s), 2 * p * (s - d) / s
-    vector, mixed, dipole, timelike = _conserved(s, mode, sm, kallen)
+    # Without the barrier the compiler would compute them over for every derivative.
+    vector, mixed, dipole, timelike = jax.lax.optimization_barrier(_conserved(s, mode, sm, kallen))
     rate = a_V * (vector * couplings.V + 2 * mixed * couplings.mixed + dipole * couplings.dipole)
     rate += a_A * vector * couplings.A + timelike * (b_V * couplings.V + b_A * couplings.A)
     return jnp.where(is_open, phase_space * rate, 0.0)
