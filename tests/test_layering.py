@@ -22,6 +22,7 @@ semileptonic: observables nuisances tables predictor
 measurements: plausibility schema dataset
 constraints: limit
 constraints.b_to_k_invisible: quadrature running rates histogram belle2_likelihood belle2
+constraints.b_to_k_invisible: pair_quadrature pair_spectra pairs
 constraints: resonance_search mixing kinetic_mixing colliders electroweak relic without_limit registry
 likelihood: priors residuals nuisance_profile evaluation identity likelihood provenance
 optimise: descents least_squares optax_descents conditional multistart region_fit toys fit_result uncertainties fit

@@ -106,9 +106,7 @@ def nodes(span: Span, pole: PoleOfV, cuts: Cuts, panels: int) -> Nodes:
     """
     fixed = stop_gradient((span, pole, cuts.at))
     # Computed once: without the barrier the compiler would do it over wherever they are used.
-    found = jax.lax.optimization_barrier(
-        _nodes(fixed[0], fixed[1], cuts._replace(at=fixed[2]), panels + len(cuts.at))
-    )
+    found = jax.lax.optimization_barrier(_nodes(fixed[0], fixed[1], cuts._replace(at=fixed[2]), panels + len(cuts.at)))
     return found._replace(
         above=with_gradient_of(found.above, -(span.pair**2)),
         below=with_gradient_of(found.below, span.released[:, None, None] ** 2),

@@ -6,14 +6,13 @@ tree=False, dipole=False, loop="printed" and width="constant" this is Eq. (22), 
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 import jax
 import jax.core
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
-from jaxtyping import Array, Complex, Float, Inexact
+from jaxtyping import Array, Float, Inexact
 
 from jaxdark.constraints.b_to_k_invisible.pair_quadrature import Cuts, Nodes, PoleOfV, Span, nodes
 from jaxdark.constraints.b_to_k_invisible.pair_spectra import (
@@ -138,7 +137,8 @@ def br_chichi_bins(
     the bins [lower, upper) that hold m_V^2.
 
     Relative accuracy 1e-8 for Gamma_V/m_V from 1e-8 to 1, in total as for tree-level or V exchange alone. Gradients are
-    those of the integrals, 0 where a decay is closed.
+    those of the integrals, 0 where a decay is closed; with a width that runs, those in m_V and m_chi lose digits where
+    m_V is within 1e-6 of 2 m_chi.
 
     Args:
         model: the dark-sector point; its switches say what enters.
@@ -172,8 +172,9 @@ def br_chichi_bins(
     widths = widths + _unseen(decays, model, sm, cuts)
     lifetimes = jnp.stack([jnp.asarray(getattr(sm, decay.lifetime)) for decay in decays])
     br = lifetimes[:, None] * widths
-    parts = 1, 1 + len(s_B)
-    return {name: InvisibleBR(row[0], row[parts[0] : parts[1]], row[parts[1] :]) for name, row in zip(modes, br)}
+    first, last = 1, 1 + len(s_B)
+    rates = [InvisibleBR(row[0], row[first:last], row[last:]) for row in br]
+    return dict(zip(modes, rates, strict=True))
 
 
 def _cuts(s_B: Sequence[Bin], q2: Sequence[Bin], sm: StandardModel) -> Cuts:
@@ -183,7 +184,7 @@ def _cuts(s_B: Sequence[Bin], q2: Sequence[Bin], sm: StandardModel) -> Cuts:
     known_s_B |= {edge: 1 + k for k, edge in enumerate(in_s_B)}
     known_q2 |= {edge: 1 + len(in_s_B) + k for k, edge in enumerate(in_q2)}
     ends = [[known_s_B[edge] for edge in edges] for edges in s_B] + [[known_q2[edge] for edge in edges] for edges in q2]
-    lower, upper = zip((0, 1 + len(in_s_B) + len(in_q2)), *ends)
+    lower, upper = zip((0, 1 + len(in_s_B) + len(in_q2)), *ends, strict=True)
     return Cuts(jnp.concatenate([np.array(in_s_B) * sm.m_Bp**2, np.array(in_q2)]), lower, upper)
 
 
@@ -224,7 +225,7 @@ def _integrals(at: Nodes, masses, couplings: PairCouplings, decays: list[Channel
     shared = jax.lax.optimization_barrier(squares(couplings))
     panels = [
         (at.weights * dgamma_dq2(at.s, decay, sm, masses, shared, FromEnds(at.above, below))).sum(-1)
-        for decay, below in zip(decays, at.below)
+        for decay, below in zip(decays, at.below, strict=True)
     ]
     return jnp.stack([(at.owner * each).sum(-1) for each in panels])
 
@@ -235,7 +236,8 @@ def _span_and_pole(m, m_others, released, model: SplitDarkSector, sm: StandardMo
     width, m_V = propagator.width, model.m_V
     if not isinstance(width, RunningWidth):
         thresholds = 2 * m_others if model.switches.loop == "exact" else jnp.zeros(0)
-        return Span(2 * m, thresholds, released), PoleOfV(m_V, propagator.inverse(m_V**2).imag, 0 * jnp.append(m, thresholds))
+        pole = PoleOfV(m_V, propagator.inverse(m_V**2).imag, jnp.zeros(1 + len(thresholds)))
+        return Span(2 * m, thresholds, released), pole
     starts = jnp.concatenate([m[None], m_others, jnp.asarray(sm.m_mu)[None]])
     couplings = jnp.concatenate([jnp.full(1 + len(m_others), (model.g_D * model.Q_Phi) ** 2), model.g_mu_V[None] ** 2])
     s = jnp.maximum(m_V, 2 * starts) ** 2
