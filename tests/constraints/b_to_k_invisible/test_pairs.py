@@ -159,6 +159,9 @@ def random_rows():
                 "width": ("constant", "running", "dispersive")[k % 3], "dipole": True, "eta7": 0.53,
             }
         )  # fmt: skip
+    # As close to a threshold above that of the muon, and a V of great width and few muons.
+    close = {"m_V": 3.488461178965977, "g_mu_V": 6.5e-4, "g_D": 0.79, "r": [0.07], "m_chi": [1.7442305858323497]}
+    rows.append(rows[4] | close | {"width": "running"})
     return rows
 
 
