@@ -289,7 +289,9 @@ def test_bs_to_different_chi(sm):
 NAMES = ("m_V", "m_chi", "g_D", "r", "g_mu_V", "r_AV", "m_Phi")
 
 
-@pytest.mark.parametrize("width", ["constant", "running", "dispersive"])
+@pytest.mark.parametrize(
+    "width", ["running", *(pytest.param(name, marks=pytest.mark.slow) for name in ("constant", "dispersive"))]
+)
 def test_gradient(width, sm):
     def rates(values):
         point = dict(zip(NAMES, values, strict=True))
