@@ -21,8 +21,9 @@ from jaxdark.constraints.b_to_k_invisible.pairs import (
     dbr_dq2_chichi,
     tree_couplings,
 )
-from jaxdark.constraints.b_to_k_invisible.rates import br_k_invisible_bins
+from jaxdark.constraints.b_to_k_invisible.rates import br_k_invisible_bins, br_kst_invisible
 from jaxdark.errors import RequestError
+from jaxdark.inputs import load_inputs
 from jaxdark.models.split import SplitDarkSector, width_total
 from jaxdark.semileptonic.form_factors import pseudoscalar_form_factors, vector_form_factors
 from jaxdark.semileptonic.neutrinos import dbr_dq2_k_nunu, dbr_dq2_kst_nunu
@@ -307,3 +308,14 @@ def test_gradient(width, sm):
     by_differences = (near_ones[0] - 8 * near_ones[1] + 8 * near_ones[2] - near_ones[3]) / 12e-4
     found = np.moveaxis(np.asarray(slopes), 1, 2) * at[:, :, None]
     np.testing.assert_allclose(found, by_differences, rtol=1e-6, atol=1e-9 * float(np.max(value)))
+
+
+@pytest.mark.parametrize(
+    ("m_V", "g_D", "m_chi"), [(3.0, 1.0, 1e-3), (5.0, 3.0, 0.5), (2.0, 0.01, 0.9), (1.0, 1e-4, 0.3)]
+)
+def test_printed_width_of_kst_by_two_rules(m_V, g_D, m_chi):
+    """The subtraction at the pole and the graded panels."""
+    sm = load_inputs()
+    model = SplitDarkSector(m_V=m_V, g_mu_V=0.01, r_AV=-0.4, g_D=g_D, r=0.3, m_chi=m_chi)
+    panels = br_chichi_bins(model, sm, modes=("B0->K*0",))["B0->K*0"].total
+    assert float(br_kst_invisible(model, sm)) == near(float(panels), rel=1e-8)
