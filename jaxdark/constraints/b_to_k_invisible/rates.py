@@ -127,10 +127,9 @@ def br_k_invisible_bins(
 def br_kst_invisible(model: SplitDarkSector, sm: StandardModel) -> Float[Array, ""]:
     """New-physics part of BR(B0 -> K*0 invisible), Eq. (22) with the width of B0 -> K*0 V in place of Eq. (21).
 
-    Gamma_KV(s) = |p|/(8 pi M_B^2) g_tilde^2 s (|H_perp|^2/2 + |H_par|^2/2 + |H_0|^2) with H_perp = sqrt(lambda) V/(M_B +
-    M_K*), H_par = (M_B + M_K*) A_1, H_0 = 4 M_B M_K* A_12/sqrt(s) and |p| = sqrt(lambda)/(2 M_B), each times the
-    polarisation of V, which makes them sqrt(s) as large. A V that cannot decay adds nothing. Accuracy and gradients as
-    in `br_k_invisible_bins`.
+    Gamma_KV(s) = |p|/(8 pi M_B^2) (g_tilde s)^2 (|H_perp|^2/2 + |H_par|^2/2 + |H_0|^2) with |p| = sqrt(lambda)/(2 M_B),
+    H_perp = sqrt(lambda) V/(M_B + M_K*), H_par = (M_B + M_K*) A_1 and H_0 = 4 M_B M_K* A_12/sqrt(s). A V that cannot
+    decay adds nothing. Accuracy and gradients as in `br_k_invisible_bins`.
     """
     m_B, m_K = sm.m_B0, sm.m_Kst0
     released = m_B - m_K
