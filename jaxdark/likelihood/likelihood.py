@@ -15,6 +15,7 @@ from typing import Any, get_args
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array, Float
 from scipy.linalg import solve_triangular
 
@@ -227,6 +228,9 @@ class Likelihood:
                 "would be left out; give them (zeros are the central values), or take the theory marginalised"
             )
         arguments = model, xi, self.whitening if whitening is None else whitening
+        if isinstance(jnp.zeros(()), Tracer):
+            # Inside someone's program: what of the model is known, such as its masses, stays known to it.
+            return self._terms(*arguments)
         try:
             return self._compiled(*arguments)
         except TypeError:  # a model that looks at its own values, or holds what is no number
@@ -238,9 +242,7 @@ class Likelihood:
 
     @cached_property
     def _compiled(self):
-        """The terms compiled for eager calls and their derivatives, which take a minute operation by operation; within
-        jit the operations become part of the program around them.
-        """
+        """The terms compiled for eager calls and their derivatives, which take a minute operation by operation."""
         return jax.jit(self._terms, inline=True)
 
     def _check_nuisances(self, xi) -> None:

@@ -23,6 +23,9 @@ from jaxdark.models.wilson import Resonance
 from jaxdark.semileptonic.quadrature import (
     FINE_NODES,
     FINE_WEIGHTS,
+    INTERPOLATION,
+    NODES,
+    WEIGHTS,
     Bend,
     fine_pole_weights,
     in_panels,
@@ -91,7 +94,8 @@ def _most(low: np.ndarray, high: np.ndarray) -> int:
 def _on_panels(resonance: Resonance, lower, upper, bend: Bend, pole, n_poles: int) -> Weights:
     """Weights on panels on which h is smooth, with the pole of each."""
     half = (upper - lower) / 2
-    x, _ = in_panels(FINE_NODES, FINE_WEIGHTS, bend)
+    # h at the nodes that N has; the product with a matrix also keeps the compiler from computing h once per use.
+    x, _ = in_panels(NODES, WEIGHTS, bend)
     s = (lower + half)[..., None] + half[..., None] * x
     W, V = fine_pole_weights(lower, upper, *pole, bend, n_poles)
     # In real arithmetic throughout, which is several times faster. D = d_re + i d_im.
@@ -101,6 +105,8 @@ def _on_panels(resonance: Resonance, lower, upper, bend: Bend, pole, n_poles: in
     if resonance.vertex is not None:
         F = resonance.vertex(s)
         h_re, h_im = _times(k_re, k_im, jnp.real(F), jnp.imag(F))
+    parts = (h_re, h_im, k_re, k_im)
+    h_re, h_im, k_re, k_im = (part if np.ndim(part) == 0 else part @ INTERPOLATION.T for part in parts)
     weights = Weights(*_times(h_re, h_im, d_re, d_im), V * (h_re**2 + h_im**2))
     if resonance.dipole is None:
         return weights

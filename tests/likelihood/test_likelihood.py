@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.core import Tracer
 from near import near
 from scipy.optimize import least_squares
 
@@ -618,3 +619,18 @@ def test_log_likelihood_of_another_prior(paper2020):
     prior = Prior("contact", {"C9": Range(-2.0, 2.0), "C10": Range(-2.0, 2.0)}, ConstantWilson)
     value = paper2020.log_likelihood(np.array([-1.0, 0.3]), prior)
     assert value == near(float(paper2020(ConstantWilson(C9=-1.0, C10=0.3))), rel=1e-13)
+
+
+def test_what_a_program_knows_of_a_model_stays_known():
+    """Masses that are no parameters are no inputs of the program either: cuts at thresholds then cost nothing."""
+    seen = []
+
+    class Watched(DarkSector):
+        def new_physics(self, sm):
+            seen.append(isinstance(self.m_chi, Tracer))
+            return super().new_physics(sm)
+
+    like = Likelihood(load_dataset("paper2020"))
+    prior = prior_of("high")._replace(build=partial(Watched, physics="complete"))
+    jax.eval_shape(lambda vector: like.log_likelihood(vector, prior), np.full(5, 0.5))
+    assert seen and not any(seen)
