@@ -49,7 +49,7 @@ def plane_figure(tree) -> Figure:
             ]
         ax.set(ylim=_axis_limits(y, ranges[up]), **axis("y", up, ranges[up]))
     handles.append(draw_star(ax, best[across], gain.max() if up is None else best[up], "maximum-likelihood draw"))
-    fig.legend(handles=handles, loc="outside lower center", ncols=4, frameon=False)
+    fig.legend(handles=handles, loc="outside lower center", ncols=2, frameon=False)
     title_of_draws(fig, tree)
     return fig
 

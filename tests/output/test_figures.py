@@ -3,6 +3,7 @@
 import matplotlib
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.image import imread
 from near import near
 from own_prior import result_of
@@ -56,6 +57,15 @@ def test_the_plane_holds_the_best_955_per_cent_within_the_prior(region):
     assert ax.get_xlim() == (prior["m_V"].lower, prior["m_V"].upper)
     assert ax.get_ylim() == (prior["g_mu_V"].lower, prior["g_mu_V"].upper) == (1e-3, 0.2)
     assert (ax.get_xscale(), ax.get_yscale()) == ("linear", "log")
+
+
+def test_every_legend_lies_within_its_figure(tree):
+    for make in figures.FIGURES.values():
+        fig = make(tree)
+        FigureCanvasAgg(fig).draw()
+        for legend in (*fig.legends, *(ax.get_legend() for ax in fig.axes if ax.get_legend())):
+            extent = legend.get_window_extent()
+            assert extent.x0 >= 0 and extent.x1 <= fig.bbox.x1 and extent.y0 >= 0, (make.__name__, extent)
 
 
 def test_contours_hold_their_share_of_the_draws():
