@@ -8,6 +8,8 @@ from typing import Literal
 
 ModelName = Literal["split", "zprime", "constant", "box"]
 """The shipped models, see `jaxdark.models.registry`."""
+PhysicsName = Literal["paper", "complete"]
+"""Of the model split. paper: the formulas of arXiv:2002.11150 as printed; complete: the leading order of Eq. (5)."""
 Theory = Literal["marginalised", "full"]
 """Hadronic nuisances in a covariance, or as parameters."""
 GMinus2 = Literal["limit", "upper", "measurement"]

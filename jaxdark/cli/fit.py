@@ -42,7 +42,7 @@ def fit(
     from jaxdark.likelihood.priors import prior_of
     from jaxdark.output import tables
 
-    prior = prior_of(settings.region, settings.model)
+    prior = prior_of(settings.region, settings.model, settings.physics)
     settings = settings.model_copy(update={"region": prior.region})
     out_folder = options.out_folder(settings.out, "fit", prior, settings.data)
 

@@ -47,7 +47,7 @@ def profile(
     from jaxdark.output import profile_figure, tables
     from jaxdark.scans.points import Axis
 
-    prior = prior_of(settings.region, settings.model)
+    prior = prior_of(settings.region, settings.model, settings.physics)
     settings = settings.model_copy(update={"region": prior.region})
     out_folder = options.out_folder(settings.out, "profile", prior, settings.data)
     options.prepare()  # before the axes are held against the prior: in single precision its ends are outside

@@ -59,7 +59,7 @@ def sample(
     from jaxdark.likelihood.priors import prior_of
     from jaxdark.output import figures, tables
 
-    prior = prior_of(settings.region, settings.model)
+    prior = prior_of(settings.region, settings.model, settings.physics)
     settings = settings.model_copy(update={"region": prior.region})
     out_folder = options.out_folder(settings.out, "", prior, settings.data)
 

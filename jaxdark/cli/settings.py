@@ -16,7 +16,7 @@ import typer
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 from pydantic.fields import FieldInfo
 
-from jaxdark.choices import GMinus2, ModelName, Theory
+from jaxdark.choices import GMinus2, ModelName, PhysicsName, Theory
 from jaxdark.compute.bounds import LARGEST_SEED
 from jaxdark.errors import RequestError, near_name, nearest, shown
 from jaxdark.io.text_files import read_toml
@@ -83,6 +83,7 @@ class ModelSettings(Settings):
 class RegionSettings(ModelSettings):
     """Those of a command for one model in one region of its parameters."""
 
+    physics: PhysicsName = Field("paper", description="Of the model split: as printed, or the complete leading order.")
     region: Annotated[str | None, Flag("high|low|all", default="the model's first")] = Field(
         None, description="m_V above or below the bins, Table 1."
     )

@@ -5,19 +5,22 @@ Inputs: the names of a model and a region. Outputs: a `Prior` whose cube coordin
 
 import math
 from collections.abc import Callable, Collection
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Any, NamedTuple, get_args
 
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
+from jaxdark.choices import PhysicsName
 from jaxdark.compute.fingerprint import short_name
 from jaxdark.errors import RequestError, near_name
 from jaxdark.models.base import PERTURBATIVE, Model
 from jaxdark.models.box import BoxModel
+from jaxdark.models.checks import one_of
 from jaxdark.models.constant import ConstantWilson
 from jaxdark.models.registry import MODELS
-from jaxdark.models.split import DarkSector
+from jaxdark.models.split import DarkSector, SplitDarkSector
 from jaxdark.models.zprime import SimplifiedZPrime
 
 
@@ -197,28 +200,42 @@ def _box() -> Prior:
     return Prior("all", masses | couplings, BoxModel, "box")
 
 
+_COMPLETE = "split-complete"
+
 PRIORS = {
     "split": {region: _split(region) for region in _MASS},
+    _COMPLETE: {
+        region: _split(region)._replace(build=partial(SplitDarkSector, physics="complete"), model_name=_COMPLETE)
+        for region in _MASS
+    },
     "zprime": {region: _zprime(region) for region in _MASS},
     "constant": {"all": _constant()},
     "box": {"all": _box()},
 }
-"""By model and region; those of `split` are Table 1 of the paper, the others our own choice."""
+"""By model and region; those of `split`, also in the complete physics, are Table 1 of the paper, the others our own."""
 
 
-def prior_of(prior: str | Prior | None = None, model: str = "split") -> Prior:
+def prior_of(prior: str | Prior | None = None, model: str = "split", physics: PhysicsName = "paper") -> Prior:
     """The prior that a request means: a `Prior`, or that of a model in a region.
 
     Args:
         prior: a `Prior`, which is handed back; or the name of a region, "high" or "low" for models with a mediator,
             "all" for the others; None is a model's first.
         model: "split", "zprime", "constant" or "box".
+        physics: of the model "split", "paper" as printed or "complete", see `models.switches`.
 
     Raises:
-        RequestError: there is no such model or region, or the range of a parameter is none.
+        RequestError: there is no such model or region, another model than "split" has no such physics, or the range of
+            a parameter is none.
     """
     if isinstance(prior, Prior):
         return prior.check()
+    if physics != "paper":
+        if model != "split":
+            raise RequestError(
+                f"the physics {physics} is of the model split, got the model {model}; leave one of the two out"
+            )
+        model = f"split-{one_of('physics', physics, get_args(PhysicsName))}"
     regions = PRIORS[_known("model", model, PRIORS)]
     return regions[_known("region", prior, regions)] if prior is not None else next(iter(regions.values()))
 

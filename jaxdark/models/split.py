@@ -11,13 +11,14 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Inexact
 
+from jaxdark.choices import PhysicsName
 from jaxdark.inputs import StandardModel, check_inputs
 from jaxdark.models.base import PERTURBATIVE, Bound, Model, MuonVector
 from jaxdark.models.checks import float64, refuse_unknown, scalar, share_axis
 from jaxdark.models.coefficients import tree_level
 from jaxdark.models.loops import Scalar, penguin_loop
 from jaxdark.models.propagator import Propagator, RunningWidth, pole_width
-from jaxdark.models.switches import Loop, PhysicsName, Switches, WidthScheme, switches_of
+from jaxdark.models.switches import Loop, Switches, WidthScheme, switches_of
 from jaxdark.models.vertex import Vertex, eta7
 from jaxdark.models.widths import width_fermions
 from jaxdark.models.wilson import BsCurrent, NewPhysics, Resonance

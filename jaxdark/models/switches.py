@@ -5,12 +5,10 @@ Inputs: the name of a set and single switches in its place. Outputs: one `Switch
 
 from typing import Any, Literal, NamedTuple, get_args
 
+from jaxdark.choices import PhysicsName
 from jaxdark.errors import RequestError, shown
 from jaxdark.models.checks import check_number, one_of
 from jaxdark.models.wilson import BsCurrent
-
-PhysicsName = Literal["paper", "complete"]
-"""paper: the formulas of arXiv:2002.11150 as printed; complete: the leading order that its Eq. (5) implies."""
 
 Loop = Literal["printed", "exact"]
 """The b s V vertex: Eqs. (7), (10) and (11), which expand it at q2 = 0, or `jaxdark.models.vertex`, exact in q2.

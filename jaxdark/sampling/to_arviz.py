@@ -14,10 +14,14 @@ import xarray as xr
 from jaxtyping import Array, Float
 
 from jaxdark.compute.batch import batched
+from jaxdark.inputs import StandardModel
 from jaxdark.io.results import Result, make_tree
 from jaxdark.likelihood.likelihood import ITSELF, Likelihood
 from jaxdark.likelihood.priors import Prior
 from jaxdark.likelihood.provenance import Provenance
+from jaxdark.models.base import Model
+from jaxdark.models.coefficients import c9, c10
+from jaxdark.models.propagator import RunningWidth
 from jaxdark.models.split import SplitDarkSector, g_tilde
 from jaxdark.models.wilson import SM_ONLY
 from jaxdark.optimise.region_fit import RegionFit
@@ -113,14 +117,24 @@ def _at_draw(like: Likelihood, marginalised: Likelihood, prior: Prior, vector: F
     if xi is not None:
         terms = like.terms(model, xi)
         derived["log_likelihood_at_nuisances"] = terms["flavour"] + terms["g_minus_2"]
-    resonance = model.new_physics(like.sm).resonance
-    if resonance is not None:
-        kappas = {"kappa9": resonance.kappa9, "kappa10": resonance.kappa10}
-        derived |= _real_columns(kappas) | {"width_V": resonance.width}
-    if isinstance(model, SplitDarkSector):
-        derived["g_tilde"] = g_tilde(model)
+    derived |= _real_columns(_of_resonance(model, like.sm))
     pointwise = -0.5 * weighted**2 / diagonal + 0.5 * jnp.log(diagonal / (2 * jnp.pi))
     return {"predictions": predictions, "pointwise": pointwise, "derived": derived}
+
+
+def _of_resonance(model: Model, sm: StandardModel) -> dict[str, Any]:
+    """Strengths and width of a resonance; C_9 and C_10 at 4 GeV^2 where the strengths depend on q2."""
+    resonance = model.new_physics(sm).resonance
+    if resonance is None:
+        return {}
+    running = isinstance(resonance.width, RunningWidth)
+    s0 = resonance.m_V**2
+    width = {"width_V": resonance.width.absorptive(s0) / resonance.m_V if running else resonance.width}
+    if resonance.vertex is None:
+        coupling = {"g_tilde": g_tilde(model)} if isinstance(model, SplitDarkSector) else {}
+        return {"kappa9": resonance.kappa9, "kappa10": resonance.kappa10} | width | coupling
+    coupling = {"g_tilde": resonance.vertex(s0)} if isinstance(model, SplitDarkSector) else {}
+    return {"C9_4GeV2": c9(4.0, model, sm), "C10_4GeV2": c10(4.0, model, sm)} | width | coupling
 
 
 def _real_columns(values: dict[str, Any]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from jaxdark.errors import RequestError
 from jaxdark.likelihood.priors import PRIORS, Prior, Range, prior_of
 from jaxdark.models.constant import ConstantWilson
 from jaxdark.models.split import DarkSector
+from jaxdark.models.switches import SETS
 
 NAMES = ("m_V", "g_mu_V", "r_AV", "g_D", "r")
 quantiles = st.lists(st.floats(0.0, 1.0), min_size=5, max_size=5).map(np.array)
@@ -131,3 +132,14 @@ def test_defaults_and_priors_of_ones_own():
 def test_unknown_model(model, sentence):
     with pytest.raises(RequestError, match=sentence):
         prior_of("high", model)
+
+
+def test_complete_physics_has_the_ranges_of_table_1():
+    printed, complete = prior_of("low"), prior_of("low", physics="complete")
+    assert complete.ranges == printed.ranges and complete.model_name == "split-complete"
+    middle = np.asarray(complete.vector(np.full(5, 0.5)))
+    assert complete.model(middle).switches == SETS["complete"] and printed.model(middle).switches == SETS["paper"]
+    with pytest.raises(RequestError, match="the physics complete is of the model split, got the model zprime; leave one"):
+        prior_of("low", "zprime", "complete")
+    with pytest.raises(RequestError, match="physics must be one of paper, complete, got 'exact'"):
+        prior_of("low", physics="exact")
