@@ -5,7 +5,6 @@ Inputs: the names of a model and a region. Outputs: a `Prior` whose cube coordin
 
 import math
 from collections.abc import Callable, Collection
-from functools import partial
 from typing import Any, NamedTuple, get_args
 
 import jax.numpy as jnp
@@ -177,6 +176,11 @@ def _split(region: str) -> Prior:
     return Prior(region, {"m_V": _MASS[region], **_MUON, "g_D": Range(0.0, 4.0), "r": r})
 
 
+def _complete_model(m_V, g_mu_V, r_AV, g_D, r) -> SplitDarkSector:
+    """In place of a `partial`, which is equal to no copy of itself that another process makes."""
+    return SplitDarkSector(m_V=m_V, g_mu_V=g_mu_V, r_AV=r_AV, g_D=g_D, r=r, physics="complete")
+
+
 def _zprime(region: str) -> Prior:
     """Muon couplings of Table 1; g_bs and the width over decades around what C_9 = -0.6 and one open channel need."""
 
@@ -204,10 +208,7 @@ _COMPLETE = "split-complete"
 
 PRIORS = {
     "split": {region: _split(region) for region in _MASS},
-    _COMPLETE: {
-        region: _split(region)._replace(build=partial(SplitDarkSector, physics="complete"), model_name=_COMPLETE)
-        for region in _MASS
-    },
+    _COMPLETE: {region: _split(region)._replace(build=_complete_model, model_name=_COMPLETE) for region in _MASS},
     "zprime": {region: _zprime(region) for region in _MASS},
     "constant": {"all": _constant()},
     "box": {"all": _box()},

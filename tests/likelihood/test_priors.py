@@ -128,7 +128,9 @@ def test_defaults_and_priors_of_ones_own():
     assert prior_of(own) is own
 
 
-@pytest.mark.parametrize(("model", "sentence"), [("zprim", "nearest: zprime"), ("sm", "split or zprime or constant")])
+@pytest.mark.parametrize(
+    ("model", "sentence"), [("zprim", "nearest: zprime"), ("sm", "split or split-complete or zprime or constant")]
+)
 def test_unknown_model(model, sentence):
     with pytest.raises(RequestError, match=sentence):
         prior_of("high", model)
@@ -139,7 +141,9 @@ def test_complete_physics_has_the_ranges_of_table_1():
     assert complete.ranges == printed.ranges and complete.model_name == "split-complete"
     middle = np.asarray(complete.vector(np.full(5, 0.5)))
     assert complete.model(middle).switches == SETS["complete"] and printed.model(middle).switches == SETS["paper"]
-    with pytest.raises(RequestError, match="the physics complete is of the model split, got the model zprime; leave one"):
+    with pytest.raises(
+        RequestError, match="the physics complete is of the model split, got the model zprime; leave one"
+    ):
         prior_of("low", "zprime", "complete")
     with pytest.raises(RequestError, match="physics must be one of paper, complete, got 'exact'"):
         prior_of("low", physics="exact")
