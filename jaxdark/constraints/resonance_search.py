@@ -90,8 +90,7 @@ def br_kst_v_mumu(model: SplitDarkSector, sm: StandardModel) -> Float[Array, ""]
 
 def _is_printed(model: SplitDarkSector) -> bool:
     """Whether the line of V is the printed one: g_tilde without a dipole and a constant width."""
-    loop, dipole, width = model.switches.loop, model.switches.dipole, model.switches.width
-    return (loop, dipole, width) == ("printed", False, "constant")
+    return model.switches.as_printed("loop", "dipole", "width")
 
 
 class Search(NamedTuple):

@@ -30,7 +30,7 @@ class Switches(NamedTuple):
         eta7: running of the dipole from m_Phi to m_b; None computes it, see `vertex.eta7`.
         bs_current: longitudinal part of V exchange in b -> s mu mu.
         width: of V.
-        photon_penguin: whether the photon and gluon penguins of Phi enter C_7 and C_9 of all leptons.
+        photon_penguin: whether the photon and gluon penguins of Phi are shown; no observable has them yet.
         mixing_transverse: whether the exchange of V in B_s mixing has the transverse vertex alone.
     """
 
@@ -49,6 +49,10 @@ class Switches(NamedTuple):
         differing = {name: _differing(self, named) for name, named in SETS.items()}
         nearest = min(differing, key=lambda name: len(differing[name]))
         return " ".join([nearest, *(f"{switch}={getattr(self, switch)}" for switch in differing[nearest])])
+
+    def as_printed(self, *switches: str) -> bool:
+        """Whether these switches are those of the paper."""
+        return not set(switches) & set(_differing(self, SETS["paper"]))
 
 
 SETS: dict[PhysicsName, Switches] = {

@@ -29,9 +29,11 @@ from jaxdark.semileptonic.quadrature import (
     Bend,
     fine_pole_weights,
     in_panels,
-    threshold_reach,
     weights_at_fine_nodes,
 )
+
+# Bernstein ellipse within which a cusp is too near to a panel.
+_RHO = 3.0
 
 
 class Weights(NamedTuple):
@@ -57,7 +59,10 @@ class Weights(NamedTuple):
 
 
 def exchange_weights(resonance: Resonance, lower: np.ndarray, upper: np.ndarray, bend: np.ndarray) -> Weights:
-    """Weights of the resonance on panels, which are plain NumPy: see `quadrature.fine_pole_weights`."""
+    """Weights of the resonance on panels, which are plain NumPy: see `quadrature.fine_pole_weights`.
+
+    A panel is cut at one threshold: of two different ones within its reach the later one counts.
+    """
     known = not any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(resonance.thresholds))
     thresholds = np.unique(np.asarray(resonance.thresholds)) if known else jnp.asarray(resonance.thresholds)
     low, high = threshold_reach(lower, upper, bend)
@@ -68,6 +73,28 @@ def exchange_weights(resonance: Resonance, lower: np.ndarray, upper: np.ndarray,
         if count:
             weights = _around(threshold, count, resonance, weights, (low, high), lower, upper, bend)
     return weights
+
+
+def threshold_reach(
+    lower: Float[np.ndarray, " panels"], upper: Float[np.ndarray, " panels"], bend: Bend
+) -> tuple[Float[np.ndarray, " panels"], Float[np.ndarray, " panels"]]:
+    """Least and greatest s (GeV^2) at which a square-root cusp is too near to a panel for the polynomial at its nodes.
+
+    Those are the points within the Bernstein ellipse rho = 3 in the panel's own variable; beyond it the 20 orders leave
+    3^-20 of the cusp.
+    """
+    long, short = (_RHO + 1 / _RHO) / 2, (_RHO - 1 / _RHO) / 2
+    middle, half = (lower + upper) / 2, (upper - lower) / 2
+
+    def s_at(x, minus_r2=0.0):
+        """s at x + i r, of points on the real axis of s."""
+        return middle + half * (x + bend * (x**2 + minus_r2 - 1) / 2)
+
+    # The parabola ends at x = -1/bend, and s beyond its end is at -1/bend +- i r.
+    end = -1 / np.where(bend == 0, 1e-9, bend)
+    r2 = short**2 * np.clip(1 - (end / long) ** 2, 0.0, None)
+    ends = [np.where((0 < end * side) & (end * side < long), s_at(end, -r2), s_at(side * long)) for side in (-1, 1)]
+    return np.minimum(*ends), np.maximum(*ends)
 
 
 def _poles(resonance: Resonance, thresholds, middle: np.ndarray):

@@ -36,8 +36,6 @@ INTERPOLATION = LEGENDRE_FINE @ (
 _NEAR = 1.8 + 1 / 1.8
 # The same for rho = 2: a pole nearer than that to the mirror image of a bent panel takes the moments of both at once.
 _NEAR_BOTH = 2.5
-# Bernstein ellipse within which a cusp is too near to a panel.
-_RHO = 3.0
 
 # Whether each panel's numerator is a polynomial in s itself (0) or in u of s = end +- u^2, and how much of the parabola
 # the panel takes up: half its length in u over the u of its middle, with a minus sign where the parabola ends it. So 1
@@ -369,28 +367,6 @@ def _moments_jvp(primals, tangents):
     v_x = jnp.concatenate([-2 * imaginary[None], b * real - a * imaginary]) / size
     x_dot, gamma_dot = (tangents[1] - tangents[0]) / 2, tangents[2]
     return (r, v), (r_x * x_dot - gamma * v_x * gamma_dot, v_x * x_dot + (r_x - v) / gamma * gamma_dot)
-
-
-def threshold_reach(
-    lower: Float[np.ndarray, " panels"], upper: Float[np.ndarray, " panels"], bend: Bend
-) -> tuple[Float[np.ndarray, " panels"], Float[np.ndarray, " panels"]]:
-    """Least and greatest s (GeV^2) at which a square-root cusp is too near to a panel for the polynomial at its nodes.
-
-    Those are the points within the Bernstein ellipse rho = 3 in the panel's own variable; beyond it the 20 orders leave
-    3^-20 of the cusp.
-    """
-    long, short = (_RHO + 1 / _RHO) / 2, (_RHO - 1 / _RHO) / 2
-    middle, half = (lower + upper) / 2, (upper - lower) / 2
-
-    def s_at(x, minus_r2=0.0):
-        """s at x + i r, of points on the real axis of s."""
-        return middle + half * (x + bend * (x**2 + minus_r2 - 1) / 2)
-
-    # The parabola ends at x = -1/bend, and s beyond its end is at -1/bend +- i r.
-    end = -1 / np.where(bend == 0, 1e-9, bend)
-    r2 = short**2 * np.clip(1 - (end / long) ** 2, 0.0, None)
-    ends = [np.where((0 < end * side) & (end * side < long), s_at(end, -r2), s_at(side * long)) for side in (-1, 1)]
-    return np.minimum(*ends), np.maximum(*ends)
 
 
 def weights_at_fine_nodes(

@@ -12,11 +12,10 @@ from jaxdark.models.split import SplitDarkSector
 from jaxdark.models.wilson import Contact, NewPhysics, Resonance
 from jaxdark.semileptonic.amplitudes import decay_at
 from jaxdark.semileptonic.bins import integrated_rates, make_panels, rates
-from jaxdark.semileptonic.exchange import exchange_weights
+from jaxdark.semileptonic.exchange import exchange_weights, threshold_reach
 from jaxdark.semileptonic.kinematics import CHANNELS
 from jaxdark.semileptonic.leptonic import br_bs_mumu
 from jaxdark.semileptonic.observables import INTEGRAL_MATRIX
-from jaxdark.semileptonic.quadrature import threshold_reach
 from jaxdark.semileptonic.tables import RateTables
 
 SM = load_inputs()

@@ -17,7 +17,6 @@ from jaxdark.constraints.b_to_k_invisible.rates import S_B_BINS, InvisibleBR, br
 from jaxdark.constraints.limit import Constraint, LimitResult, SharedPrediction, upper_limit, without_limit
 from jaxdark.inputs import StandardModel, read_data
 from jaxdark.models.split import SplitDarkSector
-from jaxdark.models.switches import SETS
 from jaxdark.semileptonic.kinematics import Bin
 from jaxdark.semileptonic.neutrinos import br_k_nunu, br_kst_nunu
 
@@ -84,8 +83,7 @@ def _of_both(model: SplitDarkSector, sm: StandardModel) -> dict[str, InvisibleBR
 
 def is_printed(model: SplitDarkSector) -> bool:
     """Whether Eq. (22) as printed is what the switches of a model mean."""
-    printed = SETS["paper"]
-    return all(getattr(model.switches, name) == getattr(printed, name) for name in ("loop", "tree", "dipole", "width"))
+    return model.switches.as_printed("loop", "tree", "dipole", "width")
 
 
 def kst_invisible(model: SplitDarkSector, sm: StandardModel) -> LimitResult:
