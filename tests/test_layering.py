@@ -31,10 +31,10 @@ optimise: profile
 sampling: importance diagnostics weighted flow nuts coordinates nested to_arviz resume sample numpyro_model
 check: compare sensitivity evidence calibration
 analysis: point constrain projection
-output: drawing draws contours corner_figure trace_figure plane_figure pulls_figure figures overlay_figure
-output: profile_figure table tables html_report
+output: drawing table draws contours corner_figure trace_figure plane_figure pulls_figure figures overlay_figure
+output: profile_figure tables html_report
 scans: points outputs store scan
-reproduce: estimates thresholds claim study figures numbers workers fit_claims model_claims paper
+reproduce: estimates thresholds claim study figures numbers workers fit_claims model_claims invisible_figure paper
 cli: settings options stopping stored
 cli: point sample fit profile check evidence compare project constrain scan reproduce plot report data commands
 cli __main__

@@ -93,15 +93,22 @@ def on_vectors(
     wanted = all_constraints(type(prior.model(vectors[0])), g_minus_2)
     # What another function builds may change with what that closes over: its program serves this call alone.
     program = _program if prior.build in MODELS.values() else _program.__wrapped__
-    return wanted, program(prior.build, prior.names, wanted, len(vectors) < _MANY)(sm, vectors)
+    arguments = tuple(prior.arguments.items())
+    return wanted, program(prior.build, prior.names, arguments, wanted, len(vectors) < _MANY)(sm, vectors)
 
 
 @cache
-def _program(build: Callable[..., Model], names: tuple[str, ...], wanted: tuple[Constraint, ...], quick: bool):
+def _program(
+    build: Callable[..., Model],
+    names: tuple[str, ...],
+    arguments: tuple[tuple[str, Any], ...],
+    wanted: tuple[Constraint, ...],
+    quick: bool,
+):
     """One compiled program for all regions of a shipped model."""
 
     def of_vector(sm, vector):
-        return verdicts(build(**dict(zip(names, vector, strict=True))), sm, wanted)
+        return verdicts(build(**dict(arguments), **dict(zip(names, vector, strict=True))), sm, wanted)
 
     return batched(of_vector, quick=quick)
 

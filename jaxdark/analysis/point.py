@@ -57,6 +57,7 @@ def point_record(name: str, model: Model, like: Likelihood, q2s: Sequence[float]
         found, values = beside.result()
     return {
         "model": name,
+        "physics": model.physics,
         "parameters": _parameters(model),
         "derived": _labelled(dict(zip(derived, values, strict=True)), q2s),
         "observables": _observables(like, here, standard_model),

@@ -21,14 +21,15 @@ def made_of(tree) -> dict[str, Any]:
 def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
     """What differs in the provenance of two posteriors, a few words each; data are the same if their hash is."""
     found = [
-        f"{words} {one[key]} and {other[key]}"
+        f"{words} {one.get(key)} and {other.get(key)}"
         for key, words in (
             ("model", "model"),
+            ("physics", "physics"),
             ("region", "region"),
             ("theory", "theory"),
             ("g_minus_2", "(g-2) read as"),
         )
-        if one[key] != other[key]
+        if one.get(key) != other.get(key)
     ]
     if one["data_sha256"] != other["data_sha256"]:
         first, second = (f"{setting['data']} (sha256 {setting['data_sha256'][:12]})" for setting in (one, other))

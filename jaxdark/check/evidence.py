@@ -16,7 +16,7 @@ from jaxdark.optimise.region_fit import fit_with_covariance
 from jaxdark.precision import usual_rules
 from jaxdark.sampling.flow import train_flow
 
-MODELS = ("split", "zprime", "constant")
+MODELS = ("split", "split-paper", "zprime", "constant")
 
 
 @usual_rules()
@@ -44,8 +44,8 @@ def evidence(
 
     Returns:
         {"region": .., "covariances": {name: parameters of the point, None for the Standard Model},
-        "models": {model: {covariance: {"log_evidence": .., "error": .., "log_bayes_factor": .. over the Standard Model,
-        "best_log_likelihood": ..}}}}.
+        "physics": {model: ..}, "models": {model: {covariance: {"log_evidence": .., "error": .., "log_bayes_factor":
+        .. over the Standard Model, "best_log_likelihood": ..}}}}.
 
     Raises:
         RequestError: an unknown model or region.
@@ -80,6 +80,7 @@ def evidence(
         "data": like.data.name,
         "g_minus_2": like.g_minus_2,
         "covariances": {"Standard Model": None, at_fit: reference},
+        "physics": {name: physics for name, prior in priors.items() if (physics := prior.physics) is not None},
         "models": found,
     }
 

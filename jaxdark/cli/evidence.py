@@ -18,7 +18,7 @@ class EvidenceSettings(Settings):
 
 @command(EvidenceSettings)
 def evidence(settings: EvidenceSettings, quiet: options.Quiet = False, as_json: options.Json = False) -> None:
-    """Log-evidence of split, zprime, constant and the Standard Model with one theory covariance for all."""
+    """Log-evidence of split, complete and printed, zprime, constant and the Standard Model, with one covariance."""
     options.prepare()
     from jaxdark.check.evidence import evidence as compare
     from jaxdark.output import tables

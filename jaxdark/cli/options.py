@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from jaxdark.cli.settings import Settings
+from jaxdark.cli.settings import ModelSettings, Settings
 from jaxdark.errors import RequestError, visible
 
 if TYPE_CHECKING:
@@ -41,8 +41,26 @@ def parse_parameters(words: list[str]) -> dict[str, Any]:
     return parameters
 
 
+def with_physics(settings: ModelSettings, parameters: dict[str, Any]) -> dict[str, Any]:
+    """The parameters of a model with what --physics says, where that is not what the model does by itself.
+
+    Raises:
+        RequestError: another model than split was asked for as printed, or --physics and a parameter say two things.
+    """
+    if settings.physics == ModelSettings.model_fields["physics"].default:
+        return parameters
+    if settings.model != "split":
+        raise RequestError(
+            f"--physics {settings.physics} is of the model split, got the model {settings.model}; leave one of them out"
+        )
+    given = parameters.get("physics", settings.physics)
+    if given != settings.physics:
+        raise RequestError(f"expected the physics once, got --physics {settings.physics} and physics={given}")
+    return {**parameters, "physics": settings.physics}
+
+
 def result_name(prefix: str, prior: "Prior", data: str) -> str:
-    """Default folder of a result: prefix, model if it is not the paper's, region and data set."""
+    """Default folder of a result: prefix, model if it is not the default, region and data set."""
     parts = (prefix, "" if prior.model_name == "split" else prior.model_name, prior.region, Path(data).stem)
     return "results/" + "-".join(filter(None, parts))
 

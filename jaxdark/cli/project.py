@@ -50,7 +50,7 @@ def project(
     prior = prior_of_result(
         results.attributes(tree), instead="jaxdark.analysis.projection.pseudo_data and excluded(.., prior, ..)"
     )
-    model = SM_ONLY if inject == "sm" else prior.build(**summary["max_likelihood_draw"]["parameters"])
+    model = SM_ONLY if inject == "sm" else prior.model_at(summary["max_likelihood_draw"]["parameters"])
     if data is None and summary["data"] not in dataset_names():
         raise RequestError(
             f"the data of the result, {summary['data']}, are none that ship; name their file with --data"

@@ -70,9 +70,12 @@ def scan(
 
     options.prepare()
     from jaxdark.compute.cluster import connected
+    from jaxdark.likelihood.priors import prior_of
     from jaxdark.scans.scan import Scan, best_point, converged_fraction
 
-    like = options.build_likelihood(settings)
+    like, drawn = options.build_likelihood(settings), settings.random is not None or settings.sobol is not None
+    of_region = drawn or settings.profile or settings.region is not None or settings.reference == "fit"
+    prior = prior_of(settings.region, settings.model, settings.physics) if of_region else None
     folder = Path(f"results/scan-{Path(settings.data).stem}" if settings.out is None else settings.out)
     of_another = result_dir.holds_result(folder) and not (folder / "scan.zarr").exists()
     if of_another and not force:
@@ -84,13 +87,13 @@ def scan(
     with connected(scheduler) as client, bars as show:
         task = Scan(
             like,
-            settings.parameters,
+            options.with_physics(settings, settings.parameters),
             out=folder / "scan.zarr",
             random=settings.random,
             sobol=settings.sobol,
             profile=settings.profile,
             model=settings.model,
-            prior=settings.region,
+            prior=prior,
             outputs=settings.outputs,
             reference=settings.reference,
             chunk=settings.chunk,
@@ -113,6 +116,7 @@ def scan(
     reached = converged_fraction(result) if settings.profile else None
     record = {
         "store": str(task.path),
+        "physics": json.loads(result.attrs["settings"]).get("physics"),
         "points": math.prod(task.work.points.shape),
         "axes": {name: int(result.sizes[name]) for name in task.work.points.dims},
         "outputs": task.work.outputs._asdict(),
@@ -141,7 +145,8 @@ def _place(covariance_at: str | dict[str, Any]) -> str:
 
 def _lines(record: dict[str, Any]) -> list[str]:
     axes = " x ".join(f"{name} {n}" for name, n in record["axes"].items())
-    lines = [f"{record['points']} points ({axes}) in {record['seconds']:.1f} s"]
+    physics = "" if record["physics"] is None else f", {record['physics']} physics"
+    lines = [f"{record['points']} points ({axes}){physics} in {record['seconds']:.1f} s"]
     if record["best"]:
         shown = {n: f"{v:.4g}" if isinstance(v, float) else v for n, v in record["best"]["parameters"].items()}
         parameters = ", ".join(f"{name} = {value}" for name, value in shown.items())

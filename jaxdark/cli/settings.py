@@ -77,13 +77,15 @@ class ModelSettings(Settings):
     """Those of a command for one model, which may have the nuisances as parameters."""
 
     model: ModelName = Field("split", description="Model.")
+    physics: PhysicsName = Field(
+        "complete", description="Of the model split: the complete leading order, or the paper as printed."
+    )
     theory: Theory = Field("marginalised", description="Hadronic nuisances in a covariance or as parameters.")
 
 
 class RegionSettings(ModelSettings):
     """Those of a command for one model in one region of its parameters."""
 
-    physics: PhysicsName = Field("paper", description="Of the model split: as printed, or the complete leading order.")
     region: Annotated[str | None, Flag("high|low|all", default="the model's first")] = Field(
         None, description="m_V above or below the bins, Table 1."
     )

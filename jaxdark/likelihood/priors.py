@@ -4,7 +4,7 @@ Inputs: the names of a model and a region. Outputs: a `Prior` whose cube coordin
 """
 
 import math
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple, get_args
 
 import jax.numpy as jnp
@@ -19,7 +19,7 @@ from jaxdark.models.box import BoxModel
 from jaxdark.models.checks import one_of
 from jaxdark.models.constant import ConstantWilson
 from jaxdark.models.registry import MODELS
-from jaxdark.models.split import DarkSector, SplitDarkSector
+from jaxdark.models.split import SplitDarkSector
 from jaxdark.models.zprime import SimplifiedZPrime
 
 
@@ -59,8 +59,9 @@ def _is_finite(number: Any) -> bool:
 class _Fields(NamedTuple):
     region: str
     ranges: dict[str, Range]
-    build: Callable[..., Model] = DarkSector
+    build: Callable[..., Model] = SplitDarkSector
     model_name: str = ""
+    arguments: Mapping[str, Any] = {}
 
 
 class Prior(_Fields):
@@ -73,15 +74,22 @@ class Prior(_Fields):
         build: keyword arguments of those names to a model.
         model_name: name of the model in results; unless given, that of a shipped class on the command line, or else of
             the class or function that builds.
+        arguments: further keyword arguments of `build`, the same at every point, such as {"physics": "paper"}; programs
+            that evaluate the model know them.
     """
 
     __slots__ = ()
 
     def __new__(
-        cls, region: str, ranges: dict[str, Range], build: Callable[..., Model] = DarkSector, model_name: str = ""
+        cls,
+        region: str,
+        ranges: dict[str, Range],
+        build: Callable[..., Model] = SplitDarkSector,
+        model_name: str = "",
+        arguments: Mapping[str, Any] | None = None,
     ) -> "Prior":
         """The fields, with a name for the model."""
-        return super().__new__(cls, region, ranges, build, model_name or name_of(build))
+        return super().__new__(cls, region, ranges, build, model_name or name_of(build), arguments or {})
 
     def _replace(self, **changed) -> "Prior":
         """A copy with other fields; another `build` gives another name to a model that had none of its own."""
@@ -143,7 +151,16 @@ class Prior(_Fields):
 
     def model(self, vector: Float[Array, " d"]) -> Model:
         """The model at a parameter vector."""
-        return self.build(**dict(zip(self.names, vector, strict=True)))
+        return self.model_at(dict(zip(self.names, vector, strict=True)))
+
+    def model_at(self, parameters: Mapping[str, Any]) -> Model:
+        """The model at parameters by name."""
+        return self.build(**self.arguments, **parameters)
+
+    @property
+    def physics(self) -> str | None:
+        """What of the model is computed where there is a choice, see `Model.physics`."""
+        return self.model(np.asarray(self.vector(np.full(len(self.names), 0.5)))).physics
 
     def _logs(self) -> np.ndarray:
         return np.array([r.log for r in self.ranges.values()])
@@ -176,11 +193,6 @@ def _split(region: str) -> Prior:
     return Prior(region, {"m_V": _MASS[region], **_MUON, "g_D": Range(0.0, 4.0), "r": r})
 
 
-def _complete_model(m_V, g_mu_V, r_AV, g_D, r) -> SplitDarkSector:
-    """In place of a `partial`, which is equal to no copy of itself that another process makes."""
-    return SplitDarkSector(m_V=m_V, g_mu_V=g_mu_V, r_AV=r_AV, g_D=g_D, r=r, physics="complete")
-
-
 def _zprime(region: str) -> Prior:
     """Muon couplings of Table 1; g_bs and the width over decades around what C_9 = -0.6 and one open channel need."""
 
@@ -204,26 +216,28 @@ def _box() -> Prior:
     return Prior("all", masses | couplings, BoxModel, "box")
 
 
-_COMPLETE = "split-complete"
+_PRINTED = "split-paper"
 
 PRIORS = {
     "split": {region: _split(region) for region in _MASS},
-    _COMPLETE: {region: _split(region)._replace(build=_complete_model, model_name=_COMPLETE) for region in _MASS},
+    _PRINTED: {
+        region: _split(region)._replace(model_name=_PRINTED, arguments={"physics": "paper"}) for region in _MASS
+    },
     "zprime": {region: _zprime(region) for region in _MASS},
     "constant": {"all": _constant()},
     "box": {"all": _box()},
 }
-"""By model and region; those of `split`, also in the complete physics, are Table 1 of the paper, the others our own."""
+"""By model and region; those of `split`, complete or as printed, are Table 1 of the paper, the others our own."""
 
 
-def prior_of(prior: str | Prior | None = None, model: str = "split", physics: PhysicsName = "paper") -> Prior:
+def prior_of(prior: str | Prior | None = None, model: str = "split", physics: PhysicsName = "complete") -> Prior:
     """The prior that a request means: a `Prior`, or that of a model in a region.
 
     Args:
         prior: a `Prior`, which is handed back; or the name of a region, "high" or "low" for models with a mediator,
             "all" for the others; None is a model's first.
         model: "split", "zprime", "constant" or "box".
-        physics: of the model "split", "paper" as printed or "complete", see `models.switches`.
+        physics: of the model "split", the "complete" leading order or the "paper" as printed, see `models.switches`.
 
     Raises:
         RequestError: there is no such model or region, another model than "split" has no such physics, or the range of
@@ -231,12 +245,12 @@ def prior_of(prior: str | Prior | None = None, model: str = "split", physics: Ph
     """
     if isinstance(prior, Prior):
         return prior.check()
-    if physics != "paper":
+    if one_of("physics", physics, get_args(PhysicsName)) == "paper":
         if model != "split":
             raise RequestError(
-                f"the physics {physics} is of the model split, got the model {model}; leave one of the two out"
+                f"the physics as printed is of the model split, got the model {model}; leave one of the two out"
             )
-        model = f"split-{one_of('physics', physics, get_args(PhysicsName))}"
+        model = _PRINTED
     regions = PRIORS[_known("model", model, PRIORS)]
     return regions[_known("region", prior, regions)] if prior is not None else next(iter(regions.values()))
 

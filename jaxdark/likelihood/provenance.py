@@ -18,6 +18,7 @@ from jaxdark.io.results import plain
 from jaxdark.likelihood import identity
 from jaxdark.likelihood.likelihood import Likelihood
 from jaxdark.likelihood.priors import Prior
+from jaxdark.models.base import Model
 
 NEEDS = ("inputs", "data_sha256")
 """What `results.load` must find where numbers of a result are made again, or compared with those of another one."""
@@ -32,6 +33,7 @@ class Provenance:
     Attributes:
         settings: those of the method, by name.
         model: name of the model.
+        physics: what of it is computed, such as "complete" or "paper", where there is a choice, see `Model.physics`.
         model_identity: hashes of what it predicts and of its code, see `identity`.
         region: name of the prior.
         prior: ranges by parameter.
@@ -47,6 +49,7 @@ class Provenance:
 
     settings: Mapping[str, Any] = field(default_factory=dict)
     model: str | None = None
+    physics: str | None = None
     model_identity: dict[str, str] | None = None
     region: str | None = None
     prior: dict[str, dict[str, Any]] | None = None
@@ -72,6 +75,7 @@ def provenance(
     *,
     seed: int | None = None,
     settings: Mapping[str, Any] | None = None,
+    model: Model | None = None,
     model_identity: dict[str, str] | None = None,
 ) -> Provenance:
     """The record of a result.
@@ -81,10 +85,12 @@ def provenance(
         prior: of the parameters; None where the settings say which points there are.
         seed: of random numbers.
         settings: of the method.
-        model_identity: of the model where there is no prior.
+        model, model_identity: at one of the points, and its hashes, where there is no prior.
     """
+    physics = None if model is None else model.physics
+    of_points = {"model_identity": model_identity, "physics": physics}
     return Provenance(
-        **{"model_identity": model_identity} if prior is None else prior_provenance(prior),
+        **of_points if prior is None else prior_provenance(prior),
         settings=settings or {},
         data=like.data.name,
         data_sha256=like.data.sha256,
@@ -100,6 +106,7 @@ def prior_provenance(prior: Prior) -> dict[str, Any]:
     """The fields of the record that a prior fixes."""
     return {
         "model": prior.model_name,
+        "physics": prior.physics,
         "model_identity": identity.of_prior(prior),
         "region": prior.region,
         "prior": {name: limits._asdict() for name, limits in prior.ranges.items()},

@@ -55,6 +55,11 @@ class Model(eqx.Module):
         """Values as NumPy arrays, which another process reads in double precision whatever JAX is set to there."""
         return {name: _on_host(value) for name, value in self.__dict__.items()}
 
+    @property
+    def physics(self) -> str | None:
+        """What of a model is computed, in words, where there is a choice, see `jaxdark.models.switches`."""
+        return None
+
     @abc.abstractmethod
     def new_physics(self, sm: StandardModel) -> NewPhysics:
         """Shifts of the muonic Wilson coefficients, contact terms and a resonance."""

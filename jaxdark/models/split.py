@@ -39,7 +39,7 @@ class SplitDarkSector(Model):
         m_chi: masses of the dark fermions, GeV, shape (n_chi,).
         m_Phi: mass of the coloured scalar, GeV.
         Q_Phi: dark charge of the scalar, Q_chi = -Q_Phi.
-        physics: "paper" for the formulas as printed or "complete" for the leading order, see `jaxdark.models.switches`.
+        physics: "complete" for the leading order or "paper" for the formulas as printed, see `jaxdark.models.switches`.
         loop, tree, dipole, eta7, bs_current, width, photon_penguin, mixing_transverse: single switches in place of
             those of `physics`, see `jaxdark.models.switches.Switches`.
 
@@ -70,7 +70,7 @@ class SplitDarkSector(Model):
         m_chi: ArrayLike | tuple[ArrayLike, ...] = (1e-3,),
         m_Phi: ArrayLike = 1000.0,
         Q_Phi: ArrayLike = 1.0,
-        physics: PhysicsName = "paper",
+        physics: PhysicsName = "complete",
         loop: Loop | None = None,
         tree: bool | None = None,
         dipole: bool | None = None,
@@ -104,6 +104,11 @@ class SplitDarkSector(Model):
         if self.switches.loop == "printed":
             return float64("m_chi", m_chi, positive="a mass in GeV")
         return float64("m_chi", m_chi, least="a mass in GeV")
+
+    @property
+    def physics(self) -> str:
+        """The switches in words, such as "complete" or "paper tree=True"."""
+        return self.switches.name
 
     @property
     def vertex(self) -> Vertex:

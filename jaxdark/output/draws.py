@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from jaxdark.io.results import attributes, summary
 from jaxdark.likelihood.priors import Range
 from jaxdark.output.drawing import VERMILION, literal, set_title, shown
+from jaxdark.output.table import model_in_words
 
 ENOUGH = 200
 """Draws from which regions are drawn: nine of them lie outside of the 95.45 % region. Fewer are shown one by one."""
@@ -42,7 +43,7 @@ def varying(draws: Mapping[str, np.ndarray]) -> list[str]:
 def selection(record: Mapping[str, Any]) -> list[str]:
     """What was fitted to what, as parts of a title."""
     return [
-        literal(record["model"]),
+        literal(model_in_words(record)),
         f"{literal(record['region'])} region",
         f"data {literal(record['data'])}",
         f"theory {literal(record['theory'])}",

@@ -106,3 +106,9 @@ def console(*, width: int | None, quiet: bool = False):
             return super().render_str(visible(text), **style | {"markup": False, "emoji": False, "highlight": False})
 
     return PlainConsole(width=width, highlight=False, markup=False, emoji=False, quiet=quiet)
+
+
+def model_in_words(record: Mapping[str, Any]) -> str:
+    """Name of a result's model, and which physics of it was computed where there is a choice."""
+    physics = record.get("physics")
+    return record["model"] if physics is None else f"{record['model']} ({physics} physics)"

@@ -11,7 +11,7 @@ from typing import Any
 
 from jaxdark.io.results import plain
 from jaxdark.likelihood.priors import unit
-from jaxdark.output.table import Cell, Column, Meaning, Table, format_value, numbers, with_unit, words
+from jaxdark.output.table import Cell, Column, Meaning, Table, format_value, model_in_words, numbers, with_unit, words
 
 _NULL_BY_MEANING = ("limit", "cl", "ratio", "q2", "Standard Model")
 """Fields whose null says that there is none, as of parameters of the Standard Model."""
@@ -75,8 +75,8 @@ def _values_table(record: Mapping[str, Any]) -> Table | str:
     nothing = not any(part for pair in shifts for part in pair)
     if nothing and not any(record["parameters"].get(name) for name in record["parameters"] if name not in derived):
         given = ", ".join(f"{name} = {format_value(value)}" for name, value in record["parameters"].items())
-        return f"Model {record['model']} with {given}: no new physics, everything below is the Standard Model's"
-    table = Table(f"Model {record['model']}", words("quantity", "value"))
+        return f"Model {model_in_words(record)} with {given}: no new physics, everything below is the Standard Model's"
+    table = Table(f"Model {model_in_words(record)}", words("quantity", "value"))
     for name, value in record["parameters"].items():
         table.add_row(with_unit(name, unit(name)), format_value(value))
     if nothing:
@@ -89,6 +89,10 @@ def _values_table(record: Mapping[str, Any]) -> Table | str:
         else:
             table.add_row(with_unit(name, _DERIVED_UNITS.get(name, "1")), format_value(value))
     return table
+
+
+def _title(what: str, record: Mapping[str, Any]) -> str:
+    return f"{what}, {model_in_words(record)}, {record['region']} region"
 
 
 def with_error(value: float, error: float) -> str:
@@ -133,7 +137,7 @@ _SPREAD = numbers("mean", "sd", "95 % HDI", "R-hat", "ESS bulk", "ESS tail")
 def posterior_table(summary: Mapping[str, Any]) -> Table:
     """Mean, spread and 95 % interval of every parameter with its convergence, the
     maximum-likelihood draw beside it."""
-    table = Table(f"Posterior, {summary['region']} region", words("parameter") + _SPREAD + numbers("max. likelihood"))
+    table = Table(_title("Posterior", summary), words("parameter") + _SPREAD + numbers("max. likelihood"))
     for name, values in summary["parameters"].items():
         best = format_value(summary["max_likelihood_draw"]["parameters"].get(name))
         table.add_row(with_unit(name, unit(name)), *_spread_and_convergence(values), best)
@@ -182,7 +186,7 @@ def convergence_sentence(summary: Mapping[str, Any]) -> str:
 def fit_tables(record: Mapping[str, Any]) -> list[Table | str]:
     """What `jaxdark fit` shows: pulls, parameters with errors, minima, goodness of fit, status."""
     columns = words("parameter") + numbers("value", "Hessian error", "Fisher error") + words("")
-    values = Table(f"Best fit, {record['region']} region", columns)
+    values = Table(_title("Best fit", record), columns)
     for name, entry in record["parameters"].items():
         errors = (format_value(entry[key]) for key in ("value", "hessian_error", "fisher_error"))
         values.add_row(with_unit(name, unit(name)), *errors, entry.get("hessian_reason", ""))
@@ -208,7 +212,8 @@ def profile_lines(record: Mapping[str, Any]) -> list[str]:
     """What `jaxdark profile` shows: the best fit, where the theory covariance is taken, how many points converged."""
     best, reference = (format_value(at, ".4g") for at in (record["best"]["parameters"], record["covariance_at"]))
     return [
-        f"smallest chi2 {record['best']['chi2']:.6g} at {best}; theory covariance at {reference}",
+        f"{_title('Profile likelihood', record)}: smallest chi2 {record['best']['chi2']:.6g} at {best}",
+        f"theory covariance at {reference}",
         f"{100 * record['converged_fraction']:.4g} % of the grid converged",
     ]
 
@@ -216,7 +221,7 @@ def profile_lines(record: Mapping[str, Any]) -> list[str]:
 def cuts_table(summary: Mapping[str, Any]) -> Table:
     """Shares of the draws that each constraint cuts, alone and beyond all the others."""
     total = summary["chains"] * summary["draws"]
-    title = f"Constraints, {summary['region']} region: {summary['n_allowed']} of {total} draws allowed by all applied"
+    title = f"{_title('Constraints', summary)}: {summary['n_allowed']} of {total} draws allowed by all applied"
     table = Table(title, words("constraint") + numbers("cuts alone", "cuts given others") + words("quality"))
     for name, row in summary["constraints"].items():
         shares = (f"{100 * row[key] / total:.3g} %" for key in ("cut_alone", "cut_given_others"))
@@ -257,7 +262,7 @@ def evidence_table(evidences: Mapping[str, Any]) -> Table:
     table = Table(title, words("model") + numbers(*evidences["covariances"]))
     for model, entries in evidences["models"].items():
         cells = (f"{e['log_evidence']:.3f} ± {e['error']:.3f} ({e['log_bayes_factor']:+.2f})" for e in entries.values())
-        table.add_row(model, *cells)
+        table.add_row(model_in_words({"model": model, "physics": evidences["physics"].get(model)}), *cells)
     return table
 
 
@@ -277,7 +282,7 @@ def claims_table(records: Sequence[Any]) -> Table:
     """Claims of the paper and printed numbers with their verdicts."""
     table = Table("The paper's claims and numbers", words("claim", "statement", "paper", "found", "verdict"))
     for record in records:
-        ours = f"[{record.study}] {record.ours}" if record.study else record.ours
+        ours = f"[{record.study or record.physics}] {record.ours}"
         verdict = Cell(record.verdict, _OUTCOMES[record.verdict])
         table.add_row(record.id, record.statement, record.paper, ours, verdict)
     return table

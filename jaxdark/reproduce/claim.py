@@ -8,6 +8,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
+from jaxdark.choices import PhysicsName
 from jaxdark.reproduce.estimates import Estimate
 from jaxdark.reproduce.thresholds import Threshold
 
@@ -55,6 +56,7 @@ class Claim(NamedTuple):
         criteria: the numbers that decide, one for each part of the statement.
         cause: of a difference; empty where there is none.
         study: what was fitted, for claims about a fit.
+        physics: with which the claim is judged, "paper" as printed or "complete".
         variations: the same count with one thing changed, by what was changed.
     """
 
@@ -65,6 +67,7 @@ class Claim(NamedTuple):
     criteria: tuple[Criterion, ...]
     cause: str = ""
     study: str = ""
+    physics: PhysicsName = "paper"
     variations: Mapping[str, str] = {}
 
     @property
@@ -99,7 +102,7 @@ def undecided(records: Sequence[Claim]) -> list[str]:
     """One sentence for each claim without a verdict: which number is too uncertain for which threshold."""
     return [
         f"{f'Claim {record.id}' if record.id.isdigit() else record.id}"
-        f"{f' ({record.study})' if record.study else ''} is undecided: "
+        f" ({record.study or record.physics}) is undecided: "
         + "; ".join(f"{c.quantity}: {c.found}, wanted {c.threshold}" for c in record.criteria if c.holds is None)
         for record in records
         if record.verdict == "undecided"

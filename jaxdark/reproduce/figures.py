@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from jaxdark.choices import PhysicsName
 from jaxdark.constraints.b_to_k_invisible.searches import babar_bin_limits
 from jaxdark.constraints.colliders import belle2_invisible, drell_yan_limit
 from jaxdark.constraints.mixing import C1_box, bs_mixing_R_BB
@@ -24,7 +25,7 @@ from jaxdark.likelihood.priors import prior_of
 from jaxdark.models.base import PERTURBATIVE
 from jaxdark.models.box import box_scan
 from jaxdark.models.muon_g2 import kernels
-from jaxdark.models.split import SplitDarkSector, g_tilde, g_Vbs
+from jaxdark.models.split import SplitDarkSector, g_Vbs
 from jaxdark.output.drawing import (
     BLUE,
     GREEN,
@@ -41,6 +42,8 @@ from jaxdark.output.drawing import (
 from jaxdark.reproduce.study import INVISIBLE, Study
 from jaxdark.reproduce.thresholds import IMPROVES, TWO_SIGMA
 
+_IN_WORDS = {"paper": "as printed", "complete": "complete"}
+"""The physics, in titles."""
 Q2 = 3.5
 """Momentum transfer at which the paper shows g_Vbs, GeV^2."""
 _NOT_DRAWN = str.maketrans("", "", "${}_^")
@@ -55,7 +58,8 @@ _LIGHT_AND_HEAVY = (1e-3, 10.0)
 """Masses of the two dark fermions of Fig. 6, GeV."""
 
 
-def _caption(fig: Figure, text: str) -> Figure:
+def captioned(fig: Figure, text: str) -> Figure:
+    """The figure with words below it."""
     # Wrapped by what is drawn: formulas are shorter than their source.
     lines, most = [""], 17 * fig.get_figwidth()
     for word in text.split(" "):
@@ -68,11 +72,12 @@ def _caption(fig: Figure, text: str) -> Figure:
 
 
 @own_style()
-def figure_2(sm: StandardModel) -> Figure:
-    """g_Vbs at 3.5 GeV^2 against the mass of the coloured scalar."""
+def figure_2(sm: StandardModel, physics: PhysicsName = "paper") -> Figure:
+    """|g_Vbs| at 3.5 GeV^2 against the mass of the coloured scalar."""
 
     def coupling(r, m_chi, m_Phi):
-        return g_Vbs(Q2, SplitDarkSector(m_V=1.0, g_mu_V=0.0, r_AV=0.0, g_D=1.0, r=r, m_chi=m_chi, m_Phi=m_Phi))
+        masses = {"m_V": 1.0, "m_chi": m_chi, "m_Phi": m_Phi}
+        return jnp.abs(g_Vbs(Q2, SplitDarkSector(**masses, g_mu_V=0.0, r_AV=0.0, g_D=1.0, r=r, physics=physics)))
 
     m_Phi, of_m_Phi = np.geomspace(500.0, 10_000.0, 200), jax.jit(jax.vmap(coupling, in_axes=(None, None, 0)))
     fig = blank_figure(6.4, 4.9)
@@ -83,13 +88,20 @@ def figure_2(sm: StandardModel) -> Figure:
             ax.loglog(m_Phi, of_m_Phi(r, m_chi, m_Phi), style, color=colour, label=label)
     ax.plot([], [], "-", color=GREY, label=r"$m_{\chi_1}$ = 1 MeV")
     ax.plot([], [], "--", color=GREY, label=r"$m_{\chi_1}$ = 1 GeV")
-    ax.set(xlabel=r"$m_\Phi$ [GeV]", ylabel=r"$g_{Vbs}$ at $q^2$ = 3.5 GeV$^2$", title="Fig. 2: size of $g_{Vbs}$")
+    ax.set(
+        xlabel=r"$m_\Phi$ [GeV]",
+        ylabel=r"$|g_{Vbs}|$ at $q^2$ = 3.5 GeV$^2$",
+        title=f"Fig. 2: size of $g_{{Vbs}}$, {_IN_WORDS[physics]}",
+    )
     ax.legend(frameon=False)
-    return _caption(fig, r"Eq. (11), one dark fermion, $r=g_DQ_\Phi y_sy_b$; the three values of $|r|$ are our choice.")
+    vertex = "Eq. (11)" if physics == "paper" else "The vertex exact in $q^2$"
+    return captioned(
+        fig, rf"{vertex}, one dark fermion, $r=g_DQ_\Phi y_sy_b$; the three values of $|r|$ are our choice."
+    )
 
 
 @own_style()
-def figure_3(sm: StandardModel) -> Figure:
+def figure_3(sm: StandardModel, physics: PhysicsName = "paper") -> Figure:
     """Largest g_Vbs at 3.5 GeV^2 that B -> K(*) transitions allow, against m_V."""
     wanted = [c for c in all_constraints(SplitDarkSector) if c.id in (*INVISIBLE, "lhcb_kstar_mumu_2015")]
     muon = 7e-3
@@ -99,11 +111,11 @@ def figure_3(sm: StandardModel) -> Figure:
     def bounds(m_V, m_chi, g_D):
         """Largest g_Vbs by the invisible limits and by the search for muon pairs; every rate goes with r^2."""
         g_mu_V = muon * jnp.minimum(m_V, 1.0)
-        model = SplitDarkSector(m_V=m_V, g_mu_V=g_mu_V, r_AV=0.0, g_D=g_D, r=1.0, m_chi=m_chi)
+        model = SplitDarkSector(m_V=m_V, g_mu_V=g_mu_V, r_AV=0.0, g_D=g_D, r=1.0, m_chi=m_chi, physics=physics)
         ratio = verdicts(model, sm, wanted).ratio
         muons = jnp.array([c.id.startswith("lhcb") for c in wanted])
         strongest = [jnp.max(jnp.where(muons == kind, ratio, 0.0)) for kind in (False, True)]
-        return [Q2 * g_tilde(model) / jnp.sqrt(jnp.maximum(s, 1e-30)) for s in strongest]
+        return [jnp.abs(g_Vbs(Q2, model)) / jnp.sqrt(jnp.maximum(s, 1e-30)) for s in strongest]
 
     m_V, of_m_V = np.geomspace(1e-3, 15.0, 600), jax.jit(jax.vmap(bounds, in_axes=(0, None, None)))
     fig = blank_figure(6.8, 5.0)
@@ -122,14 +134,14 @@ def figure_3(sm: StandardModel) -> Figure:
     ax.set(
         xlabel=r"$m_V$ [GeV]",
         ylabel=r"upper bound on $g_{Vbs}$ at $q^2$ = 3.5 GeV$^2$",
-        title=r"Fig. 3: bounds from $B\to K^{(*)}$ transitions",
+        title=rf"Fig. 3: bounds from $B\to K^{{(*)}}$ transitions, {_IN_WORDS[physics]}",
     )
     ax.legend(frameon=False, fontsize=8)
     edges = ", ".join(f"{edge:.2f}" for edge in _proxy_edges(sm))
     proxy = (
         f" BaBar's limits in $s_B$ bins are a proxy with steps at $m_V$ = {edges} GeV and none beyond." if edges else ""
     )
-    return _caption(
+    return captioned(
         fig,
         rf"$Q_\Phi=1$, $m_\Phi$ = 1 TeV; App. A and CLEO. The paper's text gives $m_\chi$ = 5 GeV, a smaller mass, a "
         rf"large and a small $g_D$; the other figures and $g_\mu^V$ = {muon:g} min($m_V$/GeV, 1), $g_\mu^A=0$ are our "
@@ -153,9 +165,9 @@ def plane(study: Study, sm: StandardModel) -> Figure:
     ax.set(xlim=m_V[[0, -1]], ylim=(1e-3, 0.2), yscale="log", xlabel=r"$m_V$ [GeV]", ylabel=r"$g_\mu^V$")
     handles = [*_lines_of_limits(ax, m_V, sm), *_points(ax, study)]
     number = {"high": 4, "low": 5}[study.selection.region]
-    ax.set_title(f"Fig. {number}: {study.selection.region} region, {literal(study.selection.data)}")
+    ax.set_title(f"Fig. {number}: {study.selection.region} region, {_of(study)}")
     fig.legend(handles=handles, loc="outside right center", fontsize=7.5, frameon=False)
-    return _caption(
+    return captioned(
         fig,
         rf"Draws of the {100 * TWO_SIGMA:g} % region with $(g-2)_\mu$ within its limit and "
         rf"ln L − ln L(SM) > {IMPROVES:g}; theory marginalised, $(g-2)_\mu$ read as {study.selection.g_minus_2!r}. "
@@ -165,6 +177,11 @@ def plane(study: Study, sm: StandardModel) -> Figure:
         r"where the paper has 'roughly saturates to 0.001', the slope is continued down to 0.001. Belle II for "
         r"BR(V → invisible) = 1." + _distrust(study),
     )
+
+
+def _of(study: Study) -> str:
+    """Data and physics of a study, for a title."""
+    return f"{literal(study.selection.data)}, {_IN_WORDS[study.selection.physics]}"
 
 
 def _distrust(study: Study) -> str:
@@ -229,7 +246,9 @@ def trident_line(m_V: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
 def figure_6(study: Study, sm: StandardModel) -> Figure:
     """Points of the high region in the (g_D, r) plane with the bound from B_s mixing for two dark fermions."""
     chosen = study.fitted & study.survives & (study.parameters["m_V"] > 3)
-    r = np.abs(study.parameters["r"]) * _per_light_fermion()
+    physics = study.selection.physics
+    factor = _per_light_fermion(physics)
+    r = np.abs(study.parameters["r"]) * factor
     heavy, allowed = study.parameters["m_V"] > 8, study.passes("drell_yan")
     groups = (
         (chosen & allowed & ~heavy, GREEN, "*", "allowed by Drell-Yan, $m_V$ < 8 GeV"),
@@ -239,10 +258,10 @@ def figure_6(study: Study, sm: StandardModel) -> Figure:
     fig = blank_figure(8.2, 5.4)
     ax = fig.subplots()
     g_D = np.linspace(0.02, 4.0, 200)
-    tuned, off = (mixing_bound(g_D, delta, sm) for delta in (0.0, 0.05))
+    tuned, off = (mixing_bound(g_D, delta, sm, physics) for delta in (0.0, 0.05))
     ax.fill_between(g_D, tuned, 1e3, color="#BBBBBB", alpha=0.7, lw=0)
     ax.plot(g_D, off, "--", color=GREY)
-    with_V = {m_V: mixing_bound(g_D, 0.0, sm, m_V) for m_V in _WITH_V}
+    with_V = {m_V: mixing_bound(g_D, 0.0, sm, physics, m_V) for m_V in _WITH_V}
     for m_V, style in _WITH_V.items():
         ax.plot(g_D, with_V[m_V], ls=style, color="black", lw=0.9)
     for mask, colour, shape, _ in groups:
@@ -255,14 +274,14 @@ def figure_6(study: Study, sm: StandardModel) -> Figure:
         for m_V, style in _WITH_V.items()
     ]
     ax.set(xlim=(0, 4), ylim=(0.1, 30), yscale="log", xlabel=r"$g_D$", ylabel=r"$r=|g_DQ_\Phi y_s^1y_b^1|$")
-    ax.set_title(f"Fig. 6: high region, $m_V$ = 3 to 15 GeV, {literal(study.selection.data)}")
+    ax.set_title(f"Fig. 6: high region, $m_V$ = 3 to 15 GeV, {_of(study)}")
     fig.legend(handles=handles, loc="outside right center", fontsize=8, frameon=False)
-    return _caption(
+    return captioned(
         fig,
         r"$m_\chi$ = 1 MeV and 10 GeV, $m_\Phi$ = 1 TeV. $B_s$ mixing by Eqs. (17) and (18), the box, as in the paper; "
         r"exchange of $V$ depends on $m_V$ and cancels the box below and near $M_{B_s}$. Numbers of draws, and of "
         r"independent ones they are worth. Points fitted with one fermion stand at the $r$ of $\chi_1$ "
-        rf"that gives the same $\tilde{{g}}$ with two (factor {_per_light_fermion():.3f})." + _distrust(study),
+        rf"that gives the same $\tilde{{g}}$ with two (factor {factor:.3f})." + _distrust(study),
     )
 
 
@@ -281,26 +300,31 @@ def figure_box() -> Figure:
         ax.axvspan(common[0], common[-1], color=SKY, alpha=0.25, lw=0, label=f"both: from {common[0]:.0f} GeV")
     ax.set(xlabel="$m_1=m_2=m_3$ [GeV]", ylabel=r"$|Y^{(\mu)}|$", title="Sec. 2.1: muon coupling of the boxes")
     ax.legend(frameon=False, fontsize=8)
-    return _caption(fig, "Eqs. (2) to (4), $m_4$ = 1 TeV, $|Y_bY_s|$ at its bound from $B_s$ mixing.")
+    return captioned(fig, "Eqs. (2) to (4), $m_4$ = 1 TeV, $|Y_bY_s|$ at its bound from $B_s$ mixing.")
 
 
-def _two_fermions(g_D, r, delta_Y) -> SplitDarkSector:
+def _two_fermions(g_D, r, delta_Y, physics: PhysicsName) -> SplitDarkSector:
     """chi_1 with r and chi_2 with the opposite product of Yukawa couplings up to delta_Y."""
     both = jnp.stack([r, g_D * delta_Y - r])
-    return SplitDarkSector(m_V=5.0, g_mu_V=0.0, r_AV=0.0, g_D=g_D, r=both, m_chi=_LIGHT_AND_HEAVY)
+    return SplitDarkSector(m_V=5.0, g_mu_V=0.0, r_AV=0.0, g_D=g_D, r=both, m_chi=_LIGHT_AND_HEAVY, physics=physics)
 
 
-def _one_fermion(g_D, r) -> SplitDarkSector:
-    return SplitDarkSector(m_V=5.0, g_mu_V=0.0, r_AV=0.0, g_D=g_D, r=r)
+def _one_fermion(g_D, r, physics: PhysicsName) -> SplitDarkSector:
+    return SplitDarkSector(m_V=5.0, g_mu_V=0.0, r_AV=0.0, g_D=g_D, r=r, physics=physics)
 
 
-def _per_light_fermion() -> float:
-    """r of chi_1 over r of one fermion that gives the same g_tilde."""
-    return float(g_tilde(_one_fermion(1.0, 1.0)) / g_tilde(_two_fermions(1.0, 1.0, 0.0)))
+def _per_light_fermion(physics: PhysicsName) -> float:
+    """r of chi_1 over r of one fermion that gives the same |g_Vbs| at 3.5 GeV^2."""
+    one, two = _one_fermion(1.0, 1.0, physics), _two_fermions(1.0, 1.0, 0.0, physics)
+    return float(jnp.abs(g_Vbs(Q2, one) / g_Vbs(Q2, two)))
 
 
 def mixing_bound(
-    g_D: Float[np.ndarray, " n"], delta_Y: float | None, sm: StandardModel, m_V: float | None = None
+    g_D: Float[np.ndarray, " n"],
+    delta_Y: float | None,
+    sm: StandardModel,
+    physics: PhysicsName = "paper",
+    m_V: float | None = None,
 ) -> Float[np.ndarray, " n"]:
     """Smallest r of chi_1 that B_s mixing excludes, for dark fermions of 1 MeV and 10 GeV, by bisection in log r.
 
@@ -311,11 +335,12 @@ def mixing_bound(
         g_D: dark gauge couplings.
         delta_Y: sum of the two products of Yukawa couplings; None for the light fermion alone.
         sm: the inputs.
+        physics: of V; the box has no choice.
         m_V: mass in GeV of a V that is exchanged as well; None for the box alone.
     """
 
     def ratio(g, r):
-        model = _one_fermion(g, r) if delta_Y is None else _two_fermions(g, r, delta_Y)
+        model = _one_fermion(g, r, physics) if delta_Y is None else _two_fermions(g, r, delta_Y, physics)
         if m_V is None:
             return _TEV2 * C1_box(model) / read_data("limits/mixing.yaml")["bs_mixing_R_BB"]["C1_interval_TeV-2"][1]
         return bs_mixing_R_BB(eqx.tree_at(lambda m: m.m_V, model, jnp.asarray(m_V)), sm).ratio

@@ -16,7 +16,7 @@ from jaxdark.likelihood.priors import prior_of
 from jaxdark.measurements.dataset import load_dataset
 from jaxdark.models.coefficients import c9
 from jaxdark.models.muon_g2 import delta_a_mu
-from jaxdark.models.split import SplitDarkSector, g_tilde
+from jaxdark.models.split import SplitDarkSector, g_Vbs
 from jaxdark.models.wilson import SM_ONLY
 from jaxdark.models.zprime import SimplifiedZPrime
 from jaxdark.reproduce import thresholds as limits
@@ -35,7 +35,7 @@ def fit_claims(studies: Sequence[Study], sm: StandardModel) -> list[Claim]:
         "low": (_cut_by_bs, _large_couplings),
     }
     found = [
-        claim(study, sm)._replace(study=f"{study.selection.data}, (g-2) {study.selection.g_minus_2}")
+        claim(study, sm)._replace(study=study.selection.words, physics=study.selection.physics)
         for study in studies
         for claim in about[study.selection.region]
     ]
@@ -242,7 +242,8 @@ def _z_prime(study: Study, sm: StandardModel) -> Claim:
     model = SimplifiedZPrime(m_Zp=m_Zp, g_bs=-limits.G_BS, g_mu_V=g_mu, g_mu_A=-g_mu, width=width)
     like = Likelihood(load_dataset(study.selection.data))
     gain = like.evaluate(model).terms["flavour"] - like.evaluate(SM_ONLY).terms["flavour"]
-    per_r = Q2 * float(g_tilde(SplitDarkSector(m_V=1.0, g_mu_V=0.0, r_AV=0.0, g_D=1.0, r=1.0)))
+    unit = SplitDarkSector(m_V=1.0, g_mu_V=0.0, r_AV=0.0, g_D=1.0, r=1.0, physics=study.selection.physics)
+    per_r = abs(complex(g_Vbs(Q2, unit)))
     largest = per_r * np.abs(study.parameters["r"][study.fitted & study.survives]).max(initial=0.0)
     reach = per_r * prior_of(study.selection.region).ranges["r"].upper
     return Claim(

@@ -8,10 +8,12 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import groupby, product
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import get_args
 
 import numpy as np
 import xarray as xr
 
+from jaxdark.choices import PhysicsName
 from jaxdark.compute.bounds import checked_seed
 from jaxdark.inputs import StandardModel, load_inputs
 from jaxdark.io.checkpoints import Checkpoints
@@ -24,14 +26,22 @@ from jaxdark.reproduce import figures
 from jaxdark.reproduce.claim import Claim, undecided
 from jaxdark.reproduce.estimates import LEVEL
 from jaxdark.reproduce.fit_claims import fit_claims
+from jaxdark.reproduce.invisible_figure import figure_invisible
 from jaxdark.reproduce.model_claims import model_claims
 from jaxdark.reproduce.numbers import numbers
 from jaxdark.reproduce.study import Selection, Study
 from jaxdark.reproduce.thresholds import CUTS
 from jaxdark.reproduce.workers import studies
 
-QUICK = (Selection("high"), Selection("low"))
-FULL = tuple(Selection(*s) for s in product(("high", "low"), ("paper2020", "hepfit2019"), ("limit", "upper")))
+_REGIONS, _DATA = ("high", "low"), ("paper2020", "hepfit2019")
+PHYSICS: tuple[PhysicsName, ...] = get_args(PhysicsName)
+QUICK = tuple(Selection(region, physics=physics) for physics in PHYSICS for region in _REGIONS)
+FULL = (
+    *(Selection(*s) for s in product(_REGIONS, _DATA, ("limit", "upper"))),
+    *(Selection(*s) for s in product(_REGIONS, _DATA, ("limit",), ("complete",))),
+)
+_SUFFIX = {"paper": "", "complete": "-complete"}
+"""In the names of figures."""
 _DRAWS = {True: 500, False: 25_000}
 """Draws per chain, quick or not; there are four chains."""
 
@@ -48,7 +58,7 @@ def reproduce(
 
     Args:
         folder: an existing folder.
-        quick: 2000 draws of two posteriors instead of 1e5 of eight.
+        quick: 2000 draws of four posteriors instead of 1e5 of twelve.
         seed: of every study.
         report: called with (stage, done, all).
         checkpoints: where finished studies are kept, so that an interrupted run goes on with the others.
@@ -71,6 +81,8 @@ def reproduce(
     for result in found:
         _save_draws(result, folder)
         _save_planes(result, folder, sm)
+    as_printed = next(result for result in found if result.selection == Selection("high"))
+    save_figure(figure_invisible(as_printed, sm), folder, "invisible")
     records = [*fit_claims(found, sm), *without_fit]
     about = {
         "cuts": CUTS,
@@ -88,8 +100,8 @@ def too_few(*, quick: bool) -> str:
     draws = {kind: 4 * number for kind, number in _DRAWS.items()}
     if quick:
         return (
-            f"--quick takes {draws[True]} draws of two posteriors, too few to decide what follows; without it there "
-            f"are {draws[False]} of each of {len(FULL)}:"
+            f"--quick takes {draws[True]} draws of {len(QUICK)} posteriors, too few to decide what follows; without it "
+            f"there are {draws[False]} of each of {len(FULL)}:"
         )
     return f"{draws[False]} draws of each posterior are too few to decide what follows:"
 
@@ -103,10 +115,11 @@ def _provenance(selections: Sequence[Selection], draws: int, seed: int) -> Prove
 
 def _without_fit(folder: Path, sm: StandardModel) -> list[Claim]:
     """Write the figures and return the claims that need no study."""
-    by_inputs = {"figure_2": figures.figure_2(sm), "figure_3": figures.figure_3(sm), "box": figures.figure_box()}
-    for stem, figure in by_inputs.items():
-        save_figure(figure, folder, stem)
-    return [*model_claims(sm), *numbers(sm)]
+    save_figure(figures.figure_box(), folder, "box")
+    for physics in PHYSICS:
+        save_figure(figures.figure_2(sm, physics), folder, f"figure_2{_SUFFIX[physics]}")
+        save_figure(figures.figure_3(sm, physics), folder, f"figure_3{_SUFFIX[physics]}")
+    return [claim for physics in PHYSICS for claim in (*model_claims(sm, physics), *numbers(sm, physics))]
 
 
 def _save_draws(result: Study, folder: Path) -> None:
@@ -123,8 +136,8 @@ def _save_draws(result: Study, folder: Path) -> None:
 
 
 def _save_planes(result: Study, folder: Path, sm) -> None:
-    region, *rest = result.selection
-    suffix = "" if rest == ["paper2020", "limit"] else "-" + "-".join(rest)
+    region, *rest, physics = result.selection
+    suffix = ("" if rest == ["paper2020", "limit"] else "-" + "-".join(rest)) + _SUFFIX[physics]
     save_figure(figures.plane(result, sm), folder, f"figure_{4 if region == 'high' else 5}{suffix}")
     if region == "high":
         save_figure(figures.figure_6(result, sm), folder, f"figure_6{suffix}")
@@ -176,12 +189,11 @@ def _markdown(records: Sequence[Claim], found: Sequence[Study], why_undecided: s
     for _, group in groupby(claims, key=lambda record: record.id):
         lines += _claim(list(group))
     lines += ["## Claims without a fit, and printed numbers", ""]
-    lines += _table(
-        ("", "statement", "paper", "found", "verdict", "cause of a difference"),
-        [(r.id, r.statement, r.paper, r.ours, r.verdict, r.cause) for r in printed],
-    )
-    lines += _criteria((record.id, record) for record in printed)
-    shown = ("region", "data", "g_minus_2", "draws", "independent_draws", "chains")
+    of_each = [[record for record in printed if record.physics == physics] for physics in PHYSICS]
+    head = ("", "statement", "paper", "as printed", "verdict", "complete physics", "verdict", "cause of a difference")
+    lines += _table(head, [_in_both(*records) for records in zip(*of_each, strict=True)])
+    lines += _criteria((f"{record.id} {record.physics}", record) for record in printed)
+    shown = ("region", "data", "g_minus_2", "physics", "draws", "independent_draws", "chains")
     counts = ("most_likely", "fitted", "all_within_2_sigma")
     rows = [
         (
@@ -194,6 +206,13 @@ def _markdown(records: Sequence[Claim], found: Sequence[Study], why_undecided: s
     head = (*(name.replace("_", " ") for name in (*shown, *counts)), "left out of it")
     lines += ["## Studies", "", "Draws, and the interval of their share.", "", *_table(head, rows)]
     return "\n".join(lines[:-1]) + "\n"
+
+
+def _in_both(printed: Claim, complete: Claim) -> tuple[str, ...]:
+    """One statement, judged as printed and in the complete physics."""
+    again = "the same" if printed.ours == complete.ours else complete.ours
+    about = printed.id, printed.statement, printed.paper
+    return *about, printed.ours, printed.verdict, again, complete.verdict, printed.cause
 
 
 def _claim(of_studies: Sequence[Claim]) -> list[str]:

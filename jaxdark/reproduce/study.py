@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from jaxdark.analysis.constrain import on_vectors
+from jaxdark.choices import PhysicsName
 from jaxdark.compute.batch import batched
 from jaxdark.constraints.b_to_k_invisible.searches import babar_bin_limits, proxy_uncertainty
 from jaxdark.constraints.limit import LimitResult
@@ -20,7 +21,6 @@ from jaxdark.io.checkpoints import atomic_write
 from jaxdark.likelihood.likelihood import Likelihood
 from jaxdark.likelihood.priors import prior_of
 from jaxdark.measurements.dataset import load_dataset
-from jaxdark.models.split import SplitDarkSector
 from jaxdark.reproduce import estimates
 from jaxdark.reproduce.estimates import INDEPENDENT, Chains, Estimate, Share, hull
 from jaxdark.reproduce.thresholds import IMPROVES, TWO_SIGMA
@@ -38,11 +38,17 @@ _GROUPS = ("parameters", "verdicts")
 
 
 class Selection(NamedTuple):
-    """What is fitted: "high" or "low", a data set, and the reading of (g-2)."""
+    """What is fitted: "high" or "low", a data set, the reading of (g-2), and the physics."""
 
     region: str
     data: str = "paper2020"
     g_minus_2: str = "limit"
+    physics: PhysicsName = "paper"
+
+    @property
+    def words(self) -> str:
+        """Data, reading and physics, for a column of a table."""
+        return f"{self.data}, (g-2) {self.g_minus_2}, {self.physics}"
 
 
 class Study(NamedTuple):
@@ -197,12 +203,12 @@ def study(
         seed: fixes the result.
         report: called with (stage, done, all).
     """
-    region, data, g_minus_2 = selection
-    like, prior = Likelihood(load_dataset(data), g_minus_2=g_minus_2), prior_of(region)
-    tree = sample(like, region, draws=draws, seed=seed, report=report)
+    region, data, g_minus_2, physics = selection
+    like, prior = Likelihood(load_dataset(data), g_minus_2=g_minus_2), prior_of(region, physics=physics)
+    tree = sample(like, prior, draws=draws, seed=seed, report=report)
     summary = results.summary(tree)
     vectors = np.stack([np.ravel(tree["posterior"][name]) for name in prior.names], axis=-1)
-    at_fit = like.at(SplitDarkSector(**summary["covariance_at"]))
+    at_fit = like.at(prior.model_at(summary["covariance_at"]))
     at_draw = batched(lambda vector: at_fit.residuals(at_fit.predictions(prior.model(vector))), quick=True)
     residuals = at_draw(vectors)
     wanted, found = on_vectors(vectors, prior, like.sm, g_minus_2)

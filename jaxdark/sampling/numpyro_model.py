@@ -37,7 +37,7 @@ def numpyro_model(like: Likelihood, prior: str | Prior = "high") -> Callable[[],
         xi = None
         if like.theory == "full":
             xi = numpyro.sample("xi", dist.Normal(0.0, 1.0).expand([len(like.nuisance_names)]).to_event(1))
-        numpyro.factor("log_likelihood", like(prior.build(**values), xi))
+        numpyro.factor("log_likelihood", like(prior.model_at(values), xi))
         return values
 
     return model

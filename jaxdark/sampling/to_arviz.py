@@ -29,7 +29,7 @@ from jaxdark.sampling.diagnostics import Diagnosis
 from jaxdark.sampling.importance import ImportanceSample
 
 PER_DRAW = ("chain", "draw")
-_IN_SUMMARY = ("model", "region", "theory", "data", "g_minus_2", "versions", "seed")
+_IN_SUMMARY = ("model", "physics", "region", "theory", "data", "g_minus_2", "versions", "seed")
 """What summary.json says of the provenance; all of it is in posterior.nc."""
 Diagnose = Callable[[dict[str, np.ndarray], dict[str, np.ndarray], Float[np.ndarray, "chains draws"]], Diagnosis]
 
@@ -168,9 +168,9 @@ def _summary(
     chain, draw = np.unravel_index(np.argmax(log_likelihood), log_likelihood.shape)
     best = {name: float(values[chain, draw]) for name, values in posterior.items()}
     either = fit.like.at(None)
-    at_sm, at_best = either.evaluate(SM_ONLY), either.evaluate(prior.build(**best))
+    at_sm, at_best = either.evaluate(SM_ONLY), either.evaluate(prior.model_at(best))
     known = made_of.json()
-    return {name: known[name] for name in _IN_SUMMARY} | {
+    return {name: known[name] for name in _IN_SUMMARY if name in known} | {
         "covariance_at": dict(zip(best, fit.reference.tolist(), strict=True)),
         "covariance_settled": fit.settled,
         "modes": [

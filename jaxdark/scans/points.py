@@ -183,8 +183,8 @@ def of_profile(parameters: Mapping[str, Any], prior: Prior, seed: int, chunk: in
     Raises:
         RequestError: an axis is wrong or missing, a parameter unknown or impossible, or none left to profile.
     """
-    check_parameters(prior.model_name, prior.build, {**prior.ranges, **parameters})
-    axes, fixed = _axes(parameters)
+    check_parameters(prior.model_name, prior.build, {**prior.ranges, **prior.arguments, **parameters})
+    axes, fixed = _axes({**prior.arguments, **parameters})
     if not axes:
         raise RequestError(
             "expected an axis such as m_V=2:15:200 for --profile, got none; `jaxdark fit` minimises over all parameters"
@@ -234,6 +234,7 @@ def of_prior(kind: str, n: int, prior: Prior, fixed: Mapping[str, Any], seed: in
             raise RequestError(
                 f"expected NAME=VALUE beside --{kind}, got the axis {name}={value}; leave out one of the two"
             )
+    fixed = {**prior.arguments, **fixed}
     check_parameters(prior.model_name, prior.build, {**prior.ranges, **fixed})
     ranges = {name: r for name, r in prior.ranges.items() if name not in fixed}
     if not ranges:
@@ -247,11 +248,11 @@ def of_prior(kind: str, n: int, prior: Prior, fixed: Mapping[str, Any], seed: in
     draw = _Sobol(len(names), seed, chunk) if kind == "sobol" else partial(_random, seed, len(names))
     settings = {
         "kind": kind, "model": prior.model_name, "region": prior.region, "points": n, "seed": seed,
-        "prior": {name: r._asdict() for name, r in ranges.items()}, "fixed": dict(fixed),
+        "prior": {name: r._asdict() for name, r in ranges.items()}, "fixed": fixed,
     }  # fmt: skip
     return Points(
         names, ("point",), (n,), (min(n, chunk),), lambda region: draw(region[0].start, region[0].stop), free.vector,
-        partial(_built, prior.build, names, fixed), dict(fixed), {}, settings,
+        partial(_built, prior.build, names, fixed), fixed, {}, settings,
     )  # fmt: skip
 
 

@@ -97,7 +97,7 @@ class Scan:
             store.refuse_link(self.path)
         places, start = former or self._places(like, prior, reference, seed), None
         if prior is not None and reference == "fit":
-            like = like.at(prior.build(**places["covariance_at"]))
+            like = like.at(prior.model_at(places["covariance_at"]))
         if prior is not None and profile:
             best = np.asarray(prior.cube(np.array([*places["best_fit"].values()])))
             start = best[[prior.names.index(name) for name in points.profiled]]
@@ -267,7 +267,12 @@ def _settings(like: Likelihood, points: Points, outputs, prior: Prior | None, ch
         "outputs": outputs._asdict(),
         "chunk": chunk,
     }
-    made_of = provenance(like, settings=settings, model_identity=identity.of_model(points.model, points.examples))
+    made_of = provenance(
+        like,
+        settings=settings,
+        model=points.model(points.examples[0]),
+        model_identity=identity.of_model(points.model, points.examples),
+    )
     try:
         return json.loads(json.dumps(made_of.json()))
     except TypeError as error:

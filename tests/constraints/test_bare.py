@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 from near import near
+from printed import printed
 
 from jaxdark.constraints.without_limit import constraints
 from jaxdark.inputs import load_inputs
-from jaxdark.models.split import SplitDarkSector
 
 SM = load_inputs()
 
@@ -16,7 +16,7 @@ def shifted(wanted):
     m_V = 2000.0
     per_coupling = SM.m_mu**2 / (12 * np.pi**2 * m_V**2)
     g_V, r_AV = (np.sqrt(wanted / per_coupling), 0.0) if wanted > 0 else (np.sqrt(-wanted / (4 * per_coupling)), 1.0)
-    return SplitDarkSector(m_V=m_V, g_mu_V=g_V, r_AV=r_AV, g_D=1.0, r=1.0)
+    return printed(m_V=m_V, g_mu_V=g_V, r_AV=r_AV, g_D=1.0, r=1.0)
 
 
 def verdict(wanted, reading):

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from near import near
+from printed import printed
 
 from jaxdark.constraints.colliders import (
     babar_4mu,
@@ -30,7 +31,7 @@ def sm():
 
 
 def point(m_V, g_mu_V=0.02, r_AV=-0.4, g_D=1.0, r=-2.0, m_chi=1e-3):
-    return DarkSector(m_V=m_V, g_mu_V=g_mu_V, r_AV=r_AV, g_D=g_D, r=r, m_chi=(m_chi,))
+    return printed(m_V=m_V, g_mu_V=g_mu_V, r_AV=r_AV, g_D=g_D, r=r, m_chi=(m_chi,))
 
 
 def batch(rows, function):

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import yaml
 from near import near
+from printed import printed
 
 from jaxdark.constraints.kinetic_mixing import (
     constraints,
@@ -38,7 +39,7 @@ def tables():
 
 
 def point(m_V, g_mu_V=1e-3, r_AV=0.0, g_D=1.0, r=1.0, m_chi=1e-3, Q_Phi=1.0):
-    return DarkSector(m_V=m_V, g_mu_V=g_mu_V, r_AV=r_AV, g_D=g_D, r=r, m_chi=(m_chi,), Q_Phi=Q_Phi)
+    return printed(m_V=m_V, g_mu_V=g_mu_V, r_AV=r_AV, g_D=g_D, r=r, m_chi=(m_chi,), Q_Phi=Q_Phi)
 
 
 def batch(rows, function):

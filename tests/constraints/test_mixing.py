@@ -10,6 +10,7 @@ import pytest
 import yaml
 from complete_points import checkpoint_inputs, checkpoints
 from near import near
+from printed import printed
 
 from jaxdark.constraints import mixing
 from jaxdark.constraints.mixing import C1, C1_SM, C1_V, R_BB, C1_box, delta_m_s_ratio, log_likelihood, measured_ratio
@@ -37,13 +38,13 @@ def sm():
 
 
 def point(values, names=NAMES):
-    return SplitDarkSector(**dict(zip(names, values, strict=True)))
+    return printed(**dict(zip(names, values, strict=True)))
 
 
 def box(yy, m_chi, m_Phi, g_D=1.7, Q_Phi=0.5):
     """C_1 of the boxes in TeV^-2, from products of Yukawa couplings."""
     r = np.array(yy) * g_D * Q_Phi
-    model = SplitDarkSector(m_V=5.0, g_mu_V=0.1, r_AV=0.0, g_D=g_D, Q_Phi=Q_Phi, r=r, m_chi=m_chi, m_Phi=m_Phi)
+    model = printed(m_V=5.0, g_mu_V=0.1, r_AV=0.0, g_D=g_D, Q_Phi=Q_Phi, r=r, m_chi=m_chi, m_Phi=m_Phi)
     return 1e6 * float(C1_box(model))
 
 
@@ -81,7 +82,7 @@ def with_C1(value, sm):
     """
     m_V = 150.0 if value > 0 else 1e-2
     r = float(np.sqrt(abs(value / V_exchange([m_V, 0.0, 0.0, 0.0, 1.0, 100.0], sm))))
-    return SplitDarkSector(m_V=m_V, g_mu_V=0.0, r_AV=0.0, g_D=1e5, Q_Phi=1e5, r=r, m_chi=100.0)
+    return printed(m_V=m_V, g_mu_V=0.0, r_AV=0.0, g_D=1e5, Q_Phi=1e5, r=r, m_chi=100.0)
 
 
 def test_checkpoints_of_the_coefficient():
@@ -278,7 +279,7 @@ def test_share_of_a_conserved_vertex():
 def test_transverse_exchange_alone_of_the_switches(sm):
     """The switch by itself multiplies what is printed."""
     for values in POINTS:
-        changed = complex(C1_V(SplitDarkSector(**dict(zip(NAMES, values, strict=True)), mixing_transverse=True), sm))
+        changed = complex(C1_V(printed(**dict(zip(NAMES, values, strict=True)), mixing_transverse=True), sm))
         assert changed / complex(C1_V(point(values), sm)) == near(float(mixing.transverse_share(sm)) + 0j, rel=1e-14)
 
 

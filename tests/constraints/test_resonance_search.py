@@ -7,12 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from near import near
+from printed import printed
 from scipy.integrate import quad_vec
 
 from jaxdark.constraints import resonance_search
 from jaxdark.constraints.resonance_search import F1, br_bins, br_kst_v_mumu, k_search, kst_search, width_kst_v
 from jaxdark.inputs import load_inputs, read_data
-from jaxdark.models.split import SplitDarkSector
 
 NAMES = ("m_V", "g_mu_V", "r_AV", "g_D", "r", "m_chi")
 SEARCHES = {"lhcb_kstar_mumu_2015": kst_search, "lhcb_k_mumu_2016": k_search}
@@ -39,7 +39,7 @@ def sm():
 
 
 def point(values):
-    return SplitDarkSector(**dict(zip(NAMES, values, strict=True)))
+    return printed(**dict(zip(NAMES, values, strict=True)))
 
 
 def z(q2, t_plus, t_0):

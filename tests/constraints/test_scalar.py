@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from complete_points import checkpoint_inputs, checkpoints
 from near import near
+from printed import printed
 
 from jaxdark.constraints.scalar import constraints, d_mixing_y_s, lhc_scalar, photon_penguins, sum_y_s2
 from jaxdark.errors import RequestError
@@ -25,7 +26,7 @@ def point(yy=(0.3,), m_chi=None, g_D=2.0, Q_Phi=0.5, m_Phi=1000.0, **more):
     r = tuple(g_D * Q_Phi * y for y in yy)
     m_chi = m_chi or (1e-3,) * len(yy)
     values = {"m_V": 5.0, "g_mu_V": 0.1, "r_AV": 0.0, "g_D": g_D, "Q_Phi": Q_Phi, "m_Phi": m_Phi, "m_chi": m_chi}
-    return SplitDarkSector(**(values | {"r": r} | more))
+    return printed(**(values | {"r": r} | more))
 
 
 # D mixing -----------------------------------------------------------------------------------------------------------

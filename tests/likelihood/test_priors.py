@@ -129,7 +129,7 @@ def test_defaults_and_priors_of_ones_own():
 
 
 @pytest.mark.parametrize(
-    ("model", "sentence"), [("zprim", "nearest: zprime"), ("sm", "split or split-complete or zprime or constant")]
+    ("model", "sentence"), [("zprim", "nearest: zprime"), ("sm", "split or split-paper or zprime or constant")]
 )
 def test_unknown_model(model, sentence):
     with pytest.raises(RequestError, match=sentence):
@@ -137,13 +137,14 @@ def test_unknown_model(model, sentence):
 
 
 def test_complete_physics_has_the_ranges_of_table_1():
-    printed, complete = prior_of("low"), prior_of("low", physics="complete")
-    assert complete.ranges == printed.ranges and complete.model_name == "split-complete"
+    printed, complete = prior_of("low", physics="paper"), prior_of("low")
+    assert complete.ranges == printed.ranges and printed.model_name == "split-paper"
+    assert (printed.physics, complete.physics, prior_of(model="constant").physics) == ("paper", "complete", None)
     middle = np.asarray(complete.vector(np.full(5, 0.5)))
     assert complete.model(middle).switches == SETS["complete"] and printed.model(middle).switches == SETS["paper"]
     with pytest.raises(
-        RequestError, match="the physics complete is of the model split, got the model zprime; leave one"
+        RequestError, match="the physics as printed is of the model split, got the model zprime; leave one"
     ):
-        prior_of("low", "zprime", "complete")
+        prior_of("low", "zprime", "paper")
     with pytest.raises(RequestError, match="physics must be one of paper, complete, got 'exact'"):
         prior_of("low", physics="exact")

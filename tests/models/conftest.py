@@ -2,9 +2,9 @@ from pathlib import Path
 
 import pytest
 import yaml
+from printed import printed
 
 from jaxdark.inputs import load_inputs
-from jaxdark.models.split import DarkSector
 
 FILE = Path(__file__).parents[1] / "checkpoints" / "dark_sector.yaml"
 
@@ -27,4 +27,4 @@ def checkpoint_sm(checkpoints):
 @pytest.fixture
 def example():
     """A point of the high region."""
-    return DarkSector(m_V=5.5, g_mu_V=0.03, r_AV=-0.4, g_D=1.0, r=-3.0)
+    return printed(m_V=5.5, g_mu_V=0.03, r_AV=-0.4, g_D=1.0, r=-3.0)

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from near import near
+from printed import printed
 
 from jaxdark.errors import RequestError
 from jaxdark.inputs import load_inputs
@@ -29,7 +30,7 @@ HIGH = {"m_V": (2.0, 15.0), "sign_r": -1.0}
 
 
 def from_vector(v):
-    return DarkSector(m_V=v[0], g_mu_V=v[1], r_AV=v[2], g_D=v[3], r=v[4], m_chi=(v[5],), m_Phi=v[6], Q_Phi=v[7])
+    return printed(m_V=v[0], g_mu_V=v[1], r_AV=v[2], g_D=v[3], r=v[4], m_chi=(v[5],), m_Phi=v[6], Q_Phi=v[7])
 
 
 VECTOR = np.array([5.5, 0.03, -0.4, 1.0, -3.0, 1e-3, 1000.0, 1.0])
@@ -69,7 +70,7 @@ def all_observables(v, q2=3.5):
 )
 def test_refusals(change, sentence):
     with pytest.raises(RequestError, match=sentence):
-        DarkSector(**(GOOD | change))
+        printed(**(GOOD | change))
 
 
 def test_refusals_of_the_constant_model():
@@ -95,7 +96,7 @@ def test_single_precision_is_refused():
 
 
 def test_defaults_and_conversion():
-    model = DarkSector(**(GOOD | {"m_V": 5}))
+    model = printed(**(GOOD | {"m_V": 5}))
     assert DarkSector is SplitDarkSector
     for leaf in jax.tree.leaves(model):
         assert isinstance(leaf, jax.Array)
@@ -123,7 +124,7 @@ def test_a_model_is_an_argument_of_jit_and_vmap():
     model = jax.vmap(from_vector)(np.stack([VECTOR, 2 * VECTOR]))
     batched = jax.jit(jax.vmap(lambda m: width_total(m, SM)))(model)
     np.testing.assert_allclose(batched, [width_total(from_vector(v), SM) for v in (VECTOR, 2 * VECTOR)], rtol=1e-14)
-    assert jax.grad(width_total)(DarkSector(**GOOD), SM).m_V > 0
+    assert jax.grad(width_total)(printed(**GOOD), SM).m_V > 0
 
 
 def test_gradients_are_those_of_finite_differences():
@@ -175,14 +176,14 @@ def test_no_effect_without_couplings(q2, m_V, r_AV):
 
 def test_sign_of_C9_in_the_two_regions():
     """C_9 < 0 at 3.5 GeV^2 needs r g_mu_V < 0 with V above the bins, > 0 with V below."""
-    assert c9(3.5, DarkSector(**(GOOD | {"m_V": 6.0, "r": -1.0})), SM).real < 0
-    assert c9(3.5, DarkSector(**(GOOD | {"m_V": 0.8, "r": 1.0})), SM).real < 0
+    assert c9(3.5, printed(**(GOOD | {"m_V": 6.0, "r": -1.0})), SM).real < 0
+    assert c9(3.5, printed(**(GOOD | {"m_V": 0.8, "r": 1.0})), SM).real < 0
 
 
 @jax.jit
 def pseudoscalar_shift(m_V, g_D):
     """C_10 + M_Bs^2/(2 M_mu (M_b + M_s)) C_P at q2 = M_Bs^2 over kappa10 M_Bs^2/m_V^2."""
-    model = DarkSector(**(GOOD | {"m_V": m_V, "g_D": g_D, "g_mu_V": 1e-5}))
+    model = printed(**(GOOD | {"m_V": m_V, "g_D": g_D, "g_mu_V": 1e-5}))
     q2 = SM.m_Bs**2
     shift = c10(q2, model, SM) + q2 / (2 * SM.m_mu * (SM.mb + SM.ms)) * c_p(q2, model, SM)
     return shift / (model.new_physics(SM).resonance.kappa10 * q2 / m_V**2)
@@ -205,7 +206,7 @@ def test_Bs_to_mumu_has_no_pole_at_m_V(m_V, g_D):
 )
 def test_longitudinal_options(bs_current, factor):
     """Factor of the timelike part of C_10 at q2 = 3.5 GeV^2 and m_V = 1.1 GeV."""
-    model = DarkSector(**(GOOD | {"m_V": 1.1, "bs_current": bs_current}))
+    model = printed(**(GOOD | {"m_V": 1.1, "bs_current": bs_current}))
     timelike = c10(3.5, model, SM) + 3.5 / (2 * SM.m_mu * (SM.mb + SM.ms)) * c_p(3.5, model, SM)
     assert complex(timelike) == near(factor * complex(c10(3.5, model, SM)), rel=1e-12, abs=1e-16)
 

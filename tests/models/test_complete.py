@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from complete_points import checkpoint_inputs, checkpoints, model_of
 from near import near
+from printed import printed
 
 from jaxdark.errors import RequestError
 from jaxdark.models.coefficients import c7, c9, c10
@@ -81,8 +82,8 @@ def test_vertex_checkpoints():
         assert complex(vertex(row["q2"])) == near(complex_of(row["g_tilde"]), rel=1e-12)
         assert vertex.dipole == near(row["d_tilde"], rel=1e-12)
         if row["g_tilde_paper"] is not None:
-            printed = SplitDarkSector(**(GOOD | masses)).vertex
-            assert complex(printed(row["q2"])) == near(row["g_tilde_paper"] + 0j, rel=1e-12)
+            as_printed = printed(**(GOOD | masses)).vertex
+            assert complex(as_printed(row["q2"])) == near(row["g_tilde_paper"] + 0j, rel=1e-12)
 
 
 @pytest.mark.parametrize("point", POINTS, ids=lambda point: f"{point['m_V']:.3g}-{point['width']}")
@@ -206,10 +207,10 @@ def test_gradients_of_c9(width, m_chi):
 
 
 def test_switches():
-    assert SplitDarkSector(**GOOD).switches == SETS["paper"]
+    assert printed(**GOOD).switches == SETS["paper"]
     assert SplitDarkSector(**GOOD, physics="complete").switches == SETS["complete"]
     assert SplitDarkSector(**GOOD, physics="complete", width="dispersive").switches.name == "complete width=dispersive"
-    assert SplitDarkSector(**GOOD, tree="true").switches.name == "paper tree=True"
+    assert printed(**GOOD, tree="true").switches.name == "paper tree=True"
 
 
 @pytest.mark.parametrize(
@@ -227,4 +228,4 @@ def test_switches():
 )
 def test_refusals_of_switches(change, sentence):
     with pytest.raises(RequestError, match=sentence):
-        SplitDarkSector(**(GOOD | change))
+        printed(**(GOOD | change))

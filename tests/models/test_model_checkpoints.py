@@ -3,18 +3,19 @@
 import jax.numpy as jnp
 import pytest
 from near import near
+from printed import printed
 
 from jaxdark.models.coefficients import c9, c10, c_p
 from jaxdark.models.loops import F9, G9, box_F, box_F_mixing, mixing_C1_box, penguin_loop
 from jaxdark.models.muon_g2 import delta_a_mu
-from jaxdark.models.split import DarkSector, g_tilde, width_total
+from jaxdark.models.split import g_tilde, width_total
 
 PARAMETERS = ("m_V", "g_mu_V", "r_AV", "g_D", "r", "m_chi", "m_Phi")
 
 
 def points(checkpoints):
     for row in checkpoints["points"]:
-        yield row, DarkSector(**{name: row[name] for name in PARAMETERS})
+        yield row, printed(**{name: row[name] for name in PARAMETERS})
 
 
 def test_loop_penguin(checkpoints):
@@ -35,7 +36,7 @@ def test_loop_box(checkpoints):
 
 def test_g_tilde(checkpoints):
     for row in checkpoints["g_tilde_GeV^-2"]:
-        model = DarkSector(m_V=1, g_mu_V=0, r_AV=0, g_D=1, r=row["r"], m_chi=row["m_chi"], m_Phi=row["m_Phi"])
+        model = printed(m_V=1, g_mu_V=0, r_AV=0, g_D=1, r=row["r"], m_chi=row["m_chi"], m_Phi=row["m_Phi"])
         assert g_tilde(model) == near(row["g_tilde"], rel=1e-8)
 
 
@@ -67,13 +68,13 @@ def test_delta_a_mu_of_the_points(checkpoints, checkpoint_sm):
 def test_delta_a_mu(checkpoints, checkpoint_sm):
     for row in checkpoints["amu"]:
         r_AV = row["g_mu_A"] / row["g_mu_V"]
-        model = DarkSector(m_V=row["m_V"], g_mu_V=row["g_mu_V"], r_AV=r_AV, g_D=1, r=1)
+        model = printed(m_V=row["m_V"], g_mu_V=row["g_mu_V"], r_AV=r_AV, g_D=1, r=1)
         assert delta_a_mu(model, checkpoint_sm) == near(row["delta_a_mu"], rel=1e-8)
 
 
 def test_width_of_the_narrow_points(checkpoints, checkpoint_sm):
     for row in checkpoints["narrow"]:
-        model = DarkSector(m_V=row["m_V"], g_mu_V=row["g_mu_V"], r_AV=0, g_D=row["g_D"], r=1, m_chi=row["m_chi"])
+        model = printed(m_V=row["m_V"], g_mu_V=row["g_mu_V"], r_AV=0, g_D=row["g_D"], r=1, m_chi=row["m_chi"])
         assert width_total(model, checkpoint_sm) == near(row["Gamma_V"], rel=1e-8)
 
 

@@ -9,6 +9,7 @@ import mpmath
 import numpy as np
 import pytest
 from near import near
+from printed import printed
 from scipy.integrate import quad_vec
 from scipy.optimize import brentq
 
@@ -18,7 +19,7 @@ from jaxdark.models.box import BoxModel, box_scan
 from jaxdark.models.coefficients import c9, c10, c_p
 from jaxdark.models.constant import ConstantWilson
 from jaxdark.models.muon_g2 import delta_a_mu
-from jaxdark.models.split import DarkSector, g_tilde, width_mumu, width_total
+from jaxdark.models.split import g_tilde, width_mumu, width_total
 from jaxdark.models.vector_like import SplitVectorLike
 from jaxdark.models.wilson import Contact, NewPhysics, Resonance
 from jaxdark.models.zprime import SimplifiedZPrime
@@ -184,7 +185,7 @@ def test_gradient_with_respect_to_the_Zprime(kaon):
 def test_muon_g_minus_2_of_the_Zprime():
     """That of V with the same couplings; g_V^2/(8 pi^2) without mass, (M_mu/m)^2 (g_V^2/12 - 5 g_A^2/12)/pi^2 heavy."""
     model = SimplifiedZPrime(**ZPRIME)
-    same = DarkSector(m_V=10.0, g_mu_V=1e-2, r_AV=-1.0, g_D=1.0, r=1.0)
+    same = printed(m_V=10.0, g_mu_V=1e-2, r_AV=-1.0, g_D=1.0, r=1.0)
     assert delta_a_mu(model, SM) == delta_a_mu(same, SM)
     heavy = (SM.m_mu / 10.0) ** 2 * (1e-4 * 2 / 3 - 1e-4 * 10 / 3) / (8 * np.pi**2)
     assert delta_a_mu(model, SM) == near(heavy, rel=2e-3)
@@ -214,11 +215,11 @@ def test_coupling_with_the_masses_exchanged(m_pi):
 
 def test_a_light_scalar_counts_half_of_a_light_fermion():
     """Of the logarithm, as in the vacuum polarisation of chiral fermion and scalar; 47 per cent at 1 MeV and 1 TeV."""
-    ratio = SplitVectorLike(**SPLIT).g_tilde / g_tilde(DarkSector(**SPLIT))
+    ratio = SplitVectorLike(**SPLIT).g_tilde / g_tilde(printed(**SPLIT))
     assert ratio == near(0.4713, abs=1e-4)
     log = lambda model: (model(1e-3) - model(1e-2)) / np.log(100)  # noqa: E731
     scalar = log(lambda m: SplitVectorLike(**SPLIT, m_pi=m).g_tilde)
-    fermion = log(lambda m: g_tilde(DarkSector(**SPLIT, m_chi=m)))
+    fermion = log(lambda m: g_tilde(printed(**SPLIT, m_chi=m)))
     assert scalar / fermion == near(0.5, rel=1e-8)
 
 
@@ -231,7 +232,7 @@ def test_two_light_scalars_add():
 def test_width_into_scalars():
     """A quarter of that into Dirac fermions without mass; beta^3; nothing at and below the threshold, gradient too."""
     model = SplitVectorLike(**SPLIT, m_pi=1e-6)
-    fermion = DarkSector(**SPLIT, m_chi=1e-6)
+    fermion = printed(**SPLIT, m_chi=1e-6)
     dark, of_fermion = (m.width_total(SM) if m is model else width_total(m, SM) for m in (model, fermion))
     muons = width_mumu(model, SM)
     assert dark - muons == near(float(of_fermion - muons) / 4, rel=1e-9)
@@ -247,7 +248,7 @@ def test_vector_like_coefficients_scale_with_the_coupling():
     physics = model.new_physics(SM).resonance
     assert physics.kappa9 == near(strength(float(model.g_tilde), 0.03), rel=1e-12)
     assert (physics.kappa10 / physics.kappa9, physics.width) == (-0.4, model.width_total(SM))
-    assert delta_a_mu(model, SM) == delta_a_mu(DarkSector(**SPLIT), SM)
+    assert delta_a_mu(model, SM) == delta_a_mu(printed(**SPLIT), SM)
 
 
 # ---- Box ----

@@ -4,13 +4,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from near import near
+from printed import printed
 
 from jaxdark.inputs import load_inputs
 from jaxdark.models.coefficients import normalisation
 from jaxdark.models.loops import mixing_C1_box
 from jaxdark.models.muon_g2 import muon_yukawa_limit
 from jaxdark.models.split import (
-    DarkSector,
     g_tilde,
     g_Vbs,
     kappa9,
@@ -23,7 +23,7 @@ SM = load_inputs()
 
 
 def one_fermion(**changes):
-    return DarkSector(**({"m_V": 1.0, "g_mu_V": 1.0, "r_AV": -0.5, "g_D": 1.0, "r": 1.0} | changes))
+    return printed(**({"m_V": 1.0, "g_mu_V": 1.0, "r_AV": -0.5, "g_D": 1.0, "r": 1.0} | changes))
 
 
 def test_g_tilde_per_r():

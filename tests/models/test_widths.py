@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from near import near
+from printed import printed
 
 from jaxdark.inputs import load_inputs
-from jaxdark.models.split import DarkSector, br_chichi, br_mumu, width_chichi, width_mumu, width_running, width_total
+from jaxdark.models.split import br_chichi, br_mumu, width_chichi, width_mumu, width_running, width_total
 from jaxdark.models.widths import width_fermions
 
 SM = load_inputs()
@@ -18,7 +19,7 @@ M_MU = float(SM.m_mu)
 
 
 def point(**changes):
-    return DarkSector(**({"m_V": 3.0, "g_mu_V": 0.1, "r_AV": -0.5, "g_D": 1.0, "r": 1.0} | changes))
+    return printed(**({"m_V": 3.0, "g_mu_V": 0.1, "r_AV": -0.5, "g_D": 1.0, "r": 1.0} | changes))
 
 
 def masses_around(threshold):

@@ -23,14 +23,14 @@ N = 400
 IDS = tuple(entry.id for entry in all_constraints(jd.DarkSector))
 
 
-def synthetic(region="high", seed=0):
+def synthetic(region="high", seed=0, physics="paper"):
     """A study of independent prior draws whose verdicts are random; row b is out of reach."""
     prior, random = prior_of(region), np.random.default_rng(seed)
     vectors = np.asarray(prior.vector(random.random((N, len(prior.names)))))
     ratio = random.exponential(0.5, (N, len(IDS)))
     pulls = np.stack([random.normal(size=N), 2.1 + random.random(N), random.normal(size=N)], axis=1)
     return Study(
-        Selection(region),
+        Selection(region, physics=physics),
         dict(zip(prior.names, vectors.T, strict=True)),
         -50.0 - random.exponential(3.0, N),
         -54.0,
@@ -42,9 +42,10 @@ def synthetic(region="high", seed=0):
     )
 
 
-@pytest.fixture(scope="module", params=["high", "low"])
+@pytest.fixture(scope="module", params=["high", "low", "high complete"])
 def study(request):
-    return synthetic(request.param)
+    region, *physics = request.param.split()
+    return synthetic(region, 0, *physics)
 
 
 @pytest.fixture(scope="module")
@@ -114,12 +115,14 @@ def test_printed_numbers(sm):
 
 def test_everything_is_written(monkeypatch, tmp_path):
     """The whole run with made-up studies in place of sampled ones."""
-    monkeypatch.setattr(paper, "studies", lambda selections, draws, **_: [synthetic(s.region) for s in selections])
+    monkeypatch.setattr(
+        paper, "studies", lambda selections, draws, **_: [synthetic(s.region, 0, s.physics) for s in selections]
+    )
     steps = []
     records = paper.reproduce(tmp_path, quick=True, report=lambda *step: steps.append(step))
-    stems = {"box"} | {f"figure_{n}" for n in range(2, 7)}
+    stems = {"box", "invisible"} | {f"figure_{n}{suffix}" for n in range(2, 7) for suffix in ("", "-complete")}
     names = {f"{stem}.{kind}" for stem in stems for kind in ("png", "pdf")}
-    draws = {f"draws-{region}-paper2020-limit.nc" for region in ("high", "low")}
+    draws = {f"draws-{r}-paper2020-limit-{physics}.nc" for r in ("high", "low") for physics in ("paper", "complete")}
     assert {path.name for path in tmp_path.iterdir()} == names | draws | {"claims.json", "claims.md"}
     content = json.loads((tmp_path / "claims.json").read_text())
     assert [claim["id"] for claim in content["claims"]] == [record.id for record in records]
@@ -129,11 +132,13 @@ def test_everything_is_written(monkeypatch, tmp_path):
     fitted = content["studies"][0]["fitted"]
     assert fitted["draws"] == synthetic("high").fitted.sum() and fitted["share_low"] < fitted["share_high"]
     assert {str(n) for n in range(1, 9)} <= {record.id for record in records}
-    assert [study["region"] for study in content["studies"]] == ["high", "low"]
+    assert [(study["region"], study["physics"]) for study in content["studies"]] == [
+        ("high", "paper"), ("low", "paper"), ("high", "complete"), ("low", "complete")
+    ]  # fmt: skip
     text = (tmp_path / "claims.md").read_text()
     assert all(f"### {record.id}" in text if record.study else f"| {record.id} |" in text for record in records)
     assert "--quick takes 2000 draws" in text and all(f"- {sentence}" in text for sentence in content["undecided"])
-    stored = xr.load_dataset(tmp_path / "draws-high-paper2020-limit.nc", engine="h5netcdf")
+    stored = xr.load_dataset(tmp_path / "draws-high-paper2020-limit-paper.nc", engine="h5netcdf")
     first = synthetic("high")
     np.testing.assert_array_equal(stored["m_V"], first.parameters["m_V"])
     np.testing.assert_array_equal(stored["fitted"], first.fitted)
@@ -143,7 +148,7 @@ def test_everything_is_written(monkeypatch, tmp_path):
 def test_claims_of_each_region(study, sm):
     found = {claim.id: claim for claim in fit_claims([study], sm)}
     assert set(found) == {"high": {"1", "2", "3", "4", "Sec. 4"}, "low": {"5", "6"}}[study.selection.region]
-    assert all(claim.study == "paper2020, (g-2) limit" for claim in found.values())
+    assert all(claim.study == f"paper2020, (g-2) limit, {study.selection.physics}" for claim in found.values())
     name = {"high": "1", "low": "6"}[study.selection.region]
     where = study.parameters["m_V"] < {"high": float(sm.m_Bp - sm.m_Kp), "low": 99.0}[study.selection.region]
     passes = study.passes(*INVISIBLE)

@@ -319,12 +319,12 @@ def test_the_vector_like_fermion(monkeypatch, suppression, expected):
 
 
 def test_mixing_claim(monkeypatch, sm):
-    def bound(g_D, delta_Y, sm, m_V=None):
+    def bound(g_D, delta_Y, sm, physics, m_V=None):
         return g_D * (0.1 if delta_Y is None else 0.2 if delta_Y == 0 else 0.05)
 
-    assert model_claims._mixing(sm).verdict == "reproduced"
+    assert model_claims._mixing(sm, "paper").verdict == "reproduced"
     monkeypatch.setattr(model_claims, "mixing_bound", bound)
-    assert model_claims._mixing(sm).verdict == "in part"
+    assert model_claims._mixing(sm, "paper").verdict == "in part"
 
 
 @pytest.mark.parametrize(("printed", "ours", "expected"), [
@@ -390,7 +390,7 @@ def test_mixing_bound_is_that_of_the_box(sm):
     C1 = (F(x1, x1) - 2 * F(x1, x2) + F(x2, x2)) / (128 * mpmath.pi**2 * 1e6)
     box = figures.mixing_bound(np.array([2.0]), 0.0, sm)
     assert box == near(np.array([2 * float(mpmath.sqrt(6e-12 / C1))]), rel=1e-6)
-    with_V = [figures.mixing_bound(np.array([2.0]), 0.0, sm, m_V)[0] for m_V in (5.0, 6.0)]
+    with_V = [figures.mixing_bound(np.array([2.0]), 0.0, sm, m_V=m_V)[0] for m_V in (5.0, 6.0)]
     assert with_V[0] > 3 * box[0] and 0.5 * box[0] < with_V[1] < 0.9 * box[0]
 
 

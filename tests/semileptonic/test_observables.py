@@ -5,13 +5,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from near import near
+from printed import printed
 from scipy.integrate import quad
 
 from jaxdark.errors import RequestError
 from jaxdark.inputs import load_inputs
 from jaxdark.models.coefficients import c9
 from jaxdark.models.muon_g2 import delta_a_mu
-from jaxdark.models.split import DarkSector, width_total
+from jaxdark.models.split import width_total
 from jaxdark.models.wilson import SM_ONLY, Contact, NewPhysics, Resonance
 from jaxdark.semileptonic.amplitudes import J_NAMES
 from jaxdark.semileptonic.kinematics import CHANNELS
@@ -175,7 +176,7 @@ KINDS = (*ANGULAR_NAMES, "dBR(K*)", "dBR(K)", "R_K", "R_K*", "BR(Bs)", "delta_a_
 
 def every_kind(vector, m_chi):
     """Angular observables and dBR in [4, 6], the other bins [1.1, 6]."""
-    model = DarkSector(**dict(zip(NAMES, vector, strict=True)), m_chi=m_chi)
+    model = printed(**dict(zip(NAMES, vector, strict=True)), m_chi=m_chi)
     wide = (1.1, 6.0)
     angular = binned_angular(KST, (4.0, 6.0), model, SM)
     others = (
@@ -239,7 +240,7 @@ def test_gradients_of_every_observable(name):
         lambda sm: binned_dBR("B0->K*0mumu", (1.1, 6.0), SM_ONLY, sm),
         lambda sm: br_bs_mumu(SM_ONLY, sm),
         lambda sm: c9(3.5, SM_ONLY, sm),
-        lambda sm: width_total(DarkSector(m_V=5, g_mu_V=0.01, r_AV=0, g_D=1, r=1), sm),
+        lambda sm: width_total(printed(m_V=5, g_mu_V=0.01, r_AV=0, g_D=1, r=1), sm),
     ],
 )
 def test_inputs_that_are_none_are_one_sentence(call):

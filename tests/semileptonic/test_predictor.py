@@ -6,11 +6,11 @@ import jax
 import numpy as np
 import pytest
 from near import near
+from printed import printed
 
 from jaxdark.errors import RequestError
 from jaxdark.inputs import load_inputs, read_data
 from jaxdark.measurements.schema import PROCESSES
-from jaxdark.models.split import DarkSector
 from jaxdark.models.wilson import CONTACT_NAMES, SM_ONLY, Contact, NewPhysics, Resonance
 from jaxdark.semileptonic.leptonic import br_bs_mumu
 from jaxdark.semileptonic.observables import ANGULAR_NAMES, binned_angular, binned_dBR, lepton_ratio
@@ -199,7 +199,7 @@ def test_tables_with_contact_terms(full, tables):
 
 
 def model(vector):
-    return DarkSector(**dict(zip(("m_V", "g_mu_V", "r_AV", "g_D", "r"), vector, strict=True)))
+    return printed(**dict(zip(("m_V", "g_mu_V", "r_AV", "g_D", "r"), vector, strict=True)))
 
 
 @pytest.fixture(scope="module")

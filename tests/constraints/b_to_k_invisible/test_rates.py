@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import yaml
 from near import near
+from printed import printed
 
 from jaxdark.compute.aot import AotFunction
 from jaxdark.constraints.b_to_k_invisible import searches
@@ -54,7 +55,7 @@ def sm():
 
 
 def point(values):
-    return SplitDarkSector(**dict(zip(NAMES, values, strict=True)))
+    return printed(**dict(zip(NAMES, values, strict=True)))
 
 
 def predictions(values):
@@ -244,7 +245,7 @@ def test_several_chi_and_the_running_width(sm):
     @jax.vmap
     def rates(values, masses, r):
         m_V, g_mu_V, r_AV, g_D, _, _ = values
-        model = SplitDarkSector(m_V=m_V, g_mu_V=g_mu_V, r_AV=r_AV, g_D=g_D, r=r, m_chi=masses)
+        model = printed(m_V=m_V, g_mu_V=g_mu_V, r_AV=r_AV, g_D=g_D, r=r, m_chi=masses)
         totals = [br_k_invisible(model, sm, width=width) for width in ("constant", "running")]
         return g_tilde(model), br_k_invisible(model, sm, bin=(0.1, 0.2)), totals
 
