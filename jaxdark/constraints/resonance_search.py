@@ -218,7 +218,7 @@ def _from_data(name: str, verdict: Callable[[SplitDarkSector, StandardModel], Li
 
 def _per_coupling(width: WidthOfB, s: Float[Array, "*axes"], sm: StandardModel) -> Float[Array, "*axes"]:
     """A width of B -> K(*) V over g_tilde^2, which holds all its dependence on the model, GeV^5."""
-    unit = SplitDarkSector(m_V=1.0, g_mu_V=1.0, r_AV=0.0, g_D=1.0, r=1.0)
+    unit = SplitDarkSector(m_V=1.0, g_mu_V=1.0, r_AV=0.0, g_D=1.0, r=1.0, physics="paper")
     return jnp.vectorize(lambda s: width(s, unit, sm))(s) / g_tilde(unit) ** 2
 
 
