@@ -6,10 +6,17 @@ the code that those stand for. HYPOTHESIS_PROFILE=nightly takes more examples.
 """
 
 import atexit
+import ctypes
 import gc
 import os
 import shutil
+import sys
 import tempfile
+
+# The tests' own programs are compiled as jaxdark compiles its own, by the emitters that take a third of the time (see
+# compute/aot.py), in the processes that a test starts too; those of jaxdark are what they are without it. LLVM's passes
+# stay: without them two devices and one differ in the last digit. JAX reads this when it is first used.
+os.environ["XLA_FLAGS"] = f"--xla_cpu_use_fusion_emitters=false {os.environ.get('XLA_FLAGS', '')}".strip()
 
 import jax
 import pytest
@@ -38,10 +45,15 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fast"))
 
 @pytest.fixture(scope="module", autouse=True)
 def forget_programs():
-    """Programs of one file are rarely those of the next, and all of them together take gigabytes."""
+    """Programs of one file are rarely those of the next, and all of them together take gigabytes.
+
+    The C library keeps what is freed for itself until it is asked to hand it back.
+    """
     yield
     jax.clear_caches()
     gc.collect()
+    if sys.platform == "linux":
+        getattr(ctypes.CDLL(None), "malloc_trim", bool)(0)  # glibc has it, musl has not
 
 
 @pytest.fixture(scope="session")

@@ -482,7 +482,8 @@ def test_a_full_disk(whole, like, tmp_path):
 
 def test_two_devices_write_the_same_store(whole, tmp_path):
     path = tmp_path / "scan.zarr"
-    with worker(path, XLA_FLAGS="--xla_force_host_platform_device_count=2") as process:
+    flags = f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count=2"  # the same programs
+    with worker(path, XLA_FLAGS=flags) as process:
         process.communicate()
     assert process.returncode == 0
     assert content(path) == content(whole)

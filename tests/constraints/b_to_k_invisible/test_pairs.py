@@ -1,16 +1,14 @@
 """B -> M chi chi by Phi and V exchange: checkpoints, explicit traces, mpmath, limits and gradients."""
 
-import dataclasses
-from functools import cache
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from chi_pairs import GAMMA, GAMMA5, dgamma_by_traces, integrated, slash
+from chi_pairs import GAMMA, GAMMA5, dgamma_by_traces, slash
 from chi_pairs import MODES as THEIRS
-from complete_points import checkpoint_inputs, checkpoints, model_of
+from complete_points import checkpoints, model_of
 from near import near
+from pairs_table import KEPT, inputs, random_rows, table, widths
 
 from jaxdark.constraints.b_to_k_invisible import pair_spectra
 from jaxdark.constraints.b_to_k_invisible.pair_spectra import MODES, PairCouplings, dgamma_dq2, squares
@@ -31,14 +29,6 @@ from jaxdark.semileptonic.neutrinos import dbr_dq2_k_nunu, dbr_dq2_kst_nunu
 POINTS = checkpoints()["points"]
 Q2 = ((0.0, 5.76), (11.56, 16.0))
 BOTH = ("B+->K+", "B0->K*0")
-
-
-@cache
-def inputs():
-    """Those of the checkpoints, whose B -> K form factors have the meson masses of the decay in z(q2) too."""
-    sm = checkpoint_inputs()
-    mesons = {"m_B": float(sm.m_Bp), "m_M": float(sm.m_Kp)}
-    return dataclasses.replace(sm, B_to_K=dataclasses.replace(sm.B_to_K, **mesons))
 
 
 @pytest.fixture
@@ -142,33 +132,9 @@ def test_spectrum_against_traces(mode, m_1, m_2, s, sm):
     assert dgamma_dq2(jnp.asarray(s), channel, sm, (m_1, m_2), couplings) == near(expected, rel=1e-11)
 
 
-def random_rows():
-    """Gamma_V/m_V from 1e-8 to 1, V at thresholds of chi, at the ends and at that of the muon, one or two chi."""
-    rng = np.random.default_rng(11)
-    rows = []
-    for k in range(12):
-        m = [float(10 ** rng.uniform(-3, 0.3)), float(10 ** rng.uniform(-2, 0.3))][: 1 + k % 2]
-        g_D = float(10 ** rng.uniform(-3.2, 0.55))
-        m_V = [
-            2 * m[0] * (1 + 10 ** rng.uniform(-4, 0.5)), 2 * m[0] * (1 + 1e-7), 2 * m[0] * (1 - 1e-7),
-            4.785643 * (1 - 1e-5), 0.2113167 * (1 + 1e-6), float(rng.uniform(0.3, 6)),
-        ][k // 2]  # fmt: skip
-        rows.append(
-            {
-                "m_V": float(m_V), "g_mu_V": float(10 ** rng.uniform(-4, -1)), "r_AV": float(rng.uniform(-1, 1)),
-                "g_D": g_D, "Q_Phi": 1.0, "r": [0.05, -0.03][: len(m)], "m_chi": m, "m_Phi": 1000.0,
-                "width": ("constant", "running", "dispersive")[k % 3], "dipole": True, "eta7": 0.53,
-            }
-        )  # fmt: skip
-    # As close to a threshold above that of the muon, and a V of great width and few muons.
-    close = {"m_V": 3.488461178965977, "g_mu_V": 6.5e-4, "g_D": 0.79, "r": [0.07], "m_chi": [1.7442305858323497]}
-    rows.append(rows[4] | close | {"width": "running"})
-    return rows
-
-
 def rows_and_trees():
     """Every row with Phi exchange or without it, the other way round in a long run."""
-    for k, row in enumerate(random_rows()):
+    for k, row in enumerate(table()):
         name, tree = f"{row['width']} {row['m_V']:.4g} {len(row['m_chi'])}", (k + k // 2) % 2 == 0
         yield pytest.param(row, tree, id=name)
         yield pytest.param(row, not tree, id=f"{name} other", marks=pytest.mark.slow)
@@ -180,7 +146,19 @@ def test_against_mpmath(row, tree, sm):
     found, stable = binned(model), float(width_total(model, sm)) == 0
     for mode, lifetime in zip(BOTH, (sm.tau_Bp, sm.tau_B0), strict=True):
         on_shell = float(br_on_shell(model, sm, mode)) if stable else 0.0
-        assert found[mode].total == near(float(lifetime * integrated(row, mode, sm, tree)) + on_shell, rel=1e-8)
+        assert found[mode].total == near(float(lifetime) * row[KEPT[tree]][mode] + on_shell, rel=1e-8)
+
+
+def test_the_table_has_the_rows_of_its_script():
+    assert [{name: row[name] for name in row if name not in KEPT.values()} for row in table()] == random_rows()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("tree", KEPT, ids=KEPT.values())
+@pytest.mark.parametrize("k", range(13))
+def test_the_table_is_that_of_mpmath(k, tree):
+    row = random_rows()[k]
+    assert table()[k][KEPT[tree]] == near(widths(row, tree), rel=1e-12)
 
 
 def test_bins_add_up(sm):
