@@ -114,7 +114,8 @@ def fit(
         **known._asdict(),
         minima=minima[:_LISTED],
         minima_found=len(minima),
-        **_against_data(region_fit, model),
+        **against_data(region_fit.like, model),
+        log_likelihood=region_fit.log_likelihood,
         **goodness._asdict(),
     )
 
@@ -261,15 +262,13 @@ def _goodness(region_fit: RegionFit, prior: Prior, sets: int, seed: int, client:
     return _Goodness(chi2, measured - free, p_value, pseudo_data, None)
 
 
-def _against_data(region_fit: RegionFit, model: Model) -> dict[str, Any]:
+def against_data(like: Likelihood, model: Model) -> dict[str, Any]:
     """Pulls, and the distance to the Standard Model: both with the nuisances at their own best values, and with the
-    theory errors of either.
+    theory errors of either; the terms are those of the likelihood as it is given.
     """
-    like = region_fit.like
     either = like.at(None)
     at_sm, at_best = either.evaluate(SM_ONLY), either.evaluate(model)
     return {
-        "log_likelihood": region_fit.log_likelihood,
         "profile_log_likelihood": at_best.log_likelihood,
         "sm_log_likelihood": at_sm.log_likelihood,
         "delta_chi2_sm": 2 * (at_best.log_likelihood - at_sm.log_likelihood),

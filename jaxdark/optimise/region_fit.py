@@ -79,6 +79,7 @@ def fit_with_covariance(
     seed: int = 0,
     starts: int = STARTS,
     optimizer: Optimizer = LEVENBERG_MARQUARDT,
+    search: MultiStart | None = None,
 ) -> RegionFit:
     """The marginalised likelihood with its theory covariance at the region's best fit: a fixed point.
 
@@ -86,10 +87,14 @@ def fit_with_covariance(
     the covariance at themselves: each is followed, covariance to minimum to covariance, until chi2, parameters and
     predictions stay, and the smallest chi2 of these is the reference. A search of the whole region with the covariance
     there must end at it; should it end elsewhere, that minimum contends as well. `RegionFit.settled` says whether that
-    came to an end. Arguments as for `MultiStart`.
+    came to an end.
+
+    Args:
+        like, prior, seed, starts, optimizer: as for `MultiStart`.
+        search: another search than that of these arguments, such as one under limits, of the same likelihood and prior.
     """
     marginalised = like.marginalised()
-    search = MultiStart(marginalised, prior, seed=seed, starts=starts, optimizer=optimizer)
+    search = search or MultiStart(marginalised, prior, seed=seed, starts=starts, optimizer=optimizer)
     at_reference, minima, reference, settled = marginalised, search(marginalised.whitening), None, False
     for _ in range(_MOST_ROUNDS):
         candidates = _contenders(search, at_reference.whitening, minima)

@@ -1,0 +1,159 @@
+"""Descents from many starts under limits: a search that takes the place of `MultiStart` in a fit.
+
+Inputs: a likelihood, a prior, the constraints. Outputs: optima of the log-likelihood among the points that break none.
+"""
+
+from functools import cached_property, partial
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from jaxdark.compute.batch import batched
+from jaxdark.compute.cluster import threads
+from jaxdark.constraints.limit import LimitResult
+from jaxdark.constraints.registry import verdicts
+from jaxdark.errors import RequestError, listed
+from jaxdark.likelihood.likelihood import Likelihood
+from jaxdark.likelihood.priors import Prior
+from jaxdark.optimise.augmented import AugmentedLagrangian, ConstrainedSolutions
+from jaxdark.optimise.descents import TOLERANCE, Solutions
+from jaxdark.optimise.limits import ChosenLimits
+from jaxdark.optimise.multistart import MultiStart
+
+STARTS = 64
+_POINTS = 2**14
+_TIGHTER = 1e-5
+"""By which limits are made tighter, so that an optimum on one breaks it not even by rounding."""
+_PENALTY = 20.0
+"""On the square of each excess, in chi2, where prior points are ranked."""
+_OUTSIDE = 1e6
+"""chi2 at which points that break limits begin, in the ranking of ends."""
+
+
+def excess_over(ratio: Float[Array, "*batch"]) -> Float[Array, "*batch"]:
+    """Excess over a limit from the ratio of value and limit: ratio - 1 below 1, ln(ratio) above, as ratios reach 1e6.
+
+    Value and slope are continuous at 1, where a multiplier is thus the gain per relative loosening of the limit.
+    """
+    above = ratio > 1
+    return jnp.where(above, jnp.log(jnp.where(above, ratio, 1.0)), ratio - 1) + _TIGHTER
+
+
+class ConstrainedSearch(MultiStart):
+    """Best fits under limits, at varying theory covariances: compiled once for all of them.
+
+    Starts are the best of the prior points in each slice of the first parameter, by chi2 with a penalty on what they
+    exceed. Of `Solutions`, chi2 is that of the likelihood for ends that keep all limits; the others come behind.
+
+    Args:
+        like: the likelihood; mode "marginalised" is used whatever its mode.
+        prior: parameters and their ranges.
+        limits: those to keep.
+        seed: of the prior points.
+        starts: number of slices.
+
+    Attributes:
+        constraints: those that have a limit at some prior point, in the order of all excesses and multipliers.
+        last: the ends of the last search from all starts.
+
+    Raises:
+        RequestError: a constraint that was named has no limit in the region, or none has.
+    """
+
+    def __init__(self, like: Likelihood, prior: Prior, limits: ChosenLimits, *, seed: int = 0, starts: int = STARTS):
+        super().__init__(like.marginalised(), prior, seed=seed, points=_POINTS, starts=starts)
+        self._rebuild = partial(ConstrainedSearch, like, prior, limits, seed=seed, starts=starts)
+        self._all = limits.constraints
+        self._judged = batched(self._judged_at, workers=threads())
+        chi2, found = self._judged(self.like.whitening, self.points)
+        limited = np.isfinite(found.limit).any(axis=0)
+        _check_limited(limits, limited, prior)
+        self._limited = np.flatnonzero(limited)
+        self.constraints = tuple(self._all[i] for i in self._limited)
+        self._penalty = _PENALTY * (np.maximum(self._excess_of(found), 0.0) ** 2).sum(axis=1)
+        self._known: dict[bytes, ConstrainedSolutions] = {}
+        self.last: ConstrainedSolutions | None = None
+
+    def _judged_at(self, whitening, u: Float[Array, " d"]) -> tuple[Float[Array, ""], LimitResult]:
+        model = self.prior.model(self.prior.vector(u))
+        return jnp.sum(self._residuals_at(whitening, None, u) ** 2), verdicts(model, self.like.sm, self._all)
+
+    def _excess_of(self, found: LimitResult) -> Float[np.ndarray, "n k"]:
+        return np.asarray(excess_over(found.ratio[:, self._limited]))
+
+    @cached_property
+    def _descend_under_limits(self) -> AugmentedLagrangian:
+        def excess(u: Float[Array, " d"]) -> Float[Array, " k"]:
+            model = self.prior.model(self.prior.vector(u))
+            return excess_over(verdicts(model, self.like.sm, self.constraints).ratio)
+
+        def judge(whitening, u):
+            chi2, found = self._judged(whitening, u)
+            return chi2, self._excess_of(found)
+
+        residuals = lambda whitening, u: self._residuals_at(whitening, None, u)  # noqa: E731
+        return AugmentedLagrangian(residuals, excess, judge, threads())
+
+    def limits_at(self, u: Float[np.ndarray, " d"]) -> LimitResult:
+        """Value, limit and ratio of the constraints at prior quantiles, fields of shape (constraints,)."""
+        _, found = self._judged(self.like.whitening, u[None])
+        return LimitResult(*(field[0, self._limited] for field in found))
+
+    def end_at(self, u: Float[np.ndarray, " d"]) -> ConstrainedSolutions:
+        """The end of a descent at u, with its multipliers."""
+        return self._known[u.tobytes()]
+
+    def __call__(self, whitening: Float[np.ndarray, "rows rows"]) -> Solutions:
+        """Where the descents from all starts end."""
+        ranking = -self.values(whitening, self.points) * 2 + self._penalty
+        chosen = self.best_of_slices(-ranking, self._starts)
+        solutions = self.minimise(whitening, self.points[chosen])
+        self.last = self._ends
+        return solutions
+
+    def minimise(
+        self,
+        whitening: Float[np.ndarray, "rows rows"],
+        starts: Float[np.ndarray, "n d"],
+        offsets: Any = None,
+        *,
+        tolerance: float = TOLERANCE,
+    ) -> Solutions:
+        """Where the descents from given starts end; those from an earlier end begin with its multipliers.
+
+        Args:
+            whitening: of the likelihood.
+            starts: prior quantiles.
+            offsets, tolerance: of a search without limits, not used.
+        """
+        former = [self._known.get(u.tobytes()) for u in starts]
+        begin = {}
+        if all(end is not None for end in former):
+            begin = {
+                name: np.concatenate([getattr(end, name) for end in former]) for name in ("multipliers", "stiffness")
+            }
+        self._ends = ends = self._descend_under_limits(whitening, starts, **begin)
+        self._known |= {u.tobytes(): ends.take([i]) for i, u in enumerate(ends.u)}
+        largest = ends.excess.max(axis=1)
+        chi2 = np.where(ends.feasible, ends.chi2, _OUTSIDE * (1 + np.maximum(largest, 0.0)))
+        return Solutions(ends.u.copy(), np.where(np.isnan(chi2), np.inf, chi2), ends.gradient_norm.copy(), ends.steps)
+
+    def distinct(self, whitening: Float[np.ndarray, "rows rows"], minima: Solutions) -> list[list[int]]:
+        """As in a search without limits, of the ends that keep all of them, whether they have converged or not."""
+        return super().distinct(whitening, minima._replace(gradient_norm=np.where(minima.chi2 < _OUTSIDE, 0.0, np.inf)))
+
+
+def _check_limited(limits: ChosenLimits, limited: Float[np.ndarray, " k"], prior: Prior) -> None:
+    """Raise RequestError unless all that were asked for by themselves, and at least one, have a limit somewhere."""
+    without = [
+        entry.id for entry, has in zip(limits.constraints, limited, strict=True) if entry.id in limits.named and not has
+    ]
+    where = f"nowhere in the region {prior.region} of the model {prior.model_name}"
+    if without:
+        raise RequestError(f"{listed(without)} has a limit {where}; leave it out of what the fit is subject to")
+    if not limited.any():
+        raise RequestError(
+            f"of the constraints asked for ({listed(limits.words)}) any has a limit {where}; name others"
+        )
