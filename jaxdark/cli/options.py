@@ -4,6 +4,7 @@ Inputs: settings and texts. Outputs: a likelihood, names of folders, sentences a
 """
 
 import gc
+import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -39,6 +40,11 @@ def parse_parameters(words: list[str]) -> dict[str, Any]:
         values = [_number(part) for part in text.split(",")]
         parameters[name] = values[0] if len(values) == 1 else values
     return parameters
+
+
+def parse_names(text: str) -> list[str]:
+    """Names between commas; those within the brackets of a measurement's id belong to it."""
+    return [name.strip() for name in re.split(r",(?![^\[]*\])", text) if name.strip()]
 
 
 def result_name(prefix: str, prior: "Prior", data: str) -> str:

@@ -135,15 +135,19 @@ class AugmentedLagrangian:
         for _ in range(_ROUNDS):
             own = ends.multipliers[running], ends.stiffness[running]
             solutions = self._descend(shared, ends.u[running], own, steps=_STEPS)
-            self._take_over(shared, ends, running, solutions)
+            hopeless = self._take_over(shared, ends, running, solutions)
             unfinished = ~ends.converged[running] & np.isfinite(ends.gradient_norm[running])
-            running = running[unfinished]
+            running = running[unfinished & ~hopeless]
             if len(running) == 0:
                 break
         return ends
 
-    def _take_over(self, shared: Any, ends: ConstrainedSolutions, running: np.ndarray, solutions) -> None:
-        """Put the ends of a round in the place of the former ones, and update their multipliers and stiffness."""
+    def _take_over(self, shared: Any, ends: ConstrainedSolutions, running: np.ndarray, solutions) -> np.ndarray:
+        """Put the ends of a round in the place of the former ones, and update their multipliers and stiffness.
+
+        Returns:
+            Which of them stay where they are however stiff their limits.
+        """
         chi2, excess = self._judge(shared, solutions.u)
         multipliers, stiffness = ends.multipliers[running], ends.stiffness[running]
         violation = np.abs(np.maximum(excess, -multipliers / stiffness[:, None])).max(axis=1, initial=0.0)
@@ -154,3 +158,4 @@ class AugmentedLagrangian:
         ends.gradient_norm[running] = solutions.gradient_norm
         ends.stiffness[running] = np.where(stuck, np.minimum(_STIFFER * stiffness, _STIFFEST), stiffness)
         ends.steps[running] += solutions.steps
+        return stuck & (stiffness >= _STIFFEST)

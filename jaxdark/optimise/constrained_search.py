@@ -107,7 +107,9 @@ class ConstrainedSearch(MultiStart):
 
     def __call__(self, whitening: Float[np.ndarray, "rows rows"]) -> Solutions:
         """Where the descents from all starts end."""
-        ranking = -self.values(whitening, self.points) * 2 + self._penalty
+        if self.last is not None and not self.last.feasible.any():
+            return self.minimise(whitening, self.last.u)
+        ranking = self._penalty - 2 * self.values(whitening, self.points)
         chosen = self.best_of_slices(-ranking, self._starts)
         solutions = self.minimise(whitening, self.points[chosen])
         self.last = self._ends
@@ -121,20 +123,25 @@ class ConstrainedSearch(MultiStart):
         *,
         tolerance: float = TOLERANCE,
     ) -> Solutions:
-        """Where the descents from given starts end; those from an earlier end begin with its multipliers.
+        """Where the descents from given starts end; those from earlier ends begin with the multipliers of these.
+
+        Ends that break limits stay as they are if all do: limits know nothing of the covariance.
 
         Args:
             whitening: of the likelihood.
             starts: prior quantiles.
             offsets, tolerance: of a search without limits, not used.
         """
-        former = [self._known.get(u.tobytes()) for u in starts]
-        begin = {}
-        if all(end is not None for end in former):
-            begin = {
-                name: np.concatenate([getattr(end, name) for end in former]) for name in ("multipliers", "stiffness")
-            }
-        self._ends = ends = self._descend_under_limits(whitening, starts, **begin)
+        former = [end for u in starts if (end := self._known.get(u.tobytes())) is not None]
+        begin = None
+        if len(former) == len(starts):
+            begin = ConstrainedSolutions(*(np.concatenate(field) for field in zip(*former, strict=True)))
+        if begin is not None and not begin.feasible.any():
+            ends = begin
+        else:
+            own = (None, None) if begin is None else (begin.multipliers, begin.stiffness)
+            ends = self._descend_under_limits(whitening, starts, *own)
+        self._ends = ends
         self._known |= {u.tobytes(): ends.take([i]) for i, u in enumerate(ends.u)}
         largest = ends.excess.max(axis=1)
         chi2 = np.where(ends.feasible, ends.chi2, _OUTSIDE * (1 + np.maximum(largest, 0.0)))
