@@ -18,13 +18,12 @@ from jaxdark.likelihood.provenance import provenance
 from jaxdark.models.base import Model
 from jaxdark.optimise.augmented import CONVERGED, STATUS_SENTENCES, ConstrainedSolutions
 from jaxdark.optimise.conditional import Report
-from jaxdark.optimise.constrained_search import STARTS, ConstrainedSearch
+from jaxdark.optimise.constrained_search import STARTS, ConstrainedSearch, LargestGain, largest_gain
 from jaxdark.optimise.descents import TOLERANCE
 from jaxdark.optimise.fit import against_data, covariance_at, marginalised_only
 from jaxdark.optimise.fit_result import Descents, Pull, StartCounts, fields_of
 from jaxdark.optimise.limits import APPLIED, SubjectTo, choose
 from jaxdark.optimise.multistart import MOST_STARTS
-from jaxdark.optimise.region_fit import RegionFit, fit_with_covariance
 from jaxdark.precision import usual_rules
 
 _LISTED = 8
@@ -114,7 +113,7 @@ class ConstrainedFit:
         parameters: by name.
         limits: every one that has a limit somewhere in the region, by id.
         active: ids of those that hold the optimum, the largest multiplier first.
-        optima: the distinct ones, lowest chi2 first, at most 8.
+        optima: the distinct ones, largest gain first, at most 8.
         optima_found: how many there are.
         log_likelihood: with the theory covariance of the fit, constants left out.
         profile_log_likelihood, sm_log_likelihood, delta_chi2_sm, compared_at: as in `FitResult`.
@@ -164,8 +163,9 @@ def constrained_fit(
 ) -> ConstrainedFit:
     """Best fit of a model in one region among the points that break no limit, by many starts at once.
 
-    Likelihood and theory covariance are those of `fit`: chi2 is -2 ln L, with the covariance at the optimum itself,
-    iterated to a fixed point, and the gain over the Standard Model is that of two profile likelihoods. The descents are
+    As for `fit`, chi2 is -2 ln L with the theory covariance at the optimum, and the gain over the Standard Model is
+    that of two profile likelihoods, with the nuisances at their best values for either. Here this gain itself is as
+    large as the limits allow, see `largest_gain`, so that no further limit can raise it. The descents are
     those of `fit` on an augmented Lagrangian, see `augmented`. A gradient knows nothing of a step: where a search ends
     in mass, or goes from bin to bin, its ratio is not smooth, and optima there are reached from either side by starts
     of their own alone.
@@ -194,42 +194,43 @@ def constrained_fit(
     search = ConstrainedSearch(like, prior, limits, seed=seed, starts=n_starts)
     report("scan of the limits", 1, 1)
     report("best fit", 0, 1)
-    region_fit = fit_with_covariance(like, prior, search=search)
+    best = largest_gain(search)
     report("best fit", 1, 1)
-    return _record(search, region_fit, limits.words, seed)
+    return _record(search, best, limits.words, seed)
 
 
-def _record(search: ConstrainedSearch, region_fit: RegionFit, words: Sequence[str], seed: int) -> ConstrainedFit:
-    prior, u = search.prior, region_fit.minima.best
-    model, end, last = prior.model(region_fit.vector), search.end_at(u), search.last
+def _record(search: ConstrainedSearch, best: LargestGain, words: Sequence[str], seed: int) -> ConstrainedFit:
+    prior, u, last = search.prior, best.ends.u[0], search.last
     assert last is not None
-    compared = against_data(region_fit.like, model)
-    groups = search.distinct(region_fit.like.whitening, region_fit.minima)
+    vector, end = np.asarray(prior.vector(u)), search.end_at(u)
+    model = prior.model(vector)
+    compared = against_data(best.like, model)
+    optima = _optima(search, best, compared["sm_log_likelihood"])
     limits = _limits_at(search, u, end)
     active = sorted((id for id, limit in limits.items() if limit.active), key=lambda id: -limits[id].multiplier)
     feasible = bool(end.feasible[0]) and all(limit.ratio <= 1 for limit in limits.values())
-    converged = feasible and bool(end.converged[0]) and region_fit.settled
+    converged = feasible and bool(end.converged[0]) and best.settled
     return ConstrainedFit(
         model=model,
-        like=region_fit.like,
+        like=best.like,
         provenance=provenance(search.like, prior, seed=seed).json()
-        | {"covariance_at": covariance_at(prior, region_fit), "subject_to": list(words)},
+        | {"covariance_at": covariance_at(prior, best.reference), "subject_to": list(words)},
         feasible=feasible,
         converged=converged,
-        status=_status(end, limits, groups, last, feasible, region_fit.settled),
+        status=_status(end, limits, optima, last, feasible, best.settled),
         gain=compared["delta_chi2_sm"] / 2,
         gradient_norm=float(end.gradient_norm[0]),
         tolerance=TOLERANCE,
-        starts=StartCounts(len(last.u), int(last.converged.sum()), len(groups[0]) if groups else 0),
+        starts=StartCounts(len(last.u), int(last.converged.sum()), optima[0].starts if optima else 0),
         descents=_descents(last),
         parameters={
             name: ParameterAtBest(float(value), unit(name), bool(min(at, 1 - at) < _EDGE and not fixed))
-            for name, value, at, fixed in zip(prior.names, region_fit.vector, u, prior.fixed, strict=True)
+            for name, value, at, fixed in zip(prior.names, vector, u, prior.fixed, strict=True)
         },
         limits=limits,
         active=active,
-        optima=[_optimum(search, region_fit, group, compared["sm_log_likelihood"]) for group in groups[:_LISTED]],
-        optima_found=len(groups),
+        optima=optima[:_LISTED],
+        optima_found=len(optima),
         log_likelihood=-0.5 * float(end.chi2[0]),
         **compared,
     )
@@ -256,18 +257,24 @@ def _is_active(end: ConstrainedSolutions, i: int) -> bool:
     return bool(end.multipliers[0, i] > 0 and end.excess[0, i] > -_REACHED)
 
 
-def _optimum(search: ConstrainedSearch, region_fit: RegionFit, group: Sequence[int], sm: float) -> Optimum:
-    prior, minima = search.prior, region_fit.minima
-    u = minima.u[group[0]]
-    vector, end = np.asarray(prior.vector(u)), search.end_at(u)
-    return Optimum(
-        gain=region_fit.like.at(None).evaluate(prior.model(vector)).log_likelihood - sm,
-        chi2=float(minima.chi2[group[0]]),
-        starts=len(group),
-        status=end.status[0],
-        parameters=dict(zip(prior.names, vector.tolist(), strict=True)),
-        active=[entry.id for i, entry in enumerate(search.constraints) if _is_active(end, i)],
-    )
+def _optima(search: ConstrainedSearch, best: LargestGain, sm: float) -> list[Optimum]:
+    """The distinct optima, that of the fit first, the others by their gain."""
+    prior, ends, optima = search.prior, best.ends, []
+    groups = search.distinct(best.like.whitening, ends)
+    for group in sorted(groups, key=lambda group: 0 not in group):
+        first = 0 if 0 in group else group[0]
+        vector, end = np.asarray(prior.vector(ends.u[first])), search.end_at(ends.u[first])
+        optima.append(
+            Optimum(
+                gain=best.like.at(None).evaluate(prior.model(vector)).log_likelihood - sm,
+                chi2=float(ends.chi2[first]),
+                starts=len(group) - (0 in group),
+                status=end.status[0],
+                parameters=dict(zip(prior.names, vector.tolist(), strict=True)),
+                active=[entry.id for i, entry in enumerate(search.constraints) if _is_active(end, i)],
+            )
+        )
+    return optima[:1] + sorted(optima[1:], key=lambda optimum: -optimum.gain)
 
 
 def _descents(last: ConstrainedSolutions) -> Descents:
@@ -289,7 +296,7 @@ def _descents(last: ConstrainedSolutions) -> Descents:
 def _status(
     end: ConstrainedSolutions,
     limits: Mapping[str, LimitAtBest],
-    groups: Sequence[Sequence[int]],
+    optima: Sequence[Optimum],
     last: ConstrainedSolutions,
     feasible: bool,
     settled: bool,
@@ -299,10 +306,9 @@ def _status(
     if not feasible:
         broken = [f"{id} (ratio {limit.ratio:.4g})" for id, limit in limits.items() if limit.ratio > 1]
         return f"no point that keeps all limits was found from {ran} starts; the nearest breaks {listed(broken)}"
-    which = "the only optimum" if len(groups) == 1 else f"the best of {len(groups)} optima"
-    reached = len(groups[0]) if groups else 0
+    which = "the only optimum" if len(optima) == 1 else f"the best of {len(optima)} optima"
     if end.status[0] == CONVERGED:
-        remarks = [f"converged: {reached} of {ran} starts reached {which}"]
+        remarks = [f"converged: {optima[0].starts} of {ran} starts reached {which}"]
     else:
         remarks = [
             f"all limits are kept, but the gradient norm at the optimum is {end.gradient_norm[0]:.2g}, above "
@@ -310,7 +316,7 @@ def _status(
         ]
     if not settled:
         remarks.append(
-            "the theory covariance has not come to rest: with that at covariance_at the optimum lies elsewhere"
+            "the theory covariance has not come to rest: with that at covariance_at a better optimum may lie elsewhere"
         )
     lost = ran - int(last.feasible.sum())
     if lost:

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
+from jaxtyping import Float
 
 from jaxdark.compute.bounds import checked_seed, count, fits_memory
 from jaxdark.compute.cluster import connected
@@ -104,7 +105,8 @@ def fit(
     return FitResult(
         model=model,
         like=region_fit.like,
-        provenance=provenance(like, prior, seed=seed).json() | {"covariance_at": covariance_at(prior, region_fit)},
+        provenance=provenance(like, prior, seed=seed).json()
+        | {"covariance_at": covariance_at(prior, region_fit.reference)},
         converged=converged,
         status=_status(region_fit, converged, minima, known.parameters, goodness.pseudo_data),
         gradient_norm=norm,
@@ -130,9 +132,9 @@ def marginalised_only(like: Likelihood) -> None:
         )
 
 
-def covariance_at(prior: Prior, region_fit: RegionFit) -> dict[str, float]:
-    """Parameters of the point at which the theory covariance is taken."""
-    return dict(zip(prior.names, region_fit.reference.tolist(), strict=True))
+def covariance_at(prior: Prior, reference: Float[np.ndarray, " d"]) -> dict[str, float]:
+    """Parameters by name of the point at which the theory covariance is taken."""
+    return dict(zip(prior.names, reference.tolist(), strict=True))
 
 
 def _distinct_minima(region_fit: RegionFit, prior: Prior) -> list[Minimum]:
