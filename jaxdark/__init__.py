@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from jaxdark.models.wilson import NewPhysics as NewPhysics
     from jaxdark.models.wilson import Resonance as Resonance
     from jaxdark.models.zprime import SimplifiedZPrime as SimplifiedZPrime
+    from jaxdark.optimise.constrained import constrained_fit as constrained_fit
     from jaxdark.optimise.fit import fit as fit
     from jaxdark.optimise.profile import profile as profile
     from jaxdark.precision import enable_x64 as enable_x64
@@ -65,6 +66,7 @@ _HOME = {
     "constraints.b_to_k_invisible.rates": ("br_k_invisible",),
     "likelihood.priors": ("Prior", "Range"),
     "likelihood.likelihood": ("Likelihood",),
+    "optimise.constrained": ("constrained_fit",),
     "optimise.fit": ("fit",),
     "optimise.profile": ("profile",),
     "sampling.sample": ("sample",),

@@ -4,6 +4,7 @@ Inputs: settings and texts. Outputs: a likelihood, names of folders, sentences a
 """
 
 import gc
+import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -57,6 +58,11 @@ def with_physics(settings: ModelSettings, parameters: dict[str, Any]) -> dict[st
     if given != settings.physics:
         raise RequestError(f"expected the physics once, got --physics {settings.physics} and physics={given}")
     return {**parameters, "physics": settings.physics}
+
+
+def parse_names(text: str) -> list[str]:
+    """Names between commas; those within the brackets of a measurement's id belong to it."""
+    return [name.strip() for name in re.split(r",(?![^\[]*\])", text) if name.strip()]
 
 
 def result_name(prefix: str, prior: "Prior", data: str) -> str:

@@ -2,7 +2,6 @@
 
 import json
 import math
-import re
 import sys
 import time
 from pathlib import Path
@@ -15,11 +14,6 @@ from jaxdark.cli.profile import ENOUGH
 from jaxdark.cli.sample import progress_bars
 from jaxdark.cli.settings import Flag, RegionSettings, command
 from jaxdark.errors import RequestError
-
-
-def _names(text: str) -> list[str]:
-    """Names between commas; those within the brackets of a measurement's id belong to it."""
-    return [name.strip() for name in re.split(r",(?![^\[]*\])", text) if name.strip()]
 
 
 def _reference(text: str) -> str | dict[str, Any]:
@@ -36,7 +30,7 @@ class ScanSettings(RegionSettings):
     random: Annotated[int | None, Flag("N")] = Field(None, description="N random points of the prior, no grid.")
     sobol: Annotated[int | None, Flag("N")] = Field(None, description="N quasi-random points of the prior, no grid.")
     profile: bool = Field(False, description="At each grid point the best fit over the parameters that are not given.")
-    outputs: Annotated[list[str], Flag("LIST", parse=_names)] = Field(
+    outputs: Annotated[list[str], Flag("LIST", parse=options.parse_names)] = Field(
         ["log_likelihood", "constraints"],
         description="Of log_likelihood, constraints, observables, ids of constraints and measurements.",
     )

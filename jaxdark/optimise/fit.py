@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
+from jaxtyping import Float
 
 from jaxdark.compute.bounds import checked_seed, count, fits_memory
 from jaxdark.compute.cluster import connected
@@ -104,7 +105,8 @@ def fit(
     return FitResult(
         model=model,
         like=region_fit.like,
-        provenance=provenance(like, prior, seed=seed).json() | {"covariance_at": covariance_at(prior, region_fit)},
+        provenance=provenance(like, prior, seed=seed).json()
+        | {"covariance_at": covariance_at(prior, region_fit.reference)},
         converged=converged,
         status=_status(region_fit, converged, minima, known.parameters, goodness.pseudo_data),
         gradient_norm=norm,
@@ -114,7 +116,8 @@ def fit(
         **known._asdict(),
         minima=minima[:_LISTED],
         minima_found=len(minima),
-        **_against_data(region_fit, model),
+        **against_data(region_fit.like, model),
+        log_likelihood=region_fit.log_likelihood,
         **goodness._asdict(),
     )
 
@@ -129,9 +132,9 @@ def marginalised_only(like: Likelihood) -> None:
         )
 
 
-def covariance_at(prior: Prior, region_fit: RegionFit) -> dict[str, float]:
-    """Parameters of the point at which the theory covariance is taken."""
-    return dict(zip(prior.names, region_fit.reference.tolist(), strict=True))
+def covariance_at(prior: Prior, reference: Float[np.ndarray, " d"]) -> dict[str, float]:
+    """Parameters by name of the point at which the theory covariance is taken."""
+    return dict(zip(prior.names, reference.tolist(), strict=True))
 
 
 def _distinct_minima(region_fit: RegionFit, prior: Prior) -> list[Minimum]:
@@ -261,15 +264,13 @@ def _goodness(region_fit: RegionFit, prior: Prior, sets: int, seed: int, client:
     return _Goodness(chi2, measured - free, p_value, pseudo_data, None)
 
 
-def _against_data(region_fit: RegionFit, model: Model) -> dict[str, Any]:
+def against_data(like: Likelihood, model: Model) -> dict[str, Any]:
     """Pulls, and the distance to the Standard Model: both with the nuisances at their own best values, and with the
-    theory errors of either.
+    theory errors of either; the terms are those of the likelihood as it is given.
     """
-    like = region_fit.like
     either = like.at(None)
     at_sm, at_best = either.evaluate(SM_ONLY), either.evaluate(model)
     return {
-        "log_likelihood": region_fit.log_likelihood,
         "profile_log_likelihood": at_best.log_likelihood,
         "sm_log_likelihood": at_sm.log_likelihood,
         "delta_chi2_sm": 2 * (at_best.log_likelihood - at_sm.log_likelihood),

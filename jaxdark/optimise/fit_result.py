@@ -198,17 +198,17 @@ class FitResult:
 
     def to_dict(self) -> dict[str, Any]:
         """The content of fit.json: all but model and likelihood in JSON's types, the provenance at the top."""
-        content = _fields_of(self, leave_out=("model", "like"))
+        content = fields_of(self, leave_out=("model", "like"))
         return plain(content.pop("provenance") | content)
 
 
-def _fields_of(value: Any, leave_out: Sequence[str] = ()) -> Any:
+def fields_of(value: Any, leave_out: Sequence[str] = ()) -> Any:
     """Records within a value as dictionaries, without the optional fields that are None."""
     if is_dataclass(value):
         named = {field: getattr(value, field.name) for field in fields(value) if field.name not in leave_out}
-        return {f.name: _fields_of(item) for f, item in named.items() if item is not None or f.default is MISSING}
+        return {f.name: fields_of(item) for f, item in named.items() if item is not None or f.default is MISSING}
     if isinstance(value, Mapping):
-        return {name: _fields_of(item) for name, item in value.items()}
+        return {name: fields_of(item) for name, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_fields_of(item) for item in value]
+        return [fields_of(item) for item in value]
     return value

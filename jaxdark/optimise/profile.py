@@ -209,7 +209,7 @@ def _dataset(
         {name: (name, np.asarray(values), {"units": unit(name)}) for name, values in axes.items()},
     )
     record: dict[str, Any] = provenance(like, prior, seed=seed).json() | {
-        "covariance_at": covariance_at(prior, fit),
+        "covariance_at": covariance_at(prior, fit.reference),
         "best": {"chi2": best, "parameters": dict(zip(prior.names, fit.vector.tolist(), strict=True))},
         "converged_fraction": float(solutions.converged.mean()),
         "steps_per_point": float(solutions.steps.mean()),

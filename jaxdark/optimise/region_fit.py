@@ -92,7 +92,7 @@ def fit_with_covariance(
     search = MultiStart(marginalised, prior, seed=seed, starts=starts, optimizer=optimizer)
     at_reference, minima, reference, settled = marginalised, search(marginalised.whitening), None, False
     for _ in range(_MOST_ROUNDS):
-        candidates = _contenders(search, at_reference.whitening, minima)
+        candidates = contenders(search, at_reference.whitening, minima)
         candidates = minima.u[candidates] if len(candidates) else minima.best[None]
         if reference is not None:
             candidates = np.concatenate([candidates, reference[None]])
@@ -103,14 +103,14 @@ def fit_with_covariance(
         if settled := agrees and _same_minimum(search, whitening, again, minima):
             _replace_lowest(minima, again)
             break
-    contenders = _contenders(search, at_reference.whitening, minima)
-    own_chi2 = _own_chi2(search, minima.u[contenders])
+    contending = contenders(search, at_reference.whitening, minima)
+    own_chi2 = _own_chi2(search, minima.u[contending])
     order = np.argsort(own_chi2, kind="stable")
-    modes = Modes(minima.u[contenders][order], minima.chi2[contenders][order], own_chi2[order])
+    modes = Modes(minima.u[contending][order], minima.chi2[contending][order], own_chi2[order])
     return _region_fit(search, at_reference, np.asarray(prior.vector(reference)), minima, modes, settled)
 
 
-def _contenders(
+def contenders(
     search: MultiStart, whitening: Float[np.ndarray, "rows rows"], minima: Solutions
 ) -> Float[np.ndarray, " k"]:
     """Indices of the distinct minima whose chi2 is near enough to the smallest to be the best at another covariance."""

@@ -208,6 +208,39 @@ def fit_tables(record: Mapping[str, Any]) -> list[Table | str]:
     return [_pulls_table(record, "best fit"), values, minima, goodness, record["status"]]
 
 
+def constrained_tables(record: Mapping[str, Any]) -> list[Table | str]:
+    """What `jaxdark fit --subject-to` shows: pulls, parameters, limits, the other optima, the gain, status."""
+    values = Table(
+        f"Best fit under limits, {record['region']} region", words("parameter") + numbers("value") + words("")
+    )
+    for name, entry in record["parameters"].items():
+        edge = "on an edge of the prior" if entry["on_edge"] else ""
+        values.add_row(with_unit(name, entry["unit"]), format_value(entry["value"]), edge)
+    columns = words("limit") + numbers("value", "limit", "ratio", "gain in ln L per loosening") + words("quality")
+    limits = Table("Limits (gain to first order, per relative loosening of the limit)", columns)
+    for name, entry in record["limits"].items():
+        ratio = Cell(format_value(entry["ratio"], ".5g"), _meaning_of(entry))
+        multiplier = format_value(entry["multiplier"], ".3g") if entry["active"] else ""
+        cells = format_value(entry["value"], ".4g"), format_value(entry["limit"], ".4g"), ratio, multiplier
+        shown = name if entry["applied"] else Cell(f"({name})", "muted")
+        limits.add_row(shown, *cells, entry["quality"])
+    parameters = [Column(name, entry["unit"], align="right") for name, entry in record["parameters"].items()]
+    optima = Table("Optima", numbers("gain", "chi2", "starts") + parameters + words("held by"))
+    for entry in record["optima"]:
+        cells = (entry["gain"], entry["chi2"], entry["starts"], *entry["parameters"].values())
+        optima.add_row(*(format_value(cell, ".5g") for cell in cells), ", ".join(entry["active"]))
+    gain = (
+        f"log-likelihood {record['gain']:.4g} above the Standard Model, both {_OWN}, subject to "
+        f"{', '.join(record['subject_to'])}; theory covariance at {format_value(record['covariance_at'], '.4g')}"
+    )
+    return [_pulls_table(record, "best fit"), values, limits, optima, gain, record["status"]]
+
+
+def _meaning_of(limit: Mapping[str, Any]) -> Meaning:
+    """Of the ratio of a limit at an optimum: broken, holding the optimum, or neither."""
+    return "bad" if limit["ratio"] > 1 else "doubtful" if limit["active"] else ""
+
+
 def profile_lines(record: Mapping[str, Any]) -> list[str]:
     """What `jaxdark profile` shows: the best fit, where the theory covariance is taken, how many points converged."""
     best, reference = (format_value(at, ".4g") for at in (record["best"]["parameters"], record["covariance_at"]))

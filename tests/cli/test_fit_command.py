@@ -138,3 +138,42 @@ def test_a_posterior_of_something_else_is_refused(refused, tmp_path, monkeypatch
     save(results.make_tree(results.datasets(tree), attributes), tmp_path / "posterior.nc")
     request = ["profile", "m_V=2:15:9", "--posterior", "posterior.nc", "--out", "result", *flags]
     assert sentence in refused(*request) and not (tmp_path / "result").exists()
+
+
+ZPRIME = ("--model", "zprime", "--region", "high", "--n-starts", 4)
+
+
+def test_a_fit_under_limits_says_what_holds_it_and_its_config_repeats_it(jaxdark, toy, tmp_path):
+    out = tmp_path / "one"
+    limits = ("--subject-to", "colliders, delta_a_mu")
+    code, shown, err = jaxdark("fit", *ZPRIME, *limits, "--data", toy, "--out", out)
+    record = json.loads((out / "fit.json").read_text())
+    assert (code, err) == (0, "") if record["converged"] else (1, f"jaxdark: {record['status']}")
+    assert {path.name for path in out.iterdir()} == {"fit.json", "config.toml"}
+    assert record["feasible"] and record["subject_to"] == ["colliders", "delta_a_mu"]
+    assert set(record["limits"]) == {"drell_yan", "delta_a_mu"} and record["starts"]["run"] == 4
+    assert all(entry["ratio"] <= 1 for entry in record["limits"].values())
+    for text in ("Best fit under limits", "drell_yan", "per relative loosening", "above the Standard Model"):
+        assert text in shown.replace("\n", "")
+    config = tomllib.loads((out / "config.toml").read_text())
+    assert (config["subject_to"], config["toys"], config["n_starts"]) == (["colliders", "delta_a_mu"], 0, 4)
+    _, shown, _ = jaxdark("fit", "--config", out / "config.toml", "--out", tmp_path / "two", "--json")
+    assert json.loads(shown) == record
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ((*CONSTANT, "--subject-to", "drel_yan"), ["'drel_yan'", "choose one of applied, all"]),
+        ((*ZPRIME, "--subject-to", "drel_yan"), ["'drel_yan'", "nearest right name is drell_yan"]),
+        ((*CONSTANT, "--subject-to", "drell_yan"), ["drell_yan is not defined for the model ConstantWilson"]),
+        ((*CONSTANT, "--subject-to", "BR_Bs_mumu"), ["BR_Bs_mumu has a limit nowhere in the region all"]),
+        ((*ZPRIME, "--subject-to", "applied", "--toys", 5), ["--toys is for a fit without limits"]),
+        ((*ZPRIME, "--subject-to", "applied", "--optimizer", "adam"), ["--optimizer is for a fit without limits"]),
+    ],
+)
+def test_limits_that_cannot_be_are_refused(refused, tmp_path, toy, arguments, expected):
+    sentence = refused("fit", *arguments, "--data", toy, "--out", tmp_path / "result")
+    for part in expected:
+        assert part in sentence
+    assert not (tmp_path / "result").exists()

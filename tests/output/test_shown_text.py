@@ -68,6 +68,13 @@ def tables_with(text):
         "pseudo_data": {"sets": 0}, "dof": 1, "delta_chi2_sm": 0.0, "status": text,
         "covariance_at": {text: 1.0},
     }  # fmt: skip
+    limit = {"value": 1.0, "limit": None, "ratio": 0.5, "active": False, "quality": text, "applied": False}
+    constrained = {
+        "pulls": pulls, "region": text, "parameters": {"m_V": {"value": 1.0, "unit": "GeV", "on_edge": False}},
+        "limits": {text: limit | {"multiplier": 0.0}}, "gain": 1.0, "subject_to": [text], "status": text,
+        "optima": [{"gain": 1.0, "chi2": 1.0, "starts": 1, "parameters": {"m_V": 1.0}, "active": [text]}],
+        "covariance_at": {text: 1.0},
+    }  # fmt: skip
     checks = {
         "power_scaling": {"m_V": {"prior": 0.0, "likelihood": 0.0}}, "p_value": 0.5, "elpd_loo": 0.0,
         "measurements": [{"id": text, "shift": {"m_V": 0.0}, "pareto_k": 0.9, "p_value": 0.5}],
@@ -79,6 +86,7 @@ def tables_with(text):
     return [
         *tables.point_tables(point_with(text)),
         *tables.fit_tables(fit),
+        *tables.constrained_tables(constrained),
         *tables.summary_tables(summary),
         *tables.check_tables(checks, 1),
         tables.cuts_table(summary | {"constraints": {text: cut}, "n_allowed": 1}),

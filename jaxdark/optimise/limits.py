@@ -1,0 +1,126 @@
+"""Which limits a fit is subject to, by the ids of constraints and by names of groups.
+
+Inputs: names as a user wrote them, and the class of a model. Outputs: the constraints that they mean.
+"""
+
+from collections.abc import Sequence
+from functools import cache
+from typing import NamedTuple
+
+from jaxdark.choices import GMinus2
+from jaxdark.constraints import (
+    bs_invisible,
+    colliders,
+    electroweak,
+    kinetic_mixing,
+    mixing,
+    relic,
+    resonance_search,
+    scalar,
+    without_limit,
+)
+from jaxdark.constraints.b_to_k_invisible import belle2, searches
+from jaxdark.constraints.limit import Constraint
+from jaxdark.constraints.registry import all_constraints
+from jaxdark.errors import RequestError, listed, nearest, shown
+from jaxdark.models.base import Model
+
+APPLIED, ALL = "applied", "all"
+_MODULES = {
+    "g_minus_2": (without_limit,),
+    "invisible": (searches, belle2, bs_invisible),
+    "resonance_search": (resonance_search,),
+    "mixing": (mixing,),
+    "scalar": (scalar,),
+    "electroweak": (electroweak,),
+    "colliders": (colliders,),
+    "kinetic_mixing": (kinetic_mixing,),
+    "relic": (relic,),
+}
+"""Of each family of constraints."""
+SubjectTo = str | Constraint | Sequence[str | Constraint]
+
+
+class ChosenLimits(NamedTuple):
+    """What a fit is subject to.
+
+    Attributes:
+        words: as they were asked for, a constraint of one's own by its id.
+        constraints: in the order of the registry, those of one's own last; each once.
+        named: ids of those asked for by themselves, which must have a limit somewhere; of a group the others drop out.
+    """
+
+    words: tuple[str, ...]
+    constraints: tuple[Constraint, ...]
+    named: frozenset[str]
+
+
+@cache
+def families() -> dict[str, frozenset[str]]:
+    """Ids of the constraints of each family, by its name; every constraint of the registry belongs to one."""
+    return {
+        name: frozenset(entry.id for module in modules for entry in module.constraints())
+        for name, modules in _MODULES.items()
+    }
+
+
+def choose(subject_to: SubjectTo, model: type[Model], g_minus_2: GMinus2) -> ChosenLimits:
+    """The limits that a request means.
+
+    Args:
+        subject_to: one or several of: the id of a constraint, applied or not; "applied", all that take part in the
+            verdict on a point; "all", whatever has a limit; a family (`families`), those of it that are applied; or a
+            `Constraint` of one's own.
+        model: the class of models that is fitted.
+        g_minus_2: reading of the limit on (g-2).
+
+    Raises:
+        RequestError: no name, an unknown one, a constraint that is not defined for the model, or a group without any.
+    """
+    words = [subject_to] if isinstance(subject_to, str | Constraint) else list(subject_to)
+    if not words:
+        raise RequestError(f"expected a limit to be subject to, got none; name {APPLIED}, a family or a constraint")
+    for_model = {entry.id: entry for entry in all_constraints(model, g_minus_2)}
+    chosen: set[str] = set()
+    named: set[str] = set()
+    own: dict[str, Constraint] = {}
+    for word in words:
+        if isinstance(word, Constraint):
+            own[word.id] = word
+        elif word in (APPLIED, ALL) or word in families():
+            chosen |= _group(word, for_model, model)
+        else:
+            named.add(_known(word, for_model, model))
+    constraints = [entry for id, entry in for_model.items() if id in chosen | named and id not in own]
+    return ChosenLimits(
+        tuple(word.id if isinstance(word, Constraint) else word for word in words),
+        (*constraints, *own.values()),
+        frozenset(named | own.keys()),
+    )
+
+
+def _group(name: str, for_model: dict[str, Constraint], model: type[Model]) -> set[str]:
+    """Ids of a group for a model."""
+    members = for_model.keys() & families().get(name, for_model.keys())
+    if not members:
+        raise RequestError(f"no constraint of the group {name} is defined for the model {model.__name__}")
+    counted = {id for id in members if name == ALL or for_model[id].applied}
+    if not counted:
+        raise RequestError(
+            f"no constraint of the group {name} is applied by default; name those that are meant: "
+            f"{listed(sorted(members))}"
+        )
+    return counted
+
+
+def _known(id: str, for_model: dict[str, Constraint], model: type[Model]) -> str:
+    """The id of a constraint on a model, if it is one."""
+    if id in for_model:
+        return id
+    everywhere = {entry.id for entry in all_constraints()}
+    if id in everywhere:
+        raise RequestError(
+            f"the constraint {id} is not defined for the model {model.__name__}; leave it out, or take one of "
+            f"{listed(for_model)}"
+        )
+    raise RequestError(f"unknown constraint {shown(id)}; {nearest(id, [APPLIED, ALL, *families(), *for_model])}")
