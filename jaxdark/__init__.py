@@ -7,7 +7,7 @@ from importlib import import_module
 
 TYPE_CHECKING = False  # for type checkers it is true; importing typing would take longer than all the rest here
 if TYPE_CHECKING:
-    from jaxdark.constraints.b_to_k_invisible.rates import br_k_invisible as br_k_invisible
+    from jaxdark.constraints.b_to_k_invisible.searches import br_k_invisible as br_k_invisible
     from jaxdark.errors import RequestError as RequestError
     from jaxdark.inputs import load_inputs as load_inputs
     from jaxdark.io import results as results
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from jaxdark.models.constant import ConstantWilson as ConstantWilson
     from jaxdark.models.muon_g2 import delta_a_mu as delta_a_mu
     from jaxdark.models.split import DarkSector as DarkSector
-    from jaxdark.models.split import g_tilde as g_tilde
+    from jaxdark.models.split import g_Vbs as g_Vbs
     from jaxdark.models.split import width_total as width_total
     from jaxdark.models.wilson import Contact as Contact
     from jaxdark.models.wilson import NewPhysics as NewPhysics
@@ -54,7 +54,7 @@ _HOME = {
     "models.wilson": ("Contact", "NewPhysics", "Resonance"),
     "models.base": ("Model", "MuonVector"),
     "models.coefficients": ("c9", "c10", "c_p"),
-    "models.split": ("DarkSector", "g_tilde", "width_total"),
+    "models.split": ("DarkSector", "g_Vbs", "width_total"),
     "models.constant": ("ConstantWilson",),
     "models.zprime": ("SimplifiedZPrime",),
     "models.box": ("BoxModel",),
@@ -63,7 +63,7 @@ _HOME = {
     "semileptonic.neutrinos": ("br_k_nunu", "br_kst_nunu"),
     "semileptonic.observables": ("binned_angular", "binned_dBR", "lepton_ratio"),
     "measurements.dataset": ("dataset_names", "load_dataset"),
-    "constraints.b_to_k_invisible.rates": ("br_k_invisible",),
+    "constraints.b_to_k_invisible.searches": ("br_k_invisible",),
     "likelihood.priors": ("Prior", "Range"),
     "likelihood.likelihood": ("Likelihood",),
     "optimise.constrained": ("constrained_fit",),

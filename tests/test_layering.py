@@ -21,7 +21,7 @@ semileptonic: charmonium form_factors kinematics nonlocal_terms quadrature excha
 semileptonic: observables nuisances tables predictor
 measurements: plausibility schema dataset
 constraints: limit
-constraints.b_to_k_invisible: quadrature running rates pair_quadrature pair_spectra pairs searches
+constraints.b_to_k_invisible: quadrature rates pair_quadrature pair_spectra pairs searches
 constraints.b_to_k_invisible: histogram belle2_likelihood belle2
 constraints: vector_emission resonance_search mixing bs_invisible scalar kinetic_mixing colliders electroweak relic
 constraints: without_limit registry
@@ -34,7 +34,7 @@ analysis: point constrain projection
 output: drawing table draws contours corner_figure trace_figure plane_figure pulls_figure figures overlay_figure
 output: profile_figure tables html_report
 scans: points outputs store scan
-reproduce: estimates thresholds claim study figures numbers workers fit_claims model_claims invisible_figure paper
+reproduce: estimates thresholds claim study figures numbers workers fit_claims model_claims invisible_figure survivors paper
 cli: settings options stopping stored
 cli: point sample fit profile check evidence compare project constrain scan reproduce plot report data commands
 cli __main__

@@ -7,7 +7,7 @@ from functools import partial
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from jaxdark.compute.batch import batched
 from jaxdark.compute.bounds import checked_seed
@@ -123,7 +123,14 @@ class MultiStart:
 
     def best_of_slices(self, values: Float[np.ndarray, " points"], slices: int) -> np.ndarray:
         """Index of the prior point of the largest value in each slice of the first parameter that holds a point."""
-        slice_of = np.minimum((self.points[:, 0] * slices).astype(int), slices - 1)
-        order = np.lexsort((values, slice_of))
-        last = np.flatnonzero(np.diff(slice_of[order], append=slices))
-        return order[last]
+        return best_of_slices(values, self.points[:, 0], slices)
+
+
+def best_of_slices(
+    values: Float[np.ndarray, " points"], first: Float[np.ndarray, " points"], slices: int
+) -> Int[np.ndarray, " found"]:
+    """Index of the largest value in each slice of the first prior quantile that holds a point."""
+    slice_of = np.minimum((first * slices).astype(int), slices - 1)
+    order = np.lexsort((values, slice_of))
+    last = np.flatnonzero(np.diff(slice_of[order], append=slices))
+    return order[last]

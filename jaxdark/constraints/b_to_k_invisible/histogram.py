@@ -2,8 +2,8 @@
 
 Inputs: a dark-sector point and the edges of the bins. Outputs: the branching ratio in every bin.
 
-For a hundred bins at once, where `br_k_invisible_q2` is too slow for draws: two nodes per bin, accurate to 1e-5 of the
-whole for m_chi = 1 MeV, to 4e-4 for any m_chi < m_V and to 2e-2 for V far lighter than 2 m_chi. With
+For a hundred bins at once, where `rates.br_k_invisible_bins` is too slow for draws: two nodes per bin, accurate to
+1e-5 of the whole for m_chi = 1 MeV, to 4e-4 for any m_chi < m_V and to 2e-2 for V far lighter than 2 m_chi. With
 t = sqrt(s - 4 m^2) the integrand is analytic at threshold; the pole at s0 = m_V^2 + i g, g = m_V Gamma_V, adds to the
 bins about it its residue times what two nodes get wrong in int ds/(s - s0), so that narrow V cost nothing more.
 """

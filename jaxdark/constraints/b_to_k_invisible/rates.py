@@ -5,7 +5,7 @@ with Phi exchange and for other decays, stands in `pairs`.
 """
 
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -14,22 +14,17 @@ from jaxtyping import Array, Float
 
 from jaxdark.compute.roots import root
 from jaxdark.constraints.b_to_k_invisible.quadrature import PoleGeometry, Ranges, integrals
-from jaxdark.constraints.b_to_k_invisible.running import integrals_running
 from jaxdark.errors import RequestError
 from jaxdark.inputs import StandardModel, check_inputs
-from jaxdark.models.split import SplitDarkSector, g_tilde, m_gamma, width_running, width_total
+from jaxdark.models.split import SplitDarkSector, g_tilde, m_gamma, width_total
 from jaxdark.precision import usual_rules
 from jaxdark.semileptonic.form_factors import pseudoscalar_form_factors, vector_form_factors
 from jaxdark.semileptonic.kinematics import Bin
-
-WidthScheme = Literal["constant", "running"]
-"""m_V Gamma_V in the denominator of Eq. (22), as in print, or sqrt(s) Gamma_V(s)."""
 
 S_B_BINS: tuple[Bin, ...] = tuple((k / 10, (k + 1) / 10) for k in range(9))
 """Bins in s_B = q2/M_B^2 of BaBar's hadronic-tag analysis, up to the end of the spectrum at 0.82."""
 
 _CUTS = tuple(upper for _, upper in S_B_BINS[:-1])  # in s_B, close enough for the form factor
-_NARROWEST_RUNNING = 1e-15
 
 
 class InvisibleBR(NamedTuple):
@@ -57,35 +52,13 @@ def width_kv(s: Float[Array, "*s"], model: SplitDarkSector, sm: StandardModel) -
 
 
 @usual_rules()
-def br_k_invisible(
-    model: SplitDarkSector, sm: StandardModel, bin: Bin | None = None, width: WidthScheme = "constant"
-) -> Float[Array, ""]:
-    """New-physics part of BR(B+ -> K+ invisible), Eq. (22), in all of q2 or in one bin of s_B = q2/M_B^2.
-
-    Arguments and errors as in `br_k_invisible_bins`.
-    """
-    rates = br_k_invisible_bins(model, sm, s_B=() if bin is None else (bin,), width=width)
-    return rates.total if bin is None else rates.s_B[0]
-
-
-def br_k_invisible_q2(
-    model: SplitDarkSector, sm: StandardModel, q2: Sequence[Bin], width: WidthScheme = "constant"
-) -> Float[Array, " bins"]:
-    """New-physics part of BR(B+ -> K+ invisible), Eq. (22), in bins of q2 (GeV^2), which may overlap.
-
-    Arguments and errors as in `br_k_invisible_bins`.
-    """
-    return br_k_invisible_bins(model, sm, s_B=(), q2=q2, width=width).q2
-
-
 def br_k_invisible_bins(
     model: SplitDarkSector,
     sm: StandardModel,
     s_B: Sequence[Bin] = S_B_BINS,
     q2: Sequence[Bin] = (),
-    width: WidthScheme = "constant",
 ) -> InvisibleBR:
-    """New-physics part of BR(B+ -> K+ invisible), Eq. (22), in all ranges at once.
+    """New-physics part of BR(B+ -> K+ invisible), Eq. (22) as printed, in all ranges at once.
 
     tau_B sum_i int ds (sqrt(s)/pi) Gamma_{V->chi_i chi_i}(s) Gamma_KV(s)/((s - m_V^2)^2 + m_V^2 Gamma_V^2), from
     s = 4 m_chi_i^2, where the print has 4 M_mu^2, to (M_B - M_K)^2, with Eqs. (9) and (21) at sqrt(s).
@@ -93,30 +66,27 @@ def br_k_invisible_bins(
     The on-shell B -> K V with V -> chi chi is part of Eq. (22). A V that cannot decay at all leaves unseen as well:
     then Eq. (21) at s = m_V^2 is added to the total and to the bins [lower, upper) that hold m_V^2.
 
-    Relative accuracy 1e-8 for Gamma_V/m_V from 0 to 1, with the running width from 1e-11 on. First derivatives are
-    those of the integral; second ones hold for couplings and m_V, not for the masses of chi, B and K.
+    Relative accuracy 1e-8 for Gamma_V/m_V from 0 to 1. First derivatives are those of the integral; second ones hold
+    for couplings and m_V, not for the masses of chi, B and K.
 
     Args:
         model: the dark-sector point.
         sm: Standard Model inputs.
         s_B: bins of q2/M_B^2, plain numbers.
         q2: bins of q2 in GeV^2, plain numbers.
-        width: of V in the denominator, "constant" (m_V Gamma_V, as in print) or "running" (sqrt(s) Gamma_V(s)).
 
     Returns:
         Branching ratios, dimensionless, of shapes (), (len(s_B),) and (len(q2),).
 
     Raises:
-        RequestError: a bin is not ordered, or the width is neither of the two.
+        RequestError: a bin is not ordered.
     """
     check_inputs(sm)
-    if width not in ("constant", "running"):
-        raise RequestError(f'the width must be "constant" or "running", got {width!r}')
     for lower, upper in (*s_B, *q2):
         if not 0 <= lower < upper:
             raise RequestError(f"a bin needs 0 <= lower < upper, got [{lower:g}, {upper:g}]")
     ranges = _ranges(s_B, q2, sm)
-    shapes = jax.vmap(lambda m: _chi_integrals(m, model, sm, ranges, width))(model.m_chi).sum(0)
+    shapes = jax.vmap(lambda m: _chi_integrals(m, model, sm, ranges))(model.m_chi).sum(0)
     rates = (g_tilde(model) * model.g_D * model.Q_Phi) ** 2 / (12 * jnp.pi**2) * shapes
     s0 = model.m_V**2
     unseen = (width_total(model, sm) == 0) & (ranges.lower <= s0) & (s0 < ranges.upper)
@@ -160,7 +130,7 @@ def _ranges(s_B: Sequence[Bin], q2: Sequence[Bin], sm: StandardModel) -> Ranges:
     return Ranges(lower, upper, jnp.concatenate([np.array([*_CUTS, *inner[0]]) * sm.m_Bp**2, np.array(inner[1])]))
 
 
-def _chi_integrals(m, model: SplitDarkSector, sm: StandardModel, ranges: Ranges, width: WidthScheme):
+def _chi_integrals(m, model: SplitDarkSector, sm: StandardModel, ranges: Ranges):
     """int ds sqrt(s - 4 m^2) (s + 2 m^2) sqrt(s) Gamma_KV(s)/(g_tilde^2 s)/((s - m_V^2)^2 + m_V^2 Gamma_V^2), GeV^5.
 
     Eq. (22) for one chi without (g_tilde g_D Q_Phi)^2/(12 pi^2), shape (ranges,); 0 where the decay is closed.
@@ -173,16 +143,8 @@ def _chi_integrals(m, model: SplitDarkSector, sm: StandardModel, ranges: Ranges,
     def numerator(s, above, below):
         return root(s) * (s + 2 * m**2) * kv_shape_smooth(s, below, sm)
 
-    def m_gamma_running(s):
-        running = jnp.vectorize(lambda x: width_running(x, model, sm))(s)
-        return jnp.hypot(jnp.sqrt(s) * running, _NARROWEST_RUNNING * model.m_V**2)
-
-    if width == "running":
-        thresholds = 4 * jnp.append(model.m_chi, sm.m_mu) ** 2
-        rates = integrals_running(numerator, geometry, m_gamma_running, ranges, thresholds)
-    else:
-        # A V without width is felt only at m_V = 2 m_chi, where Eq. (22) diverges for it.
-        rates = integrals(numerator, geometry, m_gamma(model, sm), ranges)
+    # A V without width is felt only at m_V = 2 m_chi, where Eq. (22) diverges for it.
+    rates = integrals(numerator, geometry, m_gamma(model, sm), ranges)
     return jnp.where(is_open, rates, 0.0)
 
 

@@ -10,13 +10,14 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array
+from jaxtyping import Array, Float
 
 from jaxdark.constraints.b_to_k_invisible.pairs import br_chichi_bins
 from jaxdark.constraints.b_to_k_invisible.rates import S_B_BINS, InvisibleBR, br_k_invisible_bins, br_kst_invisible
 from jaxdark.constraints.limit import Constraint, LimitResult, SharedPrediction, upper_limit, without_limit
 from jaxdark.inputs import StandardModel, read_data
 from jaxdark.models.split import SplitDarkSector
+from jaxdark.precision import usual_rules
 from jaxdark.semileptonic.kinematics import Bin
 from jaxdark.semileptonic.neutrinos import br_k_nunu, br_kst_nunu
 
@@ -79,6 +80,23 @@ def _bins() -> dict[str, tuple[Bin, ...]]:
 def _of_both(model: SplitDarkSector, sm: StandardModel) -> dict[str, InvisibleBR]:
     """Those of B+ -> K+ and of B0 -> K*0, which share their nodes."""
     return _complete(model, sm, modes=("B+->K+", "B0->K*0"), **_bins())
+
+
+@usual_rules()
+def br_k_invisible(model: SplitDarkSector, sm: StandardModel, bin: Bin | None = None) -> Float[Array, ""]:
+    """New-physics part of BR(B+ -> K+ invisible), in all of q2 or in one bin of s_B = q2/M_B^2, dimensionless.
+
+    Eq. (22) as printed, or b -> s chi chi by what the switches of the model say, see `pairs.br_chichi_bins`.
+
+    Raises:
+        RequestError: the bin is not ordered.
+    """
+    s_B = () if bin is None else (bin,)
+    if is_printed(model):
+        rates = br_k_invisible_bins(model, sm, s_B=s_B)
+    else:
+        rates = br_chichi_bins(model, sm, modes=("B+->K+",), s_B=s_B)["B+->K+"]
+    return rates.total if bin is None else rates.s_B[0]
 
 
 def is_printed(model: SplitDarkSector) -> bool:

@@ -18,7 +18,8 @@ from jaxdark.constraints.b_to_k_invisible import belle2_likelihood, histogram
 from jaxdark.constraints.b_to_k_invisible.belle2 import belle2, constraints, expansions, expected_signal, strength
 from jaxdark.constraints.b_to_k_invisible.belle2_likelihood import best_fit, histograms, log_likelihood
 from jaxdark.constraints.b_to_k_invisible.histogram import br_k_invisible_histogram
-from jaxdark.constraints.b_to_k_invisible.rates import br_k_invisible, width_kv
+from jaxdark.constraints.b_to_k_invisible.rates import width_kv
+from jaxdark.constraints.b_to_k_invisible.searches import br_k_invisible
 from jaxdark.inputs import read_data
 from jaxdark.likelihood.priors import prior_of
 from jaxdark.models.split import SplitDarkSector, g_tilde

@@ -5,12 +5,12 @@ import jax.numpy as jnp
 import mpmath as mp
 import numpy as np
 import pytest
+from graded_nodes import integrals_running
 from near import near
 
 from jaxdark.compute.aot import AotFunction
 from jaxdark.compute.roots import root
 from jaxdark.constraints.b_to_k_invisible.quadrature import _NODES, PoleGeometry, Ranges, integrals
-from jaxdark.constraints.b_to_k_invisible.running import integrals_running
 
 RELEASED = 4.8
 CUTS = np.array([2.0, 4.5, 7.0, 9.5, 12.0, 14.5, 17.0, 19.5, 22.0])
