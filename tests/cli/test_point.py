@@ -2,13 +2,13 @@
 
 import json
 
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from near import near
 from toy_data import POINT
 
 import jaxdark as jd
+from jaxdark.models.split import g_tilde
 from jaxdark.models.wilson import SM_ONLY
 from jaxdark.output import tables
 
@@ -44,21 +44,22 @@ def test_the_record_holds_what_the_library_computes(record, toy):
     result = record("--q2", "1,19")
     model = jd.DarkSector(m_V=5.5, g_mu_V=0.03, r_AV=-0.4, g_D=1.0, r=-3.0)
     like = jd.Likelihood(jd.load_dataset(toy))
-    assert result["model"] == "split"
+    assert (result["model"], result["physics"]) == ("split", "complete")
     assert result["parameters"] == {
         "m_V": 5.5, "g_mu_V": 0.03, "r_AV": -0.4, "g_D": 1.0, "r": -3.0,
-        "m_chi": [0.001], "m_Phi": 1000.0, "Q_Phi": 1.0, "loop": "printed", "tree": False, "dipole": False,
-        "bs_current": "paper", "width": "constant", "photon_penguin": False, "mixing_transverse": False,
+        "m_chi": [0.001], "m_Phi": 1000.0, "Q_Phi": 1.0, "loop": "exact", "tree": True, "dipole": True,
+        "bs_current": "conserved", "width": "running", "photon_penguin": True, "mixing_transverse": True,
     }  # fmt: skip
     derived = result["derived"]
-    assert derived["g_tilde"] == near(float(jd.g_tilde(model)), rel=1e-14)
+    assert complex(*derived["g_tilde_mV2"]) == near(complex(jd.g_Vbs(5.5**2, model)) / 5.5**2, rel=1e-14)
     assert derived["width_V"] == near(float(jd.width_total(model, like.sm)), rel=1e-14)
     assert derived["br_V_chichi"] + derived["br_V_mumu"] == near(1.0, rel=1e-14)
     assert list(derived["C9"]) == list(derived["C10"]) == ["1", "19"]
     assert complex(*derived["C9"]["19"]) == near(complex(jd.c9(19.0, model, like.sm)), rel=1e-14)
     assert complex(*derived["C10"]["1"]) == near(complex(jd.c10(1.0, model, like.sm)), rel=1e-14)
     assert complex(*derived["C_P_mBs2"]) == near(complex(jd.c_p(like.sm.m_Bs**2, model, like.sm)), rel=1e-14)
-    assert derived["epsilon"] == near(np.sqrt(4 * np.pi / 137.036) / (96 * np.pi**2), rel=1e-6)  # Eq. (28)
+    epsilon = np.sqrt(4 * np.pi / 137.036) / (48 * np.pi**2)  # Eq. (28) with 1/4 of a fermion for Phi in place of 1/8
+    assert derived["epsilon"] == near(epsilon, rel=1e-6)
 
     predictions = np.asarray(like.predictions(model))
     rows = result["observables"]
@@ -143,7 +144,10 @@ def test_two_dark_fermions_and_the_constant_model(jaxdark, toy):
     result = json.loads(jaxdark("point", *two)[1])
     assert result["parameters"]["r"] == [-3.0, 2.9] and result["parameters"]["m_chi"] == [0.001, 10.0]
     model = jd.DarkSector(m_V=5.5, g_mu_V=0.03, r_AV=-0.4, g_D=1.0, r=(-3.0, 2.9), m_chi=(0.001, 10.0))
-    assert result["derived"]["g_tilde"] == near(float(jnp.sum(jd.g_tilde(model))), rel=1e-12)
+    assert complex(*result["derived"]["g_tilde_mV2"]) == near(complex(model.vertex(5.5**2)), rel=1e-12)
+    printed = json.loads(jaxdark("point", *two, "--physics", "paper")[1])
+    assert (result["physics"], printed["physics"]) == ("complete", "paper")
+    assert printed["derived"]["g_tilde"] == near(float(g_tilde(model)), rel=1e-12)
 
     code, out, _ = jaxdark("point", "--model", "constant", "C9=-1", "C10=0.3", "--data", toy, "--json")
     result = json.loads(out)

@@ -86,13 +86,13 @@ def test_the_default_folder_is_named_after_region_and_data(jaxdark, sampler, toy
     assert {path.name for path in (tmp_path / "results" / "low-toy").iterdir()} == FILES
 
 
-def test_complete_physics_by_a_flag(jaxdark, refused, sampler, toy, tmp_path, monkeypatch):
+def test_printed_physics_by_a_flag(jaxdark, refused, sampler, toy, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert jaxdark("sample", "--data", toy, "--region", "low", "--physics", "complete", "--quiet")[0] == 0
-    config = tomllib.loads((tmp_path / "results" / "split-complete-low-toy" / "config.toml").read_text())
-    assert config["physics"] == "complete"
+    assert jaxdark("sample", "--data", toy, "--region", "low", "--physics", "paper", "--quiet")[0] == 0
+    config = tomllib.loads((tmp_path / "results" / "split-paper-low-toy" / "config.toml").read_text())
+    assert config["physics"] == "paper"
     assert "of the model split, got the model zprime" in refused(
-        "sample", "--data", toy, "--model", "zprime", "--physics", "complete"
+        "sample", "--data", toy, "--model", "zprime", "--physics", "paper"
     )
 
 
