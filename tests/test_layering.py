@@ -34,7 +34,8 @@ analysis: point constrain projection
 output: drawing table draws contours corner_figure trace_figure plane_figure pulls_figure figures overlay_figure
 output: profile_figure tables html_report
 scans: points outputs store scan
-reproduce: estimates thresholds claim study figures numbers workers fit_claims model_claims invisible_figure survivors paper
+reproduce: estimates thresholds claim study figures numbers workers fit_claims model_claims invisible_figure
+reproduce: survivors paper
 cli: settings options stopping stored
 cli: point sample fit profile check evidence compare project constrain scan reproduce plot report data commands
 cli __main__

@@ -30,6 +30,7 @@ from jaxdark.reproduce.invisible_figure import figure_invisible
 from jaxdark.reproduce.model_claims import model_claims
 from jaxdark.reproduce.numbers import numbers
 from jaxdark.reproduce.study import Selection, Study
+from jaxdark.reproduce.survivors import survivors_claim
 from jaxdark.reproduce.thresholds import CUTS
 from jaxdark.reproduce.workers import studies
 
@@ -75,7 +76,7 @@ def reproduce(
             report(f"{'-'.join(selection)}: {stage}", done, total)
 
     with TemporaryDirectory(prefix=".studies-", dir=folder) as place, ThreadPoolExecutor(1) as pool:
-        meanwhile = pool.submit(_without_fit, folder, sm)
+        meanwhile = pool.submit(_without_fit, folder, sm, quick)
         found = studies(selections, _DRAWS[quick], seed=seed, folder=store.folder or Path(place), report=progress)
         without_fit = meanwhile.result()
     for result in found:
@@ -113,13 +114,17 @@ def _provenance(selections: Sequence[Selection], draws: int, seed: int) -> Prove
     return Provenance(settings=settings, data_sha256=data, seed=seed)
 
 
-def _without_fit(folder: Path, sm: StandardModel) -> list[Claim]:
+def _without_fit(folder: Path, sm: StandardModel, quick: bool) -> list[Claim]:
     """Write the figures and return the claims that need no study."""
     save_figure(figures.figure_box(), folder, "box")
     for physics in PHYSICS:
         save_figure(figures.figure_2(sm, physics), folder, f"figure_2{_SUFFIX[physics]}")
         save_figure(figures.figure_3(sm, physics), folder, f"figure_3{_SUFFIX[physics]}")
-    return [claim for physics in PHYSICS for claim in (*model_claims(sm, physics), *numbers(sm, physics))]
+    return [
+        claim
+        for physics in PHYSICS
+        for claim in (survivors_claim(sm, physics, quick=quick), *model_claims(sm, physics), *numbers(sm, physics))
+    ]
 
 
 def _save_draws(result: Study, folder: Path) -> None:

@@ -12,12 +12,13 @@ from jaxdark.constraints.limit import LimitResult
 from jaxdark.constraints.registry import all_constraints
 from jaxdark.likelihood.priors import prior_of
 from jaxdark.models.loops import box_F_mixing
-from jaxdark.reproduce import figures, paper
+from jaxdark.reproduce import figures, paper, survivors
 from jaxdark.reproduce.claim import undecided
 from jaxdark.reproduce.fit_claims import fit_claims
 from jaxdark.reproduce.model_claims import model_claims
 from jaxdark.reproduce.numbers import numbers
 from jaxdark.reproduce.study import INVISIBLE, Selection, Study
+from jaxdark.reproduce.survivors import Survivor
 
 N = 400
 IDS = tuple(entry.id for entry in all_constraints(jd.DarkSector))
@@ -113,11 +114,16 @@ def test_printed_numbers(sm):
     assert all(record.cause for record in found.values() if record.verdict == "not reproduced")
 
 
+def largest_c9(fermions, masses, *_):
+    return [Survivor(mass, 0.5 / mass, {"m_V": 5.0}, ("drell_yan",)) for mass in masses]
+
+
 def test_everything_is_written(monkeypatch, tmp_path):
     """The whole run with made-up studies in place of sampled ones."""
     monkeypatch.setattr(
         paper, "studies", lambda selections, draws, **_: [synthetic(s.region, 0, s.physics) for s in selections]
     )
+    monkeypatch.setattr(survivors, "largest_c9", largest_c9)
     steps = []
     records = paper.reproduce(tmp_path, quick=True, report=lambda *step: steps.append(step))
     stems = {"box", "invisible"} | {f"figure_{n}{suffix}" for n in range(2, 7) for suffix in ("", "-complete")}
@@ -147,7 +153,12 @@ def test_everything_is_written(monkeypatch, tmp_path):
 
 def test_claims_of_each_region(study, sm):
     found = {claim.id: claim for claim in fit_claims([study], sm)}
-    assert set(found) == {"high": {"1", "2", "3", "4", "Sec. 4"}, "low": {"5", "6"}}[study.selection.region]
+    assert (
+        set(found)
+        == {"high": {"1", "2", "3", "4", "Figs. 4, 5", "Sec. 4"}, "low": {"5", "6", "Figs. 4, 5"}}[
+            study.selection.region
+        ]
+    )
     assert all(claim.study == f"paper2020, (g-2) limit, {study.selection.physics}" for claim in found.values())
     name = {"high": "1", "low": "6"}[study.selection.region]
     where = study.parameters["m_V"] < {"high": float(sm.m_Bp - sm.m_Kp), "low": 99.0}[study.selection.region]
