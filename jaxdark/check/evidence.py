@@ -9,7 +9,7 @@ from typing import Any
 from jaxdark.compute.bounds import checked_seed
 from jaxdark.errors import RequestError
 from jaxdark.likelihood.likelihood import Likelihood
-from jaxdark.likelihood.priors import PRIORS, prior_of
+from jaxdark.likelihood.priors import PRIORS, Prior, prior_of
 from jaxdark.models.wilson import SM_ONLY
 from jaxdark.optimise.multistart import MultiStart
 from jaxdark.optimise.region_fit import fit_with_covariance
@@ -24,7 +24,7 @@ def evidence(
     like: Likelihood,
     region: str = "high",
     *,
-    models: Sequence[str] = MODELS,
+    models: Sequence[str | Prior] = MODELS,
     seed: int = 0,
     report: Callable[[str, int, int], None] | None = None,
 ) -> dict[str, Any]:
@@ -38,7 +38,7 @@ def evidence(
     Args:
         like: the likelihood; mode "marginalised" is used whatever its mode.
         region: of the models that have regions.
-        models: names of `PRIORS`.
+        models: names of `PRIORS`, or priors of your own, which go by their `model_name`.
         seed: fixes the result.
         report: called with (stage, done, all).
 
@@ -54,8 +54,9 @@ def evidence(
     if not models:
         raise RequestError(f"expected at least one model, got none; take some of {', '.join(PRIORS)}")
     report = report or (lambda stage, done, total: None)
-    priors = {name: prior_of(None if [*PRIORS.get(name, ())] == ["all"] else region, name) for name in models}
-    first = priors[models[0]]
+    chosen = [model if isinstance(model, Prior) else _shipped(model, region) for model in models]
+    priors = {prior.model_name: prior.check() for prior in chosen}
+    first = chosen[0]
     report("best fit", 0, 1)
     fit = fit_with_covariance(like, first, seed=seed)
     report("best fit", 1, 1)
@@ -83,6 +84,10 @@ def evidence(
         "physics": {name: physics for name, prior in priors.items() if (physics := prior.physics) is not None},
         "models": found,
     }
+
+
+def _shipped(model: str, region: str) -> Prior:
+    return prior_of(None if [*PRIORS.get(model, ())] == ["all"] else region, model)
 
 
 def _entry(value: float, error: float, of_sm: float | None = None, best: float | None = None) -> dict[str, float]:

@@ -1,0 +1,65 @@
+"""What the complete physics makes of the fits: best fits, evidences and the strong phase in S7 and S8.
+
+python examples/complete_fits.py paper2020 high          (20 minutes on two cores; hepfit2019, low)
+
+Beside the five parameters of the paper: m_chi free from 1 MeV to 10 GeV, and a second dark fermion.
+"""
+
+import sys
+
+import jax.numpy as jnp
+import numpy as np
+
+import jaxdark as jd
+from jaxdark.check.evidence import evidence
+from jaxdark.likelihood.priors import prior_of
+
+BINS = [(1.1, 2.5), (2.5, 4.0), (4.0, 6.0), (15.0, 19.0)]
+
+
+def two_fermions(r_1, r_2, m_chi_1, m_chi_2, **others) -> jd.Model:
+    """A second dark fermion with a coupling and a mass of its own."""
+    return jd.DarkSector(r=jnp.stack([r_1, r_2]), m_chi=jnp.stack([m_chi_1, m_chi_2]), **others)
+
+
+def priors(region: str) -> dict[str, jd.Prior]:
+    """The paper's, complete and as printed, and with m_chi free: of one fermion and of two."""
+    complete, mass = prior_of(region), jd.Range(1e-3, 10.0, log=True)
+    ranges = dict(complete.ranges)
+    r = ranges.pop("r")
+    other = r._replace(sign=-r.sign)
+    return {
+        "split": complete,
+        "split-paper": prior_of(region, physics="paper"),
+        "m_chi free": complete._replace(ranges=complete.ranges | {"m_chi": mass}, model_name="m_chi free"),
+        "two fermions": jd.Prior(
+            region, ranges | {"r_1": r, "r_2": other, "m_chi_1": mass, "m_chi_2": mass}, two_fermions, "two fermions"
+        ),
+    }
+
+
+def main(data: str = "paper2020", region: str = "high") -> None:
+    """Print a table of best fits, one of evidences, and S7 and S8 at two of them."""
+    jd.enable_x64()
+    like = jd.Likelihood(jd.load_dataset(data))
+    models = {}
+    for name, prior in priors(region).items():
+        fit = jd.fit(like, prior, toys=0)
+        models[name] = fit.model
+        at = ", ".join(f"{key} = {value.value:.4g}" for key, value in fit.parameters.items())
+        print(f"{name}: gain in ln L {fit.delta_chi2_sm / 2:.2f}, chi2 {fit.chi2:.2f}, {at}; {fit.status}", flush=True)
+    found = evidence(like, region, models=[*priors(region).values(), "zprime", "constant"])
+    for name, entries in found["models"].items():
+        cells = (
+            f"{at}: {e['log_evidence']:.2f} ± {e['error']:.2f} ({e['log_bayes_factor']:+.2f})"
+            for at, e in entries.items()
+        )
+        print(f"{name}: {'; '.join(cells)}", flush=True)
+    for name in ("split-paper", "split"):
+        angular = jd.binned_angular(BINS, models[name], like.sm)
+        for observable in ("S7", "S8"):
+            print(name, observable, np.round(np.asarray(angular[observable]), 4))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
