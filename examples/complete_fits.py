@@ -8,7 +8,6 @@ Beside the five parameters of the paper: m_chi free from 1 MeV to 10 GeV, and a 
 import sys
 
 import jax.numpy as jnp
-import numpy as np
 
 import jaxdark as jd
 from jaxdark.check.evidence import evidence
@@ -50,15 +49,13 @@ def main(data: str = "paper2020", region: str = "high") -> None:
         print(f"{name}: gain in ln L {fit.delta_chi2_sm / 2:.2f}, chi2 {fit.chi2:.2f}, {at}; {fit.status}", flush=True)
     found = evidence(like, region, models=[*priors(region).values(), "zprime", "constant"])
     for name, entries in found["models"].items():
-        cells = (
-            f"{at}: {e['log_evidence']:.2f} ± {e['error']:.2f} ({e['log_bayes_factor']:+.2f})"
-            for at, e in entries.items()
-        )
-        print(f"{name}: {'; '.join(cells)}", flush=True)
+        for at, entry in entries.items():
+            value = f"ln Z {entry['log_evidence']:.2f} ± {entry['error']:.2f}"
+            print(f"{name}, covariance at {at}: {value}, over the SM {entry['log_bayes_factor']:+.2f}", flush=True)
     for name in ("split-paper", "split"):
-        angular = jd.binned_angular(BINS, models[name], like.sm)
-        for observable in ("S7", "S8"):
-            print(name, observable, np.round(np.asarray(angular[observable]), 4))
+        for q2 in BINS:
+            angular = jd.binned_angular("B0->K*0mumu", q2, models[name], like.sm)
+            print(f"{name}, q2 {q2}: S7 {float(angular['S7']):+.4f}, S8 {float(angular['S8']):+.4f}")
 
 
 if __name__ == "__main__":
