@@ -21,7 +21,7 @@ semileptonic: charmonium form_factors kinematics nonlocal_terms quadrature excha
 semileptonic: observables nuisances tables predictor
 measurements: plausibility schema dataset
 constraints: limit
-constraints.b_to_k_invisible: quadrature rates pair_quadrature pair_spectra pairs searches
+constraints.b_to_k_invisible: quadrature rates pair_quadrature pair_spectra pair_poles pairs searches
 constraints.b_to_k_invisible: histogram belle2_likelihood belle2
 constraints: vector_emission resonance_search mixing bs_invisible scalar kinetic_mixing colliders electroweak relic
 constraints: without_limit registry

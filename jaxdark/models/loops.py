@@ -12,7 +12,9 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Complex, Float
+from jaxtyping import Array, Bool, Complex, Float
+
+from jaxdark.compute.roots import root
 
 Scalar = Float[Array, ""] | float
 
@@ -116,6 +118,40 @@ def vacuum_polarisation(t: Float[Array, "*axes"]) -> Complex[Array, "*axes"]:
     imaginary = jnp.where((tau > 0) & ~bound, -jnp.pi * velocity, 0.0)
     closed = (-5 / 3 - tau + (1 + tau / 2) * real) / 6, (1 + tau / 2) * imaginary / 6
     return jax.lax.complex(jnp.where(small, series, closed[0]), jnp.where(small, 0.0, closed[1]))
+
+
+def even_polarisation(
+    s: Complex[Array, "*s"],
+    m: Float[Array, " channels"],
+    beta: Complex[Array, "*s channels"],
+    is_open: Bool[Array, "*s channels"],
+) -> Complex[Array, "*s channels"]:
+    """Re K(s/m^2) as it continues from real s to complex s, whichever sheet of a pair that is open there.
+
+    K is this less i pi beta (1 + 2 m^2/s)/6 where the pair is open: both are analytic in beta. For m = 0, where K grows
+    without bounds, ln(s)/6, which has the same differences.
+
+    Args:
+        s: GeV^2.
+        m: mass of the fermions, GeV.
+        beta: sqrt(1 - 4 m^2/s) of either sign where the pair is open.
+        is_open: whether it is at the real s.
+    """
+    massless, s = m == 0, s[..., None]
+    t = s / jnp.where(massless, 1.0, m) ** 2
+    small = ~is_open & (jnp.abs(t.real) + jnp.abs(t.imag) < SMALL_T)
+    near_zero, series = jnp.where(small, t, 0.0), jnp.zeros_like(t)
+    for n, c in reversed(list(enumerate(SERIES_OF_K, 1))):  # powers of complex numbers take long to compile
+        series = near_zero * (series - c / n)
+    tau = 4 / jnp.where(small, 1.0, t)
+    # On the threshold of a closed channel below vanishes with gamma.
+    bound = ~is_open & (tau != 1)
+    velocity, gamma = jnp.where(is_open, beta, 0.5), root(jnp.where(bound, tau - 1, 0.5))
+    above = velocity * (2 * jnp.log1p(velocity) - jnp.log(jnp.where(is_open, tau, 1.0)))
+    below = 1j * gamma * (jnp.log(1 - 1j / gamma) - jnp.log(1 + 1j / gamma))
+    below = jnp.where(bound, below, 0.0)
+    closed = (-5 / 3 - tau + (1 + tau / 2) * jnp.where(is_open, above, below)) / 6
+    return jnp.where(massless, jnp.log(s) / 6, jnp.where(small, series, closed))
 
 
 def _regular_at_one(

@@ -11,7 +11,7 @@ from jax.lax import stop_gradient
 from jaxtyping import Array, Bool, Complex, Float
 
 from jaxdark.compute.roots import root
-from jaxdark.models.loops import SERIES_OF_K, SMALL_T, Scalar, vacuum_polarisation
+from jaxdark.models.loops import Scalar, even_polarisation, vacuum_polarisation
 
 _STEPS = 8
 """Newton steps to the pole, from G = G(m_V^2)."""
@@ -100,18 +100,33 @@ class RunningWidth(eqx.Module):
             imaginary += (strength.imag * both - strength.real * at_pole.imag) * inverse
         return real / (12 * jnp.pi), imaginary / (12 * jnp.pi)
 
+    def velocities(self, s: Complex[Array, "*s"], is_open: Bool[Array, "*s channels"]) -> Complex[Array, "*s channels"]:
+        """sqrt(1 - 4 m_i^2/s) of open channels as they continue from real s to complex s below; 1 for closed ones."""
+        return root(jnp.where(is_open, 1 - self.thresholds / s[..., None], 1.0))
+
     def continued(
-        self, s: Complex[Array, "*s"], is_open: Bool[Array, "*s channels"], m_V: Scalar
-    ) -> Complex[Array, "*s"]:
-        """i G(s) as it continues from real s, where the channels `is_open` are open, to complex s below them, GeV^2."""
-        s = s[..., None]
-        beta = root(jnp.where(is_open, 1 - self.thresholds / s, 1.0))
-        vector = 1j * beta * ((s + 2 * self.mass**2) * self.vector + (s - self.thresholds) * self.axial)
-        total = jnp.where(is_open, vector, 0.0).sum(-1) / (12 * jnp.pi)
+        self,
+        s: Complex[Array, "*s"],
+        beta: Complex[Array, "*s channels"],
+        is_open: Bool[Array, "*s channels"],
+        m_V: Scalar,
+    ) -> tuple[Complex[Array, "*s"], Complex[Array, "*s"]]:
+        """`real_part` and G(s) as they continue from real s, where the channels `is_open` are open, GeV^2.
+
+        Args:
+            s: complex, GeV^2.
+            beta: velocities of the open channels, which choose the sheet, see `velocities`.
+            is_open: which ones are open.
+            m_V: mass of V, GeV.
+        """
+        far = s[..., None]
+        vectors = self.vector + (self.dispersive if self.has_real_part else 0.0)
+        G = beta * ((far + 2 * self.mass**2) * vectors + (far - self.thresholds) * self.axial)
+        G = jnp.where(is_open, G, 0.0).sum(-1) / (12 * jnp.pi)
         if not self.has_real_part:
-            return total
-        K = _continued_K(s, self.mass, is_open) - _real_K(m_V**2, self.mass)
-        return total - (s[..., 0] / (2 * jnp.pi**2)) * (K @ self.dispersive.astype(complex))
+            return jnp.zeros_like(s), G
+        K = even_polarisation(s, self.mass, beta, is_open) - _real_K(m_V**2, self.mass)
+        return -(s / (2 * jnp.pi**2)) * (K @ self.dispersive.astype(complex)), G
 
 
 class Propagator(eqx.Module):
@@ -125,10 +140,10 @@ class Propagator(eqx.Module):
     m_V: Float[Array, ""] | float
     width: RunningWidth | Float[Array, ""] | float
 
-    def inverse(self, s: Float[Array, "*s"], from_pole: Float[Array, "*s"] | None = None) -> Complex[Array, "*s"]:
-        """1/P(s), GeV^2; `from_pole` is s - m_V^2 where it is known to more digits than the difference has."""
+    def inverse(self, s: Float[Array, "*s"]) -> Complex[Array, "*s"]:
+        """1/P(s), GeV^2."""
         s = jnp.asarray(s, float)
-        distance = s - self.m_V**2 if from_pole is None else from_pole
+        distance = s - self.m_V**2
         if not isinstance(self.width, RunningWidth):
             return jax.lax.complex(distance, jnp.broadcast_to(pole_width(self.m_V, self.width), jnp.shape(distance)))
         G = jnp.maximum(self.width.absorptive(s), LEAST_WIDTH * self.m_V**2)
@@ -156,7 +171,8 @@ class Propagator(eqx.Module):
 
     def _newton(self, z: Complex[Array, "*s"], is_open: Bool[Array, "*s channels"]) -> Complex[Array, "*s"]:
         def inverse(z):
-            return z - self.m_V**2 + self.width.continued(z, is_open, self.m_V)
+            real, G = self.width.continued(z, self.width.velocities(z, is_open), is_open, self.m_V)
+            return z - self.m_V**2 + real + 1j * G
 
         value, slope = jax.jvp(inverse, (z,), (jnp.ones_like(z),))
         return z - value / slope
@@ -188,24 +204,3 @@ def _real_K(s: Float[Array, "*s"], m: Float[Array, " channels"]) -> Float[Array,
     """Re K(s/m^2); for m = 0, where it grows without bounds, ln(s)/6, which has the same differences."""
     massless, m = _masses_or_one(m)
     return jnp.where(massless, jnp.log(s) / 6, vacuum_polarisation(s / m**2).real)
-
-
-def _continued_K(
-    s: Complex[Array, "*s"], m: Float[Array, " channels"], is_open: Bool[Array, "*s channels"]
-) -> Complex[Array, "*s channels"]:
-    """K(s/m^2) as it continues from real s to complex s below it, of open channels to the second sheet."""
-    massless, m = _masses_or_one(m)
-    t = s / m**2
-    small = jnp.abs(t.real) + jnp.abs(t.imag) < SMALL_T
-    near_zero, series = jnp.where(small, t, 0.0), jnp.zeros_like(t)
-    for n, c in reversed(list(enumerate(SERIES_OF_K, 1))):  # powers of complex numbers take long to compile
-        series = near_zero * (series - c / n)
-    tau = 4 / jnp.where(small, 1.0, t)
-    # On the threshold of a closed channel below vanishes with gamma.
-    bound = ~is_open & (tau != 1)
-    beta, gamma = root(jnp.where(is_open, 1 - tau, 0.5)), root(jnp.where(bound, tau - 1, 0.5))
-    above = beta * (2 * jnp.log1p(beta) - jnp.log(jnp.where(is_open, tau, 1.0)) - 1j * jnp.pi)
-    below = 1j * gamma * (jnp.log(1 - 1j / gamma) - jnp.log(1 + 1j / gamma))
-    below = jnp.where(bound, below, 0.0)
-    closed = (-5 / 3 - tau + (1 + tau / 2) * jnp.where(is_open, above, below)) / 6
-    return jnp.where(massless, (jnp.log(s) - 1j * jnp.pi) / 6, jnp.where(small, series, closed))

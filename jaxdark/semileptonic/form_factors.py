@@ -8,6 +8,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, Inexact
 
+from jaxdark.compute.roots import root
 from jaxdark.inputs import FormFactorSet
 
 
@@ -33,7 +34,7 @@ class VectorFormFactors(NamedTuple):
 
 def _z(q2, t_plus, t_0):
     """Conformal variable (sqrt(t_+ - q2) - sqrt(t_+ - t_0))/(sqrt(t_+ - q2) + sqrt(t_+ - t_0))."""
-    a, b = jnp.sqrt(t_plus - q2), jnp.sqrt(t_plus - t_0)
+    a, b = root(t_plus - q2), jnp.sqrt(t_plus - t_0)
     return (a - b) / (a + b)
 
 

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Complex, Float, Inexact
 
+from jaxdark.compute.roots import root
 from jaxdark.inputs import StandardModel
 from jaxdark.models.split import SplitDarkSector
 from jaxdark.semileptonic.form_factors import pseudoscalar_form_factors, vector_form_factors
@@ -52,20 +53,32 @@ def squares(couplings: PairCouplings) -> Squares:
     return Squares(_square(V), _square(A), *((0.0, 0.0) if isinstance(W7, float) else (mixed, _square(W7))))
 
 
-class FromEnds(NamedTuple):
-    """Distances of q2 from the ends of a spectrum, GeV^2, where they are known to more digits than differences have.
+class Densities(NamedTuple):
+    """What multiplies |C_V|^2, |C_A|^2, 2 Re(C_V^* W_7) and |W_7|^2 in dGamma/dq2; real or complex."""
+
+    V: Inexact[Array, "*q2"]
+    A: Inexact[Array, "*q2"]
+    mixed: Inexact[Array, "*q2"]
+    dipole: Inexact[Array, "*q2"]
+
+
+class Ends(NamedTuple):
+    """Distances of q2 from the ends of a spectrum, GeV^2, and their roots, GeV; either root may have either sign.
 
     Attributes:
         above: q2 - (m_1 + m_2)^2.
         below: (m_B - m_M)^2 - q2.
+        root_above, root_below: roots of the two.
     """
 
-    above: Float[Array, "*q2"]
-    below: Float[Array, "*q2"]
+    above: Inexact[Array, "*q2"]
+    below: Inexact[Array, "*q2"]
+    root_above: Inexact[Array, "*q2"]
+    root_below: Inexact[Array, "*q2"]
 
 
 def v_exchange(
-    q2: Float[Array, "*q2"], model: SplitDarkSector, sm: StandardModel, from_pole: Float[Array, "*q2"] | None = None
+    q2: Float[Array, "*q2"], model: SplitDarkSector, sm: StandardModel
 ) -> tuple[Complex[Array, "*q2"], Complex[Array, "*q2"] | float]:
     """W = g_D Q_Phi g_tilde q2 P, GeV^-2, and W_7 = g_D Q_Phi eta7 d_tilde m_b q2 P, GeV^-1, the same for every chi.
 
@@ -73,9 +86,8 @@ def v_exchange(
         q2: GeV^2.
         model: the dark-sector point, whose switches choose g_tilde(q2), the dipole and the propagator P(q2).
         sm: Standard Model inputs.
-        from_pole: q2 - m_V^2, GeV^2, where it is known to more digits than the difference has.
     """
-    inverse = model.propagator(sm).inverse(q2, from_pole=from_pole)
+    inverse = model.propagator(sm).inverse(q2)
     # 1/inverse, which takes longer as a complex division.
     size = model.g_D * model.Q_Phi * q2 / (inverse.real**2 + inverse.imag**2)
     exchange = jax.lax.complex(size * inverse.real, -size * inverse.imag)
@@ -83,14 +95,10 @@ def v_exchange(
 
 
 def diagonal_couplings(
-    q2: Float[Array, "*q2"],
-    T: Inexact[Array, ""],
-    model: SplitDarkSector,
-    sm: StandardModel,
-    from_pole: Float[Array, "*q2"] | None = None,
+    q2: Float[Array, "*q2"], T: Inexact[Array, ""], model: SplitDarkSector, sm: StandardModel
 ) -> PairCouplings:
     """Couplings of the pair chi_i chibar_i with T = T_ii (GeV^-2); the other arguments as in `v_exchange`."""
-    W, W7 = v_exchange(q2, model, sm, from_pole)
+    W, W7 = v_exchange(q2, model, sm)
     return PairCouplings(T / 2 + W, jnp.asarray(T / 2), W7)
 
 
@@ -100,18 +108,8 @@ def dgamma_dq2(
     sm: StandardModel,
     masses: tuple[Float[Array, ""], Float[Array, ""]],
     couplings: Squares,
-    from_ends: FromEnds | None = None,
 ) -> Float[Array, "*q2"]:
-    """dGamma/dq2 of B -> M chi_j chibar_i, GeV^-1; 0 outside of the phase space.
-
-    With m_1 = m_j, m_2 = m_i, s = q2, d = (m_1 - m_2)^2, p = (m_1 + m_2)^2, lambda of B, M and s, and
-    k = sqrt(lambda (s - p)(s - d))/(256 pi^3 m_B^3 s),
-    a_V = 2 (s - d)(2s + p)/(3s), b_V = 2 d (s - p)/s, a_A = 2 (s - p)(2s + d)/(3s), b_A = 2 p (s - d)/s:
-
-    B -> K: k {lambda/(4s) [a_V |C_V f_+ + W_7 f_T/(m_B + m_K)|^2 + a_A |C_A f_+|^2]
-    + (m_B^2 - m_K^2)^2/(4s) f_0^2 [b_V |C_V|^2 + b_A |C_A|^2]};
-    B -> V: k {a_V sum_h |H_h(C_V, W_7)|^2 + a_A sum_h |H_h(C_A, 0)|^2 + lambda/(4s) A_0^2 [b_V |C_V|^2 + b_A |C_A|^2]},
-    with H_h of `_conserved`.
+    """dGamma/dq2 of B -> M chi_j chibar_i, GeV^-1; 0 outside of the phase space. Formulas: `densities`.
 
     Args:
         q2: GeV^2.
@@ -119,29 +117,52 @@ def dgamma_dq2(
         sm: Standard Model inputs.
         masses: of chi_j and chi_i, GeV.
         couplings: `squares` at q2; W and W_7 must vanish for unequal masses, where V does not couple.
-        from_ends: q2's distances from both ends, if known.
     """
     m_B, m_M, _ = mode.masses(sm)
-    m_1, m_2 = masses
-    p, d = (m_1 + m_2) ** 2, (m_1 - m_2) ** 2
-    above, below = (q2 - p, (m_B - m_M) ** 2 - q2) if from_ends is None else from_ends
+    parts = open_densities(q2, mode, sm, masses, q2 - (masses[0] + masses[1]) ** 2, (m_B - m_M) ** 2 - q2)
+    rate = parts.V * couplings.V + parts.A * couplings.A
+    return rate + 2 * parts.mixed * couplings.mixed + parts.dipole * couplings.dipole
+
+
+def open_densities(s, mode: Channel, sm: StandardModel, masses, above, below) -> Densities:
+    """`densities` at real s = q2 with its distances from both ends, GeV^2; 0 outside of the phase space."""
     is_open = (above > 0) & (below > 0)
     # Outside, a point of nowhere, at which nothing is singular.
-    s, above, below = (jnp.where(is_open, x, safe) for x, safe in ((q2, p + 1.0), (above, 1.0), (below, 1.0)))
-    kallen = below * ((m_B + m_M) ** 2 - s)
-    phase_space = jnp.sqrt(kallen * above * (s - d)) / (256 * jnp.pi**3 * m_B**3 * s)
-    a_V, b_V = 2 * (s - d) * (2 * s + p) / (3 * s), 2 * d * above / s
-    a_A, b_A = 2 * above * (2 * s + d) / (3 * s), 2 * p * (s - d) / s
-    # Without the barrier the compiler would compute them over for every derivative.
-    vector, mixed, dipole, timelike = jax.lax.optimization_barrier(_conserved(s, mode, sm, kallen))
-    rate = a_V * (vector * couplings.V + 2 * mixed * couplings.mixed + dipole * couplings.dipole)
-    rate += a_A * vector * couplings.A + timelike * (b_V * couplings.V + b_A * couplings.A)
-    return jnp.where(is_open, phase_space * rate, 0.0)
+    s = jnp.where(is_open, s, (masses[0] + masses[1]) ** 2 + 1.0)
+    above, below = (jnp.where(is_open, x, 1.0) for x in (above, below))
+    found = densities(s, mode, sm, masses, Ends(above, below, jnp.sqrt(above), jnp.sqrt(below)))
+    return Densities(*(jnp.where(is_open, part, 0.0) for part in found))
+
+
+def densities(
+    s: Inexact[Array, "*s"], mode: Channel, sm: StandardModel, masses: tuple[Array, Array], ends: Ends
+) -> Densities:
+    """Parts of dGamma/dq2 of B -> M chi_j chibar_i at s = q2 inside the phase space, or at complex s.
+
+    With m_1 = m_j, m_2 = m_i, d = (m_1 - m_2)^2, p = (m_1 + m_2)^2, lambda of B, M and s, and
+    k = sqrt(lambda (s - p)(s - d))/(256 pi^3 m_B^3 s),
+    a_V = 2 (s - d)(2s + p)/(3s), b_V = 2 d (s - p)/s, a_A = 2 (s - p)(2s + d)/(3s), b_A = 2 p (s - d)/s:
+
+    B -> K: k {lambda/(4s) [a_V |C_V f_+ + W_7 f_T/(m_B + m_K)|^2 + a_A |C_A f_+|^2]
+    + (m_B^2 - m_K^2)^2/(4s) f_0^2 [b_V |C_V|^2 + b_A |C_A|^2]};
+    B -> V: k {a_V sum_h |H_h(C_V, W_7)|^2 + a_A sum_h |H_h(C_A, 0)|^2 + lambda/(4s) A_0^2 [b_V |C_V|^2 + b_A |C_A|^2]},
+    with H_h of `_conserved`.
+    """
+    m_B, m_M, _ = mode.masses(sm)
+    p, d = (masses[0] + masses[1]) ** 2, (masses[0] - masses[1]) ** 2
+    far = (m_B + m_M) ** 2 - s
+    roots = ends.root_above * ends.root_below * root(far) * root(s - d)
+    k = roots / (256 * jnp.pi**3 * m_B**3 * s)
+    a_V, b_V = 2 * (s - d) * (2 * s + p) / (3 * s), 2 * d * ends.above / s
+    a_A, b_A = 2 * ends.above * (2 * s + d) / (3 * s), 2 * p * (s - d) / s
+    vector, mixed, dipole, timelike = _conserved(s, mode, sm, ends.below * far)
+    V, A = a_V * vector + b_V * timelike, a_A * vector + b_A * timelike
+    return Densities(k * V, k * A, k * a_V * mixed, k * a_V * dipole)
 
 
 def _conserved(
-    s: Float[Array, "*s"], mode: Channel, sm: StandardModel, kallen: Float[Array, "*s"]
-) -> tuple[Float[Array, "*s"], ...]:
+    s: Inexact[Array, "*s"], mode: Channel, sm: StandardModel, kallen: Inexact[Array, "*s"]
+) -> tuple[Inexact[Array, "*s"], ...]:
     """Coefficients of |C|^2, 2 Re(C^* W_7) and |W_7|^2 in sum_h |H_h(C, W_7)|^2, and of |C|^2 in the timelike part.
 
     B -> K: H = sqrt(lambda/(4s)) (C f_+ + W_7 f_T/(m_B + m_K)), timelike (m_B^2 - m_K^2)/(2 sqrt(s)) f_0.

@@ -14,13 +14,15 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Inexact
 
-from jaxdark.constraints.b_to_k_invisible.pair_quadrature import Cuts, Nodes, PoleOfV, Span, nodes
+from jaxdark.constraints.b_to_k_invisible.pair_poles import corrections
+from jaxdark.constraints.b_to_k_invisible.pair_quadrature import Cuts, Nodes, Span, nodes
 from jaxdark.constraints.b_to_k_invisible.pair_spectra import (
     MODES,
-    FromEnds,
     PairCouplings,
+    Squares,
     dgamma_dq2,
     diagonal_couplings,
+    open_densities,
     squares,
     width_bs_chichi,
     width_on_shell,
@@ -28,15 +30,9 @@ from jaxdark.constraints.b_to_k_invisible.pair_spectra import (
 from jaxdark.constraints.b_to_k_invisible.rates import InvisibleBR
 from jaxdark.errors import RequestError, shown
 from jaxdark.inputs import StandardModel, check_inputs
-from jaxdark.models.propagator import RunningWidth
 from jaxdark.models.split import SplitDarkSector, width_total
 from jaxdark.precision import usual_rules
 from jaxdark.semileptonic.kinematics import Bin, Channel
-
-_PANELS, _PANELS_OF_TREE = 25, 8
-"""Panels of a pair with V exchange and of one without, beside those for thresholds, decays and cuts."""
-_FAR = 1e3
-"""Mass in GeV of a V that is not there."""
 
 
 def tree_couplings(
@@ -161,9 +157,7 @@ def br_chichi_bins(
             raise RequestError(f"a bin needs 0 <= lower < upper, got [{lower:g}, {upper:g}]")
     cuts, T, n = _cuts(s_B, q2, sm), tree_couplings(model, y_s, y_b), len(model.m_chi)
     others = np.array([[j for j in range(n) if j != i] for i in range(n)], int).reshape(n, n - 1)
-    widths = jax.vmap(lambda m, m_others, t: _diagonal(m, m_others, t, decays, model, sm, cuts))(
-        model.m_chi, model.m_chi[others], jnp.diagonal(T)
-    ).sum(0)
+    widths = sum(_diagonal(model.m_chi[i], model.m_chi[others[i]], T[i, i], decays, model, sm, cuts) for i in range(n))
     if model.switches.tree and y_s is not None and n > 1:
         first, second = np.triu_indices(n, 1)
         strength = jnp.abs(T[first, second]) ** 2 + jnp.abs(T[second, first]) ** 2
@@ -196,10 +190,14 @@ def _diagonal(m, m_others, T, decays: list[Channel], model: SplitDarkSector, sm:
     """Widths of B -> M chi chibar for one chi of mass m, GeV, shape (decays, ranges)."""
     released = _released(decays, sm)
     m, is_open = _open_mass(m, released)
-    span, pole = _span_and_pole(m, m_others, released, model, sm)
-    at = nodes(span, pole, cuts, _PANELS + 3 * (len(span.thresholds) + len(decays)))
-    couplings = diagonal_couplings(at.s, T, model, sm, at.from_pole)
-    return jnp.where(is_open, _integrals(at, (m, m), couplings, decays, sm), 0.0)
+    starts = jnp.concatenate([2 * m[None], 2 * m_others, 2 * jnp.asarray(sm.m_mu)[None]])
+    at = nodes(Span(2 * m, starts[1:], released), cuts)
+    factors, at_pole = corrections(at, starts, T, m, decays, model, sm)
+    found = squares(diagonal_couplings(at.s, T, model, sm))
+    # Phi exchange alone knows no pole.
+    found = Squares(found.A + factors * (found.V - found.A), found.A, factors * found.mixed, factors * found.dipole)
+    panels = _on_panels(at, (m, m), found, decays, sm, model.switches.dipole) + at_pole
+    return jnp.where(is_open, (at.owner @ panels).T, 0.0)
 
 
 def _off_diagonal(m_1, m_2, decays: list[Channel], sm: StandardModel, cuts: Cuts):
@@ -207,10 +205,10 @@ def _off_diagonal(m_1, m_2, decays: list[Channel], sm: StandardModel, cuts: Cuts
     released = _released(decays, sm)
     _, is_open = _open_mass((m_1 + m_2) / 2, released)
     m_1, m_2 = (jnp.where(is_open, m, released.max() / 4) for m in (m_1, m_2))
-    pole = PoleOfV(jnp.asarray(_FAR), jnp.ones(()), jnp.zeros(1))
-    at = nodes(Span(m_1 + m_2, jnp.zeros(0), released), pole, cuts, _PANELS_OF_TREE + 4 * len(decays))
-    half = jnp.asarray(0.5)
-    return jnp.where(is_open, _integrals(at, (m_1, m_2), PairCouplings(half, half), decays, sm), 0.0)
+    at = nodes(Span(m_1 + m_2, jnp.zeros(0), released), cuts)
+    half = jnp.full_like(at.s, 0.5)
+    panels = _on_panels(at, (m_1, m_2), squares(PairCouplings(half, half)), decays, sm, False)
+    return jnp.where(is_open, (at.owner @ panels).T, 0.0)
 
 
 def _open_mass(m, released):
@@ -219,30 +217,19 @@ def _open_mass(m, released):
     return jnp.where(is_open, m, released.max() / 4), is_open
 
 
-def _integrals(at: Nodes, masses, couplings: PairCouplings, decays: list[Channel], sm: StandardModel):
-    """Integrals of the spectra, GeV, shape (decays, ranges)."""
-    # Computed once: without the barrier the compiler would do it over for each decay; nor are the decays one array.
-    shared = jax.lax.optimization_barrier(squares(couplings))
-    panels = [
-        (at.weights * dgamma_dq2(at.s, decay, sm, masses, shared, FromEnds(at.above, below))).sum(-1)
-        for decay, below in zip(decays, at.below, strict=True)
+def _on_panels(at: Nodes, masses, couplings: Squares, decays: list[Channel], sm: StandardModel, with_dipole: bool):
+    """Integrals of the spectra over panels by their nodes, GeV, shape (panels, decays)."""
+    known = [
+        open_densities(at.s, decay, sm, masses, at.above, below) for decay, below in zip(decays, at.below, strict=True)
     ]
-    return jnp.stack([(at.owner * each).sum(-1) for each in panels])
-
-
-def _span_and_pole(m, m_others, released, model: SplitDarkSector, sm: StandardModel) -> tuple[Span, PoleOfV]:
-    """Where the spectra of one chi are not analytic, with thresholds of the other chi and of the muon."""
-    propagator = model.propagator(sm)
-    width, m_V = propagator.width, model.m_V
-    if not isinstance(width, RunningWidth):
-        thresholds = 2 * m_others if model.switches.loop == "exact" else jnp.zeros(0)
-        pole = PoleOfV(m_V, propagator.inverse(m_V**2).imag, jnp.zeros(1 + len(thresholds)))
-        return Span(2 * m, thresholds, released), pole
-    starts = jnp.concatenate([m[None], m_others, jnp.asarray(sm.m_mu)[None]])
-    couplings = jnp.concatenate([jnp.full(1 + len(m_others), (model.g_D * model.Q_Phi) ** 2), model.g_mu_V[None] ** 2])
-    s = jnp.maximum(m_V, 2 * starts) ** 2
-    slope = couplings * (s + 2 * starts**2) / (12 * jnp.pi * jnp.sqrt(s))
-    return Span(2 * m, 2 * starts[1:], released), PoleOfV(m_V, width.absorptive(m_V**2), slope)
+    rows = [(couplings.V, [part.V for part in known]), (couplings.A, [part.A for part in known])]
+    if with_dipole:
+        rows += [(2 * couplings.mixed, [part.mixed for part in known])]
+        rows += [(couplings.dipole, [part.dipole for part in known])]
+    # A product of matrices: what the nodes alone fix stays in its own array, computed once for all points.
+    of_point = jnp.concatenate([jnp.broadcast_to(row, at.s.shape) for row, _ in rows], axis=1)
+    of_nodes = jnp.concatenate([jnp.stack(parts, -1) * at.weights[..., None] for _, parts in rows], axis=1)
+    return jnp.einsum("pj,pjd->pd", of_point, of_nodes)
 
 
 def _unseen(decays: list[Channel], model: SplitDarkSector, sm: StandardModel, cuts: Cuts):
