@@ -77,7 +77,9 @@ def fit(
     shown = tables.constrained_tables(record) if settings.subject_to else tables.fit_tables(record)
     options.console(quiet=quiet or as_json).print(*shown, f"written to {out_folder}", sep="\n")
     if not result.converged:
-        options.tell(f"{result.status}; do not use the result in {out_folder}")
+        kept = getattr(result, "feasible", False)  # of a fit under limits, whose point is allowed all the same
+        advice = f"the gain in {out_folder} may be too small" if kept else f"do not use the result in {out_folder}"
+        options.tell(f"{result.status}; {advice}")
         return 1
     return 0
 

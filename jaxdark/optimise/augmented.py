@@ -35,7 +35,7 @@ STATUS_SENTENCES = {
 _STIFFNESS, _STIFFEST = 10.0, 1e7
 _STIFFER, _ENOUGH = 5.0, 0.25
 """Factor on the stiffness where a round leaves more than this share of the violation of the last."""
-_ROUNDS, _STEPS = 24, 60
+ROUNDS, _STEPS = 24, 60
 """Updates of the multipliers, and Levenberg-Marquardt steps between two of them."""
 
 
@@ -132,7 +132,7 @@ class AugmentedLagrangian:
             np.zeros(n, int),
         )  # fmt: skip
         running = np.arange(n)
-        for _ in range(_ROUNDS):
+        for _ in range(ROUNDS):
             own = ends.multipliers[running], ends.stiffness[running]
             solutions = self._descend(shared, ends.u[running], own, steps=_STEPS)
             hopeless = self._take_over(shared, ends, running, solutions)

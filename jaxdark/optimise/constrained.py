@@ -16,7 +16,7 @@ from jaxdark.likelihood.likelihood import Likelihood
 from jaxdark.likelihood.priors import Prior, prior_of, unit
 from jaxdark.likelihood.provenance import provenance
 from jaxdark.models.base import Model
-from jaxdark.optimise.augmented import CONVERGED, STATUS_SENTENCES, ConstrainedSolutions
+from jaxdark.optimise.augmented import CONVERGED, ROUNDS, STATUS_SENTENCES, ConstrainedSolutions
 from jaxdark.optimise.conditional import Report
 from jaxdark.optimise.constrained_search import STARTS, ConstrainedSearch, LargestGain, largest_gain
 from jaxdark.optimise.descents import TOLERANCE
@@ -283,7 +283,7 @@ def _descents(last: ConstrainedSolutions) -> Descents:
         optimizer="lm, augmented Lagrangian",
         stopping_rule=(
             f"A descent ends when the gradient norm is below {TOLERANCE:g} and all limits are kept, when it meets a "
-            "value that is not finite, or after 24 updates of the multipliers."
+            f"value that is not finite, or after {ROUNDS} updates of the multipliers."
         ),
         status=status,
         meaning={name: sentence for name, sentence in STATUS_SENTENCES.items() if name in status},

@@ -217,10 +217,11 @@ def largest_gain(search: ConstrainedSearch) -> LargestGain:
         for u in ends.u[contenders(search, at_best.whitening, ends)]:
             if all(np.abs(u - other.u).max() > _SAME for other in followed):
                 followed.append(_follow(search, u))
-        former, best = best, max(followed, key=lambda one: one.log_likelihood, default=None)
-        if settled := best is former:
+        better = max(followed, key=lambda one: one.log_likelihood, default=None)
+        settled = better is None or (best is not None and better.log_likelihood < best.log_likelihood + _SETTLED)
+        if better is None or settled:
             break
-        assert best is not None
+        best = better
         at_best, offset = _tangent(search, best.u)
     u = ends.best if best is None else best.u
     again = search.minimise(at_best.whitening, u[None], None if offset is None else offset[None])

@@ -148,7 +148,9 @@ def test_a_fit_under_limits_says_what_holds_it_and_its_config_repeats_it(jaxdark
     limits = ("--subject-to", "colliders, delta_a_mu")
     code, shown, err = jaxdark("fit", *ZPRIME, *limits, "--data", toy, "--out", out)
     record = json.loads((out / "fit.json").read_text())
-    assert (code, err) == (0, "") if record["converged"] else (1, f"jaxdark: {record['status']}")
+    assert (code, err) == (0, "") if record["converged"] else (
+        1, f"jaxdark: {record['status']}; the gain in {out} may be too small\n",
+    )  # fmt: skip
     assert {path.name for path in out.iterdir()} == {"fit.json", "config.toml"}
     assert record["feasible"] and record["subject_to"] == ["colliders", "delta_a_mu"]
     assert set(record["limits"]) == {"drell_yan", "delta_a_mu"} and record["starts"]["run"] == 4
