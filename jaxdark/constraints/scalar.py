@@ -9,55 +9,28 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax.core import Tracer
-from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
 from jaxdark.constraints.limit import Constraint, LimitResult, upper_limit, without_limit
 from jaxdark.constraints.mixing import yukawa_products
-from jaxdark.errors import RequestError
 from jaxdark.inputs import StandardModel, read_data
 from jaxdark.models.base import PERTURBATIVE
 from jaxdark.models.box import TEV
-from jaxdark.models.checks import float64
 from jaxdark.models.coefficients import normalisation
 from jaxdark.models.split import SplitDarkSector
 from jaxdark.models.vertex import eta7, eta78, photon_penguin
 
 
-def sum_y_s2(model: SplitDarkSector, y_s: ArrayLike | None = None, y_b: ArrayLike | None = None) -> Float[Array, ""]:
-    """sum_i |y_s^i|^2, dimensionless: the least that |y_b^i| <= sqrt(4 pi) leaves, sum_i |y_s^i y_b^i|^2/(4 pi).
+def sum_y_s2(model: SplitDarkSector) -> Float[Array, ""]:
+    """sum_i |y_s^i|^2, dimensionless; of a model without y_s the least that |y_b^i| <= sqrt(4 pi) leaves.
 
-    Args:
-        model: the dark-sector point, which has the products r_i/(g_D Q_Phi) alone.
-        y_s, y_b: the couplings themselves, each of shape (n_chi,) or one number for one dark fermion.
-
-    Raises:
-        RequestError: one of y_s and y_b is given without the other, or their products are not those of the model;
-            values that are traced by JAX are not checked.
+    That is sum_i |y_s^i y_b^i|^2/(4 pi), by the products r_i/(g_D Q_Phi).
     """
-    products = yukawa_products(model)
-    if y_s is None and y_b is None:
-        return jnp.sum((products / PERTURBATIVE) ** 2)
-    if y_s is None or y_b is None:
-        raise RequestError("y_s and y_b must be given together or not at all")
-    y_s, y_b = (jnp.atleast_1d(float64(name, y)) for name, y in (("y_s", y_s), ("y_b", y_b)))
-    if y_s.shape != products.shape or y_b.shape != products.shape:
-        raise RequestError(
-            f"y_s and y_b must have one value per dark fermion, got shapes {y_s.shape} and {y_b.shape} for "
-            f"{products.size} of them"
-        )
-    if not any(isinstance(value, Tracer) for value in (y_s, y_b, products)):
-        if bool(jnp.any(jnp.abs(y_s * y_b - products) > 1e-6 * jnp.abs(products))):
-            wanted, got = (", ".join(f"{value:.6g}" for value in values) for values in (products, y_s * y_b))
-            raise RequestError(f"y_s y_b must be r/(g_D Q_Phi) of the model, which is {wanted}, got {got}")
-    return jnp.sum(y_s**2)
+    return jnp.sum((yukawa_products(model) / PERTURBATIVE if model.y_s is None else model.y_s) ** 2)
 
 
-def d_mixing_y_s(
-    model: SplitDarkSector, sm: StandardModel, y_s: ArrayLike | None = None, y_b: ArrayLike | None = None
-) -> LimitResult:
-    """sum_i |y_s^i|^2 against D mixing, 0.076 (m_Phi/TeV), dimensionless; arguments as in `sum_y_s2`.
+def d_mixing_y_s(model: SplitDarkSector, sm: StandardModel) -> LimitResult:
+    """sum_i |y_s^i|^2 of `sum_y_s2` against D mixing, 0.076 (m_Phi/TeV), dimensionless.
 
     Phi couples to up-type quarks by y_u = y_d V^dagger, so C_1^D = (sum_i y_u^i* y_c^i)^2/(128 pi^2 m_Phi^2), for light
     chi, with sum_i y_u^i* y_c^i = V_us V_cs* sum_i |y_s^i|^2 + ..., whose terms cannot cancel each other. The limit on
@@ -69,7 +42,7 @@ def d_mixing_y_s(
     """
     data = read_data("limits/phi.yaml")["d_mixing"]
     largest = jnp.sqrt(128 * data["limit_TeV-2"]) * jnp.pi / data["V_us_V_cs"]["value"] * model.m_Phi / TEV
-    return upper_limit(sum_y_s2(model, y_s, y_b), largest)
+    return upper_limit(sum_y_s2(model), largest)
 
 
 class PhotonPenguin(NamedTuple):

@@ -8,10 +8,12 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Inexact
 
 from jaxdark.choices import PhysicsName
+from jaxdark.errors import RequestError
 from jaxdark.inputs import StandardModel, check_inputs
 from jaxdark.models.base import PERTURBATIVE, Bound, Model, MuonVector
 from jaxdark.models.checks import float64, refuse_unknown, scalar, share_axis
@@ -23,6 +25,9 @@ from jaxdark.models.vertex import Vertex, eta7
 from jaxdark.models.widths import width_fermions
 from jaxdark.models.wilson import BsCurrent, NewPhysics, Resonance
 from jaxdark.precision import require_x64, usual_rules
+
+_SAME = 1e-6
+"""Relative difference up to which y_s y_b are those of r."""
 
 
 class SplitDarkSector(Model):
@@ -39,14 +44,16 @@ class SplitDarkSector(Model):
         m_chi: masses of the dark fermions, GeV, shape (n_chi,).
         m_Phi: mass of the coloured scalar, GeV.
         Q_Phi: dark charge of the scalar, Q_chi = -Q_Phi.
+        y_s, y_b: Yukawa couplings of each dark fermion, both or neither, shape (n_chi,), with y_s y_b = r/(g_D Q_Phi).
+            The products alone fix all but D mixing and pairs of different fermions.
         physics: "complete" for the leading order or "paper" for the formulas as printed, see `jaxdark.models.switches`.
         loop, tree, dipole, eta7, bs_current, width, photon_penguin, mixing_transverse: single switches in place of
             those of `physics`, see `jaxdark.models.switches.Switches`.
 
     Raises:
         RequestError: JAX is in single precision, a name is unknown, or a value is not a finite number of the right
-            shape, or a mass is not positive (that of a dark fermion may be 0 in the exact loop), or two switches
-            contradict each other.
+            shape, or a mass is not positive (that of a dark fermion may be 0 in the exact loop), or y_s and y_b are
+            not those of r, or two switches contradict each other.
     """
 
     m_V: Float[Array, ""]
@@ -57,6 +64,8 @@ class SplitDarkSector(Model):
     m_chi: Float[Array, " n_chi"]
     m_Phi: Float[Array, ""]
     Q_Phi: Float[Array, ""]
+    y_s: Float[Array, " n_chi"] | None
+    y_b: Float[Array, " n_chi"] | None
     switches: Switches = eqx.field(static=True)
 
     def __init__(
@@ -70,6 +79,8 @@ class SplitDarkSector(Model):
         m_chi: ArrayLike | tuple[ArrayLike, ...] = (1e-3,),
         m_Phi: ArrayLike = 1000.0,
         Q_Phi: ArrayLike = 1.0,
+        y_s: ArrayLike | tuple[ArrayLike, ...] | None = None,
+        y_b: ArrayLike | tuple[ArrayLike, ...] | None = None,
         physics: PhysicsName = "complete",
         loop: Loop | None = None,
         tree: bool | None = None,
@@ -98,12 +109,31 @@ class SplitDarkSector(Model):
         self.m_Phi = scalar("m_Phi", m_Phi, positive="a mass in GeV")
         self.Q_Phi = scalar("Q_Phi", Q_Phi)
         share_axis("chi", self.m_chi, self.r, "dark fermion")
+        self.y_s, self.y_b = self._checked_yukawas(y_s, y_b)
 
     def _checked_masses(self, m_chi) -> Float[Array, "..."]:
         """In print the loop diverges for massless fermions; the exact one has a limit."""
         if self.switches.loop == "printed":
             return float64("m_chi", m_chi, positive="a mass in GeV")
         return float64("m_chi", m_chi, least="a mass in GeV")
+
+    def _checked_yukawas(self, y_s, y_b) -> tuple[Float[Array, " n_chi"] | None, Float[Array, " n_chi"] | None]:
+        """Both couplings, or neither; of values that JAX traces the products are not checked."""
+        if y_s is None and y_b is None:
+            return None, None
+        if y_s is None or y_b is None:
+            raise RequestError("y_s and y_b must be given together or not at all")
+        y_s, y_b = (jnp.atleast_1d(float64(name, y)) for name, y in (("y_s", y_s), ("y_b", y_b)))
+        if y_s.shape != self.m_chi.shape or y_b.shape != self.m_chi.shape:
+            raise RequestError(
+                f"y_s and y_b must have one value per dark fermion, got shapes {y_s.shape} and {y_b.shape} for "
+                f"{self.m_chi.size} of them"
+            )
+        given, r = self.g_D * self.Q_Phi * y_s * y_b, jnp.broadcast_to(self.r, y_s.shape)
+        if not isinstance(given + r, Tracer) and bool(jnp.any(jnp.abs(given - r) > _SAME * jnp.abs(r))):
+            wanted, got = (", ".join(f"{value:.6g}" for value in values) for values in (r, given))
+            raise RequestError(f"g_D Q_Phi y_s y_b must be r, which is {wanted}, got {got}; leave one of the two out")
+        return y_s, y_b
 
     @property
     def physics(self) -> str:

@@ -44,29 +44,28 @@ def test_the_least_couplings_to_s():
     """No |y_b| up to sqrt(4 pi) gives less."""
     yy = np.array([0.3, -1.1])
     y_b = np.random.default_rng(1).uniform(0.01, math.sqrt(4 * math.pi), (500, 2))
-    least, model = float(sum_y_s2(point(yy))), point(yy)
+    least = float(sum_y_s2(point(yy)))
     assert least == near(float(np.sum(yy**2)) / (4 * math.pi), rel=1e-12)
     assert (np.sum((yy / y_b) ** 2, axis=1) > least).all()
-    assert sum_y_s2(model, yy / y_b[0], y_b[0]) == near(np.sum((yy / y_b[0]) ** 2), rel=1e-12)
-    assert sum_y_s2(point((0.3,)), 0.2, 1.5) == near(0.04, rel=1e-12)
+    assert sum_y_s2(point((0.3,), y_s=0.2, y_b=1.5)) == near(0.04, rel=1e-12)
 
 
 @pytest.mark.parametrize(
     ("y_s", "y_b", "sentence"),
     [
         (0.2, None, "y_s and y_b must be given together or not at all"),
-        (0.2, 1.4, r"y_s y_b must be r/\(g_D Q_Phi\) of the model, which is 0.3, got 0.28"),
+        (0.2, 1.4, r"g_D Q_Phi y_s y_b must be r, which is 0.3, got 0.28; leave one of the two out"),
         ((0.1, 0.2), (3.0, 1.5), r"one value per dark fermion, got shapes \(2,\) and \(2,\) for 1"),
         ("a", 1.5, "y_s must be a real number, got 'a'"),
     ],
 )
-def test_refused_couplings(sm, y_s, y_b, sentence):
+def test_refused_couplings(y_s, y_b, sentence):
     with pytest.raises(RequestError, match=sentence):
-        d_mixing_y_s(point(), sm, y_s, y_b)
+        point(y_s=y_s, y_b=y_b)
 
 
 def test_couplings_that_are_traced():
-    slope = jax.grad(lambda y_b: sum_y_s2(point(), 0.3 / y_b, y_b))(1.5)
+    slope = jax.grad(lambda y_b: sum_y_s2(point(y_s=0.3 / y_b, y_b=y_b)))(1.5)
     assert slope == near(-2 * 0.3**2 / 1.5**3, rel=1e-12)
 
 

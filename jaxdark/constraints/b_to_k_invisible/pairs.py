@@ -12,7 +12,7 @@ import jax.core
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
-from jaxtyping import Array, Float, Inexact
+from jaxtyping import Array, Float
 
 from jaxdark.constraints.b_to_k_invisible.pair_poles import corrections
 from jaxdark.constraints.b_to_k_invisible.pair_quadrature import Cuts, Nodes, Span, nodes
@@ -35,44 +35,17 @@ from jaxdark.precision import usual_rules
 from jaxdark.semileptonic.kinematics import Bin, Channel
 
 
-def tree_couplings(
-    model: SplitDarkSector, y_s: ArrayLike | None = None, y_b: ArrayLike | None = None
-) -> Inexact[Array, "chi chi"]:
-    """T_ij = -y_s^i* y_b^j/(2 m_Phi^2), GeV^-2, shape (n_chi, n_chi) with i first; 0 where the switch `tree` is off.
+def tree_couplings(model: SplitDarkSector) -> Float[Array, "chi chi"]:
+    """T_ij = -y_s^i y_b^j/(2 m_Phi^2), GeV^-2, shape (n_chi, n_chi) with i first; 0 where the switch `tree` is off.
 
-    The point fixes the products y_s^i* y_b^i = r_i/(g_D Q_Phi) alone: without y_s and y_b the matrix is diagonal.
-
-    Args:
-        model: the dark-sector point.
-        y_s, y_b: Yukawa couplings of each dark fermion, real or complex, both or neither, shape (n_chi,).
-
-    Raises:
-        RequestError: one of the two is missing, of the wrong shape, or their products are not those of the point.
+    A model without y_s and y_b has the products y_s^i y_b^i = r_i/(g_D Q_Phi) alone, and a diagonal matrix.
     """
     r = jnp.broadcast_to(model.r, model.m_chi.shape)
-    products = r / (model.g_D * model.Q_Phi)
     if not model.switches.tree:
         return jnp.zeros((len(r), len(r)))
-    if y_s is None and y_b is None:
-        return -jnp.diag(products) / (2 * model.m_Phi**2)
-    if y_s is None or y_b is None:
-        raise RequestError("y_s and y_b are needed both or not at all")
-    y_s, y_b = jnp.atleast_1d(jnp.asarray(y_s)), jnp.atleast_1d(jnp.asarray(y_b))
-    if y_s.shape != r.shape or y_b.shape != r.shape:
-        raise RequestError(f"y_s and y_b need one number for each of the {len(r)} dark fermions")
-    matrix = jnp.conj(y_s)[:, None] * y_b
-    _check_products(jnp.diagonal(matrix), products)
-    return -matrix / (2 * model.m_Phi**2)
-
-
-def _check_products(given: Array, products: Array) -> None:
-    """Refuse Yukawa couplings that are not those of the point; traced values are not checked."""
-    if isinstance(given, jax.core.Tracer) or isinstance(products, jax.core.Tracer):
-        return
-    difference = np.abs(np.asarray(given - products))
-    if not (difference <= 1e-9 * np.abs(np.asarray(products))).all():
-        found, wanted = (", ".join(f"{x:.6g}" for x in np.asarray(values)) for values in (given, products))
-        raise RequestError(f"y_s* y_b is {found}, but the point has r/(g_D Q_Phi) = {wanted}")
+    if model.y_s is None or model.y_b is None:
+        return -jnp.diag(r / (model.g_D * model.Q_Phi)) / (2 * model.m_Phi**2)
+    return -jnp.outer(model.y_s, model.y_b) / (2 * model.m_Phi**2)
 
 
 def _mode(name: str) -> Channel:
@@ -87,8 +60,6 @@ def dbr_dq2_chichi(
     model: SplitDarkSector,
     sm: StandardModel,
     mode: str,
-    y_s: ArrayLike | None = None,
-    y_b: ArrayLike | None = None,
 ) -> Float[Array, "chi chi *q2"]:
     """dBR/dq2 of B -> M chi_j chibar_i for every pair, GeV^-2, shape (n_chi, n_chi, *q2); 0 outside the phase space.
 
@@ -97,13 +68,12 @@ def dbr_dq2_chichi(
         model: the dark-sector point.
         sm: Standard Model inputs.
         mode: "B+->K+", "B0->K0", "B0->K*0" or "Bs->phi" (CP-averaged, without the lifetime difference of B_s).
-        y_s, y_b: Yukawa couplings, see `tree_couplings`.
 
     Raises:
-        RequestError: the decay is unknown, or the Yukawa couplings do not fit.
+        RequestError: the decay is unknown.
     """
     decay, q2 = _mode(mode), jnp.asarray(q2, float)
-    T, m = tree_couplings(model, y_s, y_b), model.m_chi
+    T, m = tree_couplings(model), model.m_chi
 
     def pair(i: int, j: int) -> Float[Array, "*q2"]:
         if i == j:
@@ -123,8 +93,6 @@ def br_chichi_bins(
     modes: Sequence[str] = ("B+->K+", "B0->K*0"),
     s_B: Sequence[Bin] = (),
     q2: Sequence[Bin] = (),
-    y_s: ArrayLike | None = None,
-    y_b: ArrayLike | None = None,
 ) -> dict[str, InvisibleBR]:
     """Branching ratios of B -> M chi_j chibar_i, summed over all pairs, in all ranges and for several decays at once.
 
@@ -142,23 +110,22 @@ def br_chichi_bins(
         modes: "B+->K+", "B0->K0", "B0->K*0", "Bs->phi".
         s_B: bins of q2/m_B^2, m_B of the B+ for every decay, plain numbers.
         q2: bins of q2 in GeV^2, plain numbers.
-        y_s, y_b: Yukawa couplings, see `tree_couplings`.
 
     Returns:
         For each decay branching ratios, dimensionless, of shapes (), (len(s_B),) and (len(q2),).
 
     Raises:
-        RequestError: a decay is unknown, a bin is not ordered, or the Yukawa couplings do not fit.
+        RequestError: a decay is unknown, or a bin is not ordered.
     """
     check_inputs(sm)
     decays = [_mode(name) for name in modes]
     for lower, upper in (*s_B, *q2):
         if not 0 <= lower < upper:
             raise RequestError(f"a bin needs 0 <= lower < upper, got [{lower:g}, {upper:g}]")
-    cuts, T, n = _cuts(s_B, q2, sm), tree_couplings(model, y_s, y_b), len(model.m_chi)
+    cuts, T, n = _cuts(s_B, q2, sm), tree_couplings(model), len(model.m_chi)
     others = np.array([[j for j in range(n) if j != i] for i in range(n)], int).reshape(n, n - 1)
     widths = sum(_diagonal(model.m_chi[i], model.m_chi[others[i]], T[i, i], decays, model, sm, cuts) for i in range(n))
-    if model.switches.tree and y_s is not None and n > 1:
+    if model.switches.tree and model.y_s is not None and n > 1:
         first, second = np.triu_indices(n, 1)
         strength = jnp.abs(T[first, second]) ** 2 + jnp.abs(T[second, first]) ** 2
         shapes = jax.vmap(lambda a, b: _off_diagonal(a, b, decays, sm, cuts))(model.m_chi[first], model.m_chi[second])
@@ -248,11 +215,6 @@ def br_on_shell(model: SplitDarkSector, sm: StandardModel, mode: str) -> Float[A
 
 
 @usual_rules()
-def br_bs_chichi(
-    model: SplitDarkSector, sm: StandardModel, y_s: ArrayLike | None = None, y_b: ArrayLike | None = None
-) -> Float[Array, "chi chi"]:
-    """BR(B_s -> chi_j chibar_i) for every pair, dimensionless, see `pair_spectra.width_bs_chichi`.
-
-    Arguments and errors as in `dbr_dq2_chichi`.
-    """
-    return sm.tau_Bs * width_bs_chichi(tree_couplings(model, y_s, y_b), model.m_chi, sm)
+def br_bs_chichi(model: SplitDarkSector, sm: StandardModel) -> Float[Array, "chi chi"]:
+    """BR(B_s -> chi_j chibar_i) for every pair, dimensionless, see `pair_spectra.width_bs_chichi`."""
+    return sm.tau_Bs * width_bs_chichi(tree_couplings(model), model.m_chi, sm)
