@@ -13,7 +13,7 @@ from complete_points import checkpoint_inputs, checkpoints, model_of
 from near import near
 
 from jaxdark.constraints.b_to_k_invisible import pair_spectra
-from jaxdark.constraints.b_to_k_invisible.pair_spectra import MODES, PairCouplings, dgamma_dq2, squares
+from jaxdark.constraints.b_to_k_invisible.pair_spectra import PairCouplings, dgamma_dq2, squares
 from jaxdark.constraints.b_to_k_invisible.pairs import (
     br_bs_chichi,
     br_chichi_bins,
@@ -22,6 +22,7 @@ from jaxdark.constraints.b_to_k_invisible.pairs import (
     tree_couplings,
 )
 from jaxdark.constraints.b_to_k_invisible.rates import br_k_invisible_bins, br_kst_invisible
+from jaxdark.constraints.vector_emission import MODES
 from jaxdark.errors import RequestError
 from jaxdark.inputs import load_inputs
 from jaxdark.models.split import SplitDarkSector, width_total
