@@ -20,10 +20,10 @@ models: constant zprime vector_like box registry
 semileptonic: charmonium form_factors kinematics nonlocal_terms quadrature exchange amplitudes bins leptonic neutrinos
 semileptonic: observables nuisances tables predictor
 measurements: plausibility schema dataset
-constraints: limit
+constraints: limit vector_emission
 constraints.b_to_k_invisible: quadrature rates pair_quadrature pair_spectra pair_poles pairs searches
 constraints.b_to_k_invisible: histogram belle2_likelihood belle2
-constraints: vector_emission resonance_search mixing bs_invisible scalar kinetic_mixing colliders electroweak relic
+constraints: line_weights resonance_search mixing bs_invisible scalar kinetic_mixing colliders electroweak relic
 constraints: without_limit registry
 likelihood: priors residuals nuisance_profile evaluation identity likelihood provenance
 optimise: descents least_squares augmented optax_descents conditional multistart region_fit toys fit_result

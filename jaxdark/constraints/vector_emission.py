@@ -1,19 +1,23 @@
-"""Widths of B -> K V and B -> K* V for any vertex of V with b and s, and its dipole.
+"""B -> M V for any vertex of V with b and s, and its dipole: helicity amplitudes and widths on the mass shell.
 
 Inputs: squared mass of V, a dark-sector point. Outputs: widths in GeV, and their parts, which do not know the model.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import jax.numpy as jnp
-from jaxtyping import Array, Complex, Float
+from jaxtyping import Array, Complex, Float, Inexact
 
 from jaxdark.inputs import StandardModel
 from jaxdark.models.loops import Scalar
 from jaxdark.models.split import SplitDarkSector
 from jaxdark.semileptonic.form_factors import pseudoscalar_form_factors, vector_form_factors
-from jaxdark.semileptonic.kinematics import kallen
+from jaxdark.semileptonic.kinematics import CHANNELS, Channel
+
+MODES: dict[str, Channel] = {name: CHANNELS[name + "mumu"] for name in ("B+->K+", "B0->K0", "B0->K*0", "Bs->phi")}
+"""Decays by name; of the lepton and of what else concerns it in `Channel` nothing is used."""
 
 
 class Emission(NamedTuple):
@@ -35,55 +39,71 @@ class Emission(NamedTuple):
 
 
 EmissionOfB = Callable[[Float[Array, "*s"], StandardModel], Emission]
-"""Of a V of squared mass s, GeV^2, positive."""
+"""Parts of the width of a decay for a V of squared mass s, GeV^2, positive."""
 
 
-def emission_k(s: Float[Array, "*s"], sm: StandardModel) -> Emission:
-    """B+ -> K+ V: |p|^3 s/(8 pi) |g f_+ + d m_b f_T/(M_B + M_K)|^2, 0 from (M_B - M_K)^2 on."""
-    m_B, m_K = sm.m_Bp, sm.m_Kp
-    is_open, s, p = _momentum(s, m_B, m_K)
-    ff = pseudoscalar_form_factors(s, sm.B_to_K)
-    return _products(is_open, p**3 * s / (8 * jnp.pi), [(ff.plus, sm.mb * ff.tensor / (m_B + m_K))])
+def conserved(
+    s: Inexact[Array, "*s"], mode: Channel, sm: StandardModel, kallen: Inexact[Array, "*s"]
+) -> tuple[Inexact[Array, "*s"], ...]:
+    """Coefficients of |C|^2, 2 Re(C^* W_7) and |W_7|^2 in sum_h |H_h(C, W_7)|^2, and of |C|^2 in the timelike part.
 
-
-def emission_kst(s: Float[Array, "*s"], sm: StandardModel) -> Emission:
-    """B0 -> K*0 V: |p|/(8 pi M_B^2) (|H_0|^2 + |H_+|^2 + |H_-|^2), 0 from (M_B - M_K*)^2 on.
-
-    With C = g s and W = d m_b s, H_+- = (par -+ perp)/2 of perp = 2 M_B |p| (C V/(M_B + M_K*) + W T_1/s) and
-    par = (M_B^2 - M_K*^2) (C A_1/(M_B - M_K*) + W T_2/s); H_0 = 4 M_B M_K* (C A_12 + W T_23/(2 (M_B + M_K*)))/sqrt(s).
-    The dipole's transverse amplitudes do not vanish with the mass of V.
+    B -> K: H = sqrt(lambda/(4s)) (C f_+ + W_7 f_T/(m_B + m_K)), timelike (m_B^2 - m_K^2)/(2 sqrt(s)) f_0.
+    B -> V: H_+- = (par -+ perp)/2 with perp = sqrt(lambda) (C V/(m_B + m_V) + W_7 T_1/s) and
+    par = (m_B^2 - m_V^2)(C A_1/(m_B - m_V) + W_7 T_2/s), so that |H_+|^2 + |H_-|^2 = (|par|^2 + |perp|^2)/2,
+    H_0 = 4 m_B m_V/sqrt(s) (C A_12 + W_7 T_23/(2 (m_B + m_V))), timelike sqrt(lambda/(4s)) A_0.
     """
-    m_B, m = sm.m_B0, sm.m_Kst0
-    is_open, s, p = _momentum(s, m_B, m)
-    ff = vector_form_factors(s, sm.B_to_Kst)
-    to_perp, to_par, to_0 = jnp.sqrt(2) * m_B * p, (m_B**2 - m**2) / jnp.sqrt(2), 4 * m_B * m * jnp.sqrt(s)
-    amplitudes = [
-        (to_perp * s * ff.V / (m_B + m), to_perp * sm.mb * ff.T1),
-        (to_par * s * ff.A1 / (m_B - m), to_par * sm.mb * ff.T2),
-        (to_0 * ff.A12, to_0 * sm.mb * ff.T23 / (2 * (m_B + m))),
-    ]
-    return _products(is_open, p / (8 * jnp.pi * m_B**2), amplitudes)
+    m_B, m_M, _ = mode.masses(sm)
+    if mode.spin == 0:
+        ff = pseudoscalar_form_factors(s, mode.form_factors(sm))
+        size, tensor = kallen / (4 * s), ff.tensor / (m_B + m_M)
+        timelike = ((m_B**2 - m_M**2) * ff.zero) ** 2 / (4 * s)
+        return size * ff.plus**2, size * ff.plus * tensor, size * tensor**2, timelike
+    ff = vector_form_factors(s, mode.form_factors(sm))
+    perp, par, zero = kallen / 2, (m_B**2 - m_M**2) ** 2 / 2, (4 * m_B * m_M) ** 2 / s
+    C = ff.V / (m_B + m_M), ff.A1 / (m_B - m_M), ff.A12
+    W7 = ff.T1 / s, ff.T2 / s, ff.T23 / (2 * (m_B + m_M))
+
+    def sum_of_products(x, y):
+        return perp * x[0] * y[0] + par * x[1] * y[1] + zero * x[2] * y[2]
+
+    return sum_of_products(C, C), sum_of_products(C, W7), sum_of_products(W7, W7), kallen / (4 * s) * ff.A0**2
+
+
+def emission(mode: Channel, s: Float[Array, "*s"], sm: StandardModel) -> Emission:
+    """B -> M V: sqrt(lambda)/(16 pi m_B^3) sum_h |H_h(g s, d m_b s)|^2, 0 from (m_B - m_M)^2 on; H_h of `conserved`.
+
+    For B -> K it is lambda^(3/2) s/(64 pi m_B^3) |g f_+ + d m_b f_T/(m_B + m_K)|^2, Eq. (21) with the dipole. The
+    dipole's transverse amplitudes in B -> V do not vanish with the mass of V.
+
+    Args:
+        mode: of `MODES`.
+        s: squared mass of V, positive, GeV^2.
+        sm: Standard Model inputs.
+    """
+    m_B, m_M, _ = mode.masses(sm)
+    below = (m_B - m_M) ** 2 - jnp.asarray(s, float)
+    is_open = below > 0
+    s, below = jnp.where(is_open, s, 1.0), jnp.where(is_open, below, 1.0)
+    kallen = below * ((m_B + m_M) ** 2 - s)
+    vector, mixed, dipole, _ = conserved(s, mode, sm, kallen)
+    factor = jnp.where(is_open, jnp.sqrt(kallen) / (16 * jnp.pi * m_B**3) * s**2, 0.0)
+    return Emission(factor * vector, factor * sm.mb * mixed, factor * sm.mb**2 * dipole)
+
+
+emission_k: EmissionOfB = partial(emission, MODES["B+->K+"])
+emission_kst: EmissionOfB = partial(emission, MODES["B0->K*0"])
+
+
+def width_on_shell(mode: Channel, s: Scalar, model: SplitDarkSector, sm: StandardModel) -> Float[Array, ""]:
+    """Width of B -> M V for a V of squared mass s (GeV^2) with the model's vertex at s and its dipole, GeV."""
+    return emission(mode, s, sm).width(model.vertex(s), model.dipole)
 
 
 def width_k_v_complete(s: Scalar, model: SplitDarkSector, sm: StandardModel) -> Float[Array, ""]:
-    """Width of B+ -> K+ V for a V of squared mass s (GeV^2) with the model's vertex at s and its dipole, GeV."""
-    return emission_k(s, sm).width(model.vertex(s), model.dipole)
+    """`width_on_shell` of B+ -> K+ V."""
+    return width_on_shell(MODES["B+->K+"], s, model, sm)
 
 
 def width_kst_v_complete(s: Scalar, model: SplitDarkSector, sm: StandardModel) -> Float[Array, ""]:
-    """Width of B0 -> K*0 V for a V of squared mass s (GeV^2) with the model's vertex at s and its dipole, GeV."""
-    return emission_kst(s, sm).width(model.vertex(s), model.dipole)
-
-
-def _momentum(s, m_B, m):
-    """Whether the decay is open, a harmless s where it is not, and the momentum of V at it, GeV."""
-    s = jnp.asarray(s, float)
-    is_open = s < (m_B - m) ** 2
-    s = jnp.where(is_open, s, 1.0)
-    return is_open, s, jnp.sqrt(kallen(m_B, m, s)) / (2 * m_B)
-
-
-def _products(is_open, factor, amplitudes) -> Emission:
-    """Sums over amplitudes of what multiplies |g|^2, 2 Re(g) d and d^2, times the factor."""
-    sums = sum(v**2 for v, _ in amplitudes), sum(v * t for v, t in amplitudes), sum(t**2 for _, t in amplitudes)
-    return Emission(*(jnp.where(is_open, factor * total, 0.0) for total in sums))
+    """`width_on_shell` of B0 -> K*0 V."""
+    return width_on_shell(MODES["B0->K*0"], s, model, sm)

@@ -135,7 +135,7 @@ def corrections(
         S: of `poles`.
         T: T_ii, GeV^-2.
         m: mass of the pair's chi, GeV.
-        decays: of `MODES`.
+        decays: of `vector_emission.MODES`.
         model: the dark-sector point.
         sm: Standard Model inputs.
     """

@@ -1,4 +1,4 @@
-"""b -> s chi_j chibar_i by Phi and V exchange: spectra in q2, B -> K(*) V on shell and B_s -> chi chi.
+"""b -> s chi_j chibar_i by Phi and V exchange: spectra in q2 and B_s -> chi chi.
 
 Inputs: couplings of a point, masses of the pair, q2. Outputs: dGamma/dq2 of B -> K, B -> K* and B_s -> phi, and widths.
 
@@ -14,13 +14,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Complex, Float, Inexact
 
 from jaxdark.compute.roots import root
+from jaxdark.constraints.vector_emission import conserved
 from jaxdark.inputs import StandardModel
 from jaxdark.models.split import SplitDarkSector
-from jaxdark.semileptonic.form_factors import pseudoscalar_form_factors, vector_form_factors
-from jaxdark.semileptonic.kinematics import CHANNELS, Channel
-
-MODES: dict[str, Channel] = {name: CHANNELS[name + "mumu"] for name in ("B+->K+", "B0->K0", "B0->K*0", "Bs->phi")}
-"""Decays by name; of the lepton and of what else concerns it in `Channel` nothing is used."""
+from jaxdark.semileptonic.kinematics import Channel
 
 
 class PairCouplings(NamedTuple):
@@ -113,7 +110,7 @@ def dgamma_dq2(
 
     Args:
         q2: GeV^2.
-        mode: of `MODES`.
+        mode: of `vector_emission.MODES`.
         sm: Standard Model inputs.
         masses: of chi_j and chi_i, GeV.
         couplings: `squares` at q2; W and W_7 must vanish for unequal masses, where V does not couple.
@@ -146,7 +143,7 @@ def densities(
     B -> K: k {lambda/(4s) [a_V |C_V f_+ + W_7 f_T/(m_B + m_K)|^2 + a_A |C_A f_+|^2]
     + (m_B^2 - m_K^2)^2/(4s) f_0^2 [b_V |C_V|^2 + b_A |C_A|^2]};
     B -> V: k {a_V sum_h |H_h(C_V, W_7)|^2 + a_A sum_h |H_h(C_A, 0)|^2 + lambda/(4s) A_0^2 [b_V |C_V|^2 + b_A |C_A|^2]},
-    with H_h of `_conserved`.
+    with H_h of `vector_emission.conserved`.
     """
     m_B, m_M, _ = mode.masses(sm)
     p, d = (masses[0] + masses[1]) ** 2, (masses[0] - masses[1]) ** 2
@@ -155,64 +152,14 @@ def densities(
     k = roots / (256 * jnp.pi**3 * m_B**3 * s)
     a_V, b_V = 2 * (s - d) * (2 * s + p) / (3 * s), 2 * d * ends.above / s
     a_A, b_A = 2 * ends.above * (2 * s + d) / (3 * s), 2 * p * (s - d) / s
-    vector, mixed, dipole, timelike = _conserved(s, mode, sm, ends.below * far)
+    vector, mixed, dipole, timelike = conserved(s, mode, sm, ends.below * far)
     V, A = a_V * vector + b_V * timelike, a_A * vector + b_A * timelike
     return Densities(k * V, k * A, k * a_V * mixed, k * a_V * dipole)
-
-
-def _conserved(
-    s: Inexact[Array, "*s"], mode: Channel, sm: StandardModel, kallen: Inexact[Array, "*s"]
-) -> tuple[Inexact[Array, "*s"], ...]:
-    """Coefficients of |C|^2, 2 Re(C^* W_7) and |W_7|^2 in sum_h |H_h(C, W_7)|^2, and of |C|^2 in the timelike part.
-
-    B -> K: H = sqrt(lambda/(4s)) (C f_+ + W_7 f_T/(m_B + m_K)), timelike (m_B^2 - m_K^2)/(2 sqrt(s)) f_0.
-    B -> V: H_+- = (par -+ perp)/2 with perp = sqrt(lambda) (C V/(m_B + m_V) + W_7 T_1/s) and
-    par = (m_B^2 - m_V^2)(C A_1/(m_B - m_V) + W_7 T_2/s), so that |H_+|^2 + |H_-|^2 = (|par|^2 + |perp|^2)/2,
-    H_0 = 4 m_B m_V/sqrt(s) (C A_12 + W_7 T_23/(2 (m_B + m_V))), timelike sqrt(lambda/(4s)) A_0.
-    """
-    m_B, m_M, _ = mode.masses(sm)
-    if mode.spin == 0:
-        ff = pseudoscalar_form_factors(s, mode.form_factors(sm))
-        size, tensor = kallen / (4 * s), ff.tensor / (m_B + m_M)
-        timelike = ((m_B**2 - m_M**2) * ff.zero) ** 2 / (4 * s)
-        return size * ff.plus**2, size * ff.plus * tensor, size * tensor**2, timelike
-    ff = vector_form_factors(s, mode.form_factors(sm))
-    perp, par, zero = kallen / 2, (m_B**2 - m_M**2) ** 2 / 2, (4 * m_B * m_M) ** 2 / s
-    C = ff.V / (m_B + m_M), ff.A1 / (m_B - m_M), ff.A12
-    W7 = ff.T1 / s, ff.T2 / s, ff.T23 / (2 * (m_B + m_M))
-
-    def sum_of_products(x, y):
-        return perp * x[0] * y[0] + par * x[1] * y[1] + zero * x[2] * y[2]
-
-    return sum_of_products(C, C), sum_of_products(C, W7), sum_of_products(W7, W7), kallen / (4 * s) * ff.A0**2
 
 
 def _square(x: Inexact[Array, "*axes"]) -> Float[Array, "*axes"]:
     """|x|^2, whose slope is finite at 0."""
     return jnp.real(x) ** 2 + jnp.imag(x) ** 2 if jnp.iscomplexobj(x) else x**2
-
-
-def width_on_shell(mode: Channel, model: SplitDarkSector, sm: StandardModel) -> Float[Array, ""]:
-    """Width of B -> M V for a V on its mass shell, GeV; 0 from m_V = m_B - m_M on.
-
-    B -> K: |g_tilde f_+ + eta7 d_tilde m_b f_T/(m_B + m_K)|^2 m_V^2 lambda^(3/2)/(64 pi m_B^3), Eq. (21) with the
-    dipole; B -> V: sqrt(lambda)/(16 pi m_B^3) sum_h |H_h(g_tilde m_V^2, eta7 d_tilde m_b m_V^2)|^2; g_tilde, the form
-    factors and lambda at q2 = m_V^2.
-
-    Args:
-        mode: of `MODES`.
-        model: the dark-sector point.
-        sm: Standard Model inputs.
-    """
-    m_B, m_M, _ = mode.masses(sm)
-    below = (m_B - m_M - model.m_V) * (m_B - m_M + model.m_V)
-    is_open = below > 0
-    s = jnp.where(is_open, model.m_V**2, 1.0)
-    kallen = jnp.where(is_open, below, 1.0) * ((m_B + m_M) ** 2 - s)
-    vector, mixed, dipole, _ = _conserved(s, mode, sm, kallen)
-    C = squares(PairCouplings(model.vertex(s) * s, jnp.zeros(()), model.dipole * sm.mb * s))
-    rate = vector * C.V + 2 * mixed * C.mixed + dipole * C.dipole
-    return jnp.where(is_open, jnp.sqrt(kallen) / (16 * jnp.pi * m_B**3) * rate, 0.0)
 
 
 def width_bs_chichi(

@@ -17,7 +17,6 @@ from jaxtyping import Array, Float
 from jaxdark.constraints.b_to_k_invisible.pair_poles import corrections
 from jaxdark.constraints.b_to_k_invisible.pair_quadrature import Cuts, Nodes, Span, nodes
 from jaxdark.constraints.b_to_k_invisible.pair_spectra import (
-    MODES,
     PairCouplings,
     Squares,
     dgamma_dq2,
@@ -25,9 +24,9 @@ from jaxdark.constraints.b_to_k_invisible.pair_spectra import (
     open_densities,
     squares,
     width_bs_chichi,
-    width_on_shell,
 )
 from jaxdark.constraints.b_to_k_invisible.rates import InvisibleBR
+from jaxdark.constraints.vector_emission import MODES, width_on_shell
 from jaxdark.errors import RequestError, shown
 from jaxdark.inputs import StandardModel, check_inputs
 from jaxdark.models.split import SplitDarkSector, width_total
@@ -203,15 +202,15 @@ def _unseen(decays: list[Channel], model: SplitDarkSector, sm: StandardModel, cu
     """Widths of B -> M V for a V that cannot decay, GeV, shape (decays, ranges)."""
     s0, ends = model.m_V**2, jnp.concatenate([jnp.zeros(1), cuts.at, jnp.full(1, jnp.inf)])
     is_inside = (ends[np.array(cuts.lower)] <= s0) & (s0 < ends[np.array(cuts.upper)])
-    on_shell = jnp.stack([width_on_shell(decay, model, sm) for decay in decays])
+    on_shell = jnp.stack([width_on_shell(decay, model.m_V**2, model, sm) for decay in decays])
     return jnp.where((width_total(model, sm) == 0) & is_inside, on_shell[:, None], 0.0)
 
 
 @usual_rules()
 def br_on_shell(model: SplitDarkSector, sm: StandardModel, mode: str) -> Float[Array, ""]:
-    """BR(B -> M V) for a V on its mass shell, dimensionless, see `pair_spectra.width_on_shell`; `mode` as there."""
+    """BR(B -> M V) for a V on its mass shell, dimensionless, see `vector_emission.width_on_shell`; `mode` as there."""
     decay = _mode(mode)
-    return getattr(sm, decay.lifetime) * width_on_shell(decay, model, sm)
+    return getattr(sm, decay.lifetime) * width_on_shell(decay, model.m_V**2, model, sm)
 
 
 @usual_rules()

@@ -10,11 +10,11 @@ from chi_pairs import GAMMA, GAMMA5, dgamma_by_traces, slash
 from chi_pairs import MODES as THEIRS
 from complete_points import checkpoints, model_of
 from near import near
-from printed import printed
 from pairs_table import KEPT, inputs, random_rows, table, widths
+from printed import printed
 
 from jaxdark.constraints.b_to_k_invisible import pair_spectra
-from jaxdark.constraints.b_to_k_invisible.pair_spectra import MODES, PairCouplings, dgamma_dq2, squares
+from jaxdark.constraints.b_to_k_invisible.pair_spectra import PairCouplings, dgamma_dq2, squares
 from jaxdark.constraints.b_to_k_invisible.pairs import (
     br_bs_chichi,
     br_chichi_bins,
@@ -23,6 +23,7 @@ from jaxdark.constraints.b_to_k_invisible.pairs import (
     tree_couplings,
 )
 from jaxdark.constraints.b_to_k_invisible.rates import br_k_invisible_bins, br_kst_invisible
+from jaxdark.constraints.vector_emission import MODES
 from jaxdark.errors import RequestError
 from jaxdark.inputs import load_inputs
 from jaxdark.models.split import SplitDarkSector, width_total
