@@ -54,7 +54,7 @@ class Rule(NamedTuple):
 @cache
 def rule_for(cuts: int) -> Rule:
     """Fewer nodes in each panel where cuts make many of them anyway."""
-    n, panels = (8, 7) if cuts < 30 else (5, 16)
+    n, panels = (8, 9) if cuts < 30 else (5, 16)
     x, w = np.polynomial.legendre.leggauss(n)
     without = np.zeros((n, n))
     for j in range(n):
