@@ -15,6 +15,7 @@ from jaxtyping import Array, Float
 from jaxdark.constraints.b_to_k_invisible.pairs import br_chichi_bins
 from jaxdark.constraints.b_to_k_invisible.rates import S_B_BINS, InvisibleBR, br_k_invisible_bins, br_kst_invisible
 from jaxdark.constraints.limit import Constraint, LimitResult, SharedPrediction, upper_limit, without_limit
+from jaxdark.constraints.vector_emission import MODES
 from jaxdark.inputs import StandardModel, read_data
 from jaxdark.models.split import SplitDarkSector
 from jaxdark.precision import usual_rules
@@ -24,6 +25,10 @@ from jaxdark.semileptonic.neutrinos import br_k_nunu, br_kst_nunu
 # Every verdict asks for the same rates: traced once, they are one computation to the compiler.
 _printed = jax.jit(br_k_invisible_bins, static_argnames=("s_B", "q2"))
 _complete = jax.jit(br_chichi_bins, static_argnames=("modes", "s_B", "q2"))
+
+
+_LIGHT = 0.2
+"""Mass of chi in GeV up to which the spectrum of pairs is that of neutrinos but for its first 1 per cent in q2."""
 
 
 class BinLimits(NamedTuple):
@@ -114,6 +119,32 @@ def kst_invisible(model: SplitDarkSector, sm: StandardModel) -> LimitResult:
     return upper_limit(total, _data("belle_semileptonic_kst_2017")["limit"])
 
 
+def has_spectrum_of_the_sm(model: SplitDarkSector, sm: StandardModel, decay: str) -> Array:
+    """Whether b -> s chi chi has the shape of b -> s nu nu in q2: exchange of Phi, light chi, no V within the range.
+
+    Above the range V bends the spectrum by its propagator alone.
+    """
+    if not model.switches.tree:
+        return jnp.zeros((), bool)
+    m_B, m_M, _ = MODES[decay].masses(sm)
+    return (model.m_V >= m_B - m_M) & jnp.all((model.m_chi <= _LIGHT) | (2 * model.m_chi >= m_B - m_M))
+
+
+def _where_sm_like(name: str, decay: str) -> Constraint:
+    """Belle's limit where it needs no recast, which therefore counts; elsewhere there is none."""
+    data = _data(name)
+
+    def verdict(model: SplitDarkSector, sm: StandardModel) -> LimitResult:
+        if not model.switches.tree:
+            return without_limit(jnp.zeros(()))
+        neutrinos = br_k_nunu(sm) if decay == "B+->K+" else br_kst_nunu(sm)
+        total = _of_both(model, sm)[decay].total + neutrinos
+        return upper_limit(total, jnp.where(has_spectrum_of_the_sm(model, sm, decay), data["limit"], jnp.inf))
+
+    words = data["reference"], data["cl"], data["quality"]
+    return Constraint(f"{name}_sm_like", verdict, *words, models=SplitDarkSector)
+
+
 def babar_hadronic(model: SplitDarkSector, sm: StandardModel, scale: float = 1.0) -> LimitResult:
     """The strongest s_B bin of BaBar's hadronic-tag analysis, Appendix A.
 
@@ -137,7 +168,8 @@ def constraints(babar_scale: float = 1.0) -> tuple[Constraint, ...]:
 
     CLEO and BaBar meet the new-physics part, as in the paper; of BaBar's s_B bins the strongest counts and each one is
     shown. Belle's limits, on the whole q2 range with the efficiency of the SM spectrum, meet the sum with
-    B+ -> K+ nu nu and do not count in the verdict. Belle II's measurement: `belle2`.
+    B+ -> K+ nu nu and do not count in the verdict, but where the spectrum of chi pairs is like that. Belle II's
+    measurement: `belle2`.
 
     Args:
         babar_scale: factor on the limits of `babar_hadronic_sB_bins`, see `babar_hadronic`.
@@ -190,6 +222,8 @@ def constraints(babar_scale: float = 1.0) -> tuple[Constraint, ...]:
             models=SplitDarkSector,
             applied=False,
         ),
+        _where_sm_like("belle_semileptonic_2017", "B+->K+"),
+        _where_sm_like("belle_semileptonic_kst_2017", "B0->K*0"),
     )
 
 

@@ -390,6 +390,26 @@ def test_each_bin_is_shown(sm):
     np.testing.assert_allclose(strongest, found["babar_hadronic_sB_bins"].ratio, rtol=1e-9)
 
 
+def test_belles_limits_count_where_the_spectrum_is_that_of_neutrinos(sm):
+    """Light chi and no V in the range; with V far away |y_s y_b| < 0.064 and 0.034 by the tree-level rates."""
+    names = ("belle_semileptonic_2017_sm_like", "belle_semileptonic_kst_2017_sm_like")
+    limits = {entry.id: entry for entry in constraints() if entry.id in names}
+
+    def ratios(yy, m_chi=1e-3, m_V=1e4, **switches):
+        values = {"m_V": m_V, "g_mu_V": 0.0, "r_AV": 0.0, "g_D": 1.0, "r": yy, "m_chi": m_chi}
+        model = SplitDarkSector(**values, **switches)
+        return [float(limits[name].verdict(model, sm).ratio) for name in names]
+
+    for k, (rate, most) in enumerate(((3.459e-3, 1.9e-5), (7.159e-3, 1.8e-5))):
+        neutrinos = ratios(0.0)[k] * most
+        at_limit = np.sqrt((most - neutrinos) / rate)
+        assert ratios(at_limit)[k] == near(1.0, rel=5e-3)
+        assert 0.6 * most > neutrinos > 4e-6
+    assert ratios(0.05, m_V=4.7) == [0.0, ratios(0.05, m_V=4.7)[1]] and ratios(0.05, m_V=4.7)[1] > 0.5
+    assert ratios(0.05, m_V=4.0) == ratios(0.05, m_chi=0.3) == ratios(0.05, tree=False) == [0.0, 0.0]
+    assert ratios(0.05, physics="paper") == [0.0, 0.0]
+
+
 def test_words_of_the_constraints():
     entries = {constraint.id: constraint for constraint in constraints()}
     assert list(entries) == [
@@ -402,6 +422,8 @@ def test_words_of_the_constraints():
         "belle_hadronic_2013",
         "belle_semileptonic_2017",
         "belle_semileptonic_kst_2017",
+        "belle_semileptonic_2017_sm_like",
+        "belle_semileptonic_kst_2017_sm_like",
     ]
     assert [entry.id for entry in entries.values() if not entry.applied] == [
         *IN_BINS,
