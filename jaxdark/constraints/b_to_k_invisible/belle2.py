@@ -17,8 +17,7 @@ from jaxtyping import Array, Float
 from jaxdark.constraints.b_to_k_invisible.belle2_likelihood import Expansions
 from jaxdark.constraints.b_to_k_invisible.histogram import br_k_invisible_histogram
 from jaxdark.constraints.b_to_k_invisible.pairs import br_chichi_bins
-from jaxdark.constraints.b_to_k_invisible.rates import InvisibleBR
-from jaxdark.constraints.b_to_k_invisible.searches import is_printed, rates_of_the_searches
+from jaxdark.constraints.b_to_k_invisible.searches import SearchRates, is_printed, rates_of_the_searches
 from jaxdark.constraints.limit import Constraint, LimitResult, SharedPrediction, interval
 from jaxdark.inputs import StandardModel
 from jaxdark.models.split import SplitDarkSector
@@ -92,8 +91,8 @@ def belle2(model: SplitDarkSector, sm: StandardModel) -> LimitResult:
     return _measured(rates_of_the_searches(model, sm), model, sm)
 
 
-def _measured(rates: InvisibleBR, model: SplitDarkSector, sm: StandardModel) -> LimitResult:
-    br = br_k_nunu(sm) + rates.total
+def _measured(rates: SearchRates, model: SplitDarkSector, sm: StandardModel) -> LimitResult:
+    br = br_k_nunu(sm) + rates.K.total
     fitted = strength(expected_signal(model, sm))
     return interval(br, (fitted.value - 2 * fitted.error) * br, (fitted.value + 2 * fitted.error) * br)
 

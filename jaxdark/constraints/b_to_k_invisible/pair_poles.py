@@ -106,10 +106,10 @@ def poles(S: Float[Array, " starts"], model: SplitDarkSector, sm: StandardModel)
 
     def newton(y):
         (value, _), (slope, _) = jax.jvp(parts, (y,), (jnp.ones_like(y),))
-        return y - value / slope
+        # The last step carries first derivatives, for which the slope need have none.
+        return y - value / stop_gradient(slope)
 
-    start = jax.lax.fori_loop(0, _STEPS, lambda _, y: stop_gradient(newton(y)), held)
-    start = stop_gradient(start)
+    start = stop_gradient(jax.lax.fori_loop(0, _STEPS, lambda _, y: stop_gradient(newton(y)), held))
     y = newton(start)
     step = y - start
     s = S**2 + y**2

@@ -24,7 +24,6 @@ from jaxdark.semileptonic.neutrinos import br_k_nunu, br_kst_nunu
 
 # Every verdict asks for the same rates: traced once, they are one computation to the compiler.
 _printed = jax.jit(br_k_invisible_bins, static_argnames=("s_B", "q2"))
-_complete = jax.jit(br_chichi_bins, static_argnames=("modes", "s_B", "q2"))
 
 
 _LIGHT = 0.2
@@ -69,22 +68,24 @@ def shown_bins() -> tuple[Bin, ...]:
     return tuple(sorted({*S_B_BINS, *babar_bin_limits().s_B}))
 
 
-def rates_of_the_searches(model: SplitDarkSector, sm: StandardModel) -> InvisibleBR:
-    """BR(B+ -> K+ chi chi) in the s_B bins of `shown_bins` and in the low and high q2 range of arXiv:1009.1529.
+class SearchRates(NamedTuple):
+    """What the searches ask for: B+ -> K+ chi chi in their ranges, and BR(B0 -> K*0 chi chi)."""
 
-    Eq. (22) as printed, or what the switches of the model say.
+    K: InvisibleBR
+    Kst: Array
+
+
+def rates_of_the_searches(model: SplitDarkSector, sm: StandardModel) -> SearchRates:
+    """BR(B+ -> K+ chi chi) in the s_B bins of `shown_bins` and in the q2 ranges of arXiv:1009.1529, and that of K*0.
+
+    Eq. (22) as printed, or what the switches of the model say; those share the nodes and the poles of V.
     """
-    return _printed(model, sm, **_bins()) if is_printed(model) else _of_both(model, sm)["B+->K+"]
-
-
-def _bins() -> dict[str, tuple[Bin, ...]]:
     semileptonic = _data("babar_semileptonic_2010")
-    return {"s_B": shown_bins(), "q2": tuple(tuple(semileptonic[name]["q2"]) for name in ("low_q2", "high_q2"))}
-
-
-def _of_both(model: SplitDarkSector, sm: StandardModel) -> dict[str, InvisibleBR]:
-    """Those of B+ -> K+ and of B0 -> K*0, which share their nodes."""
-    return _complete(model, sm, modes=("B+->K+", "B0->K*0"), **_bins())
+    bins = {"s_B": shown_bins(), "q2": tuple(tuple(semileptonic[name]["q2"]) for name in ("low_q2", "high_q2"))}
+    if is_printed(model):
+        return SearchRates(_printed(model, sm, **bins), br_kst_invisible(model, sm))
+    both = br_chichi_bins(model, sm, modes=("B+->K+", "B0->K*0"), **bins)
+    return SearchRates(both["B+->K+"], both["B0->K*0"].total)
 
 
 @usual_rules()
@@ -114,9 +115,11 @@ def kst_invisible(model: SplitDarkSector, sm: StandardModel) -> LimitResult:
 
     The limit has the efficiency of the Standard Model's spectrum: exact for light chi and no V in the spectrum.
     """
-    new = br_kst_invisible(model, sm) if is_printed(model) else _of_both(model, sm)["B0->K*0"].total
-    total = new + br_kst_nunu(sm)
-    return upper_limit(total, _data("belle_semileptonic_kst_2017")["limit"])
+    return _kst_invisible(rates_of_the_searches(model, sm), model, sm)
+
+
+def _kst_invisible(rates: SearchRates, model: SplitDarkSector, sm: StandardModel) -> LimitResult:
+    return upper_limit(rates.Kst + br_kst_nunu(sm), _data("belle_semileptonic_kst_2017")["limit"])
 
 
 def has_spectrum_of_the_sm(model: SplitDarkSector, sm: StandardModel, decay: str) -> Array:
@@ -153,7 +156,7 @@ def babar_hadronic(model: SplitDarkSector, sm: StandardModel, scale: float = 1.0
         sm: Standard Model inputs.
         scale: factor on the limits; those of the proxy are uncertain by 1.6 either way.
     """
-    return _strongest_s_B(rates_of_the_searches(model, sm), scale)
+    return _strongest_s_B(rates_of_the_searches(model, sm).K, scale)
 
 
 def _strongest_s_B(rates: InvisibleBR, scale: float) -> LimitResult:
@@ -200,10 +203,10 @@ def constraints(babar_scale: float = 1.0) -> tuple[Constraint, ...]:
         )
 
     def babar(rates, model, sm):
-        return _strongest_s_B(rates, babar_scale)
+        return _strongest_s_B(rates.K, babar_scale)
 
     def shown(rates, model, sm):
-        return without_limit(rates.total)
+        return without_limit(rates.K.total)
 
     babar_words = bins.reference, bins.cl, bins.quality
     return (
@@ -217,7 +220,7 @@ def constraints(babar_scale: float = 1.0) -> tuple[Constraint, ...]:
         in_all_q2("belle_semileptonic_2017", with_sm, False),
         Constraint(
             "belle_semileptonic_kst_2017",
-            kst_invisible,
+            SharedPrediction(rates_of_the_searches, _kst_invisible),
             *(_data("belle_semileptonic_kst_2017")[name] for name in ("reference", "cl", "quality")),
             models=SplitDarkSector,
             applied=False,
@@ -233,7 +236,7 @@ def _on_rates(id: str, evaluate: Callable[..., LimitResult], *words, **options) 
 
 def _limited(id: str, value: Callable[..., Array], limit: float, *words, **options) -> Constraint:
     def evaluate(rates, model, sm):
-        return upper_limit(value(rates, sm), limit)
+        return upper_limit(value(rates.K, sm), limit)
 
     return _on_rates(id, evaluate, *words, **options)
 
