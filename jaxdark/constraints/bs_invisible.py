@@ -8,9 +8,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxdark.constraints.limit import Constraint, LimitResult, upper_limit, without_limit
-from jaxdark.constraints.mixing import yukawa_products
 from jaxdark.inputs import StandardModel, check_inputs, read_data
-from jaxdark.models.split import SplitDarkSector
+from jaxdark.models.split import SplitDarkSector, yukawa_products
 
 
 def br_bs_chichi(model: SplitDarkSector, sm: StandardModel) -> Float[Array, ""]:

@@ -16,20 +16,11 @@ from jaxdark.constraints.limit import Constraint, LimitResult, interval, without
 from jaxdark.inputs import StandardModel, read_data
 from jaxdark.models.box import TEV
 from jaxdark.models.loops import Scalar, mixing_C1_box
-from jaxdark.models.split import SplitDarkSector, g_Vbs
+from jaxdark.models.split import SplitDarkSector, g_Vbs, yukawa_products
 
 Year = Literal[2017, 2019]
 
 _TEV2 = TEV**2
-_NO_CHARGE = 1e-30
-"""Stands in for a dark charge of zero: C_1 is then huge, but no NaN."""
-
-
-def yukawa_products(model: SplitDarkSector) -> Float[Array, " n_chi"]:
-    """y_s^i* y_b^i = r_i/(g_D Q_Phi), dimensionless, shape (n_chi,); without a dark charge 1e30 r_i."""
-    charge = model.g_D * model.Q_Phi
-    has_charge = jnp.abs(charge) > _NO_CHARGE
-    return jnp.atleast_1d(model.r) / jnp.where(has_charge, charge, _NO_CHARGE)
 
 
 def C1_box(model: SplitDarkSector) -> Float[Array, ""]:

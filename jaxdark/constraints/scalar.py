@@ -12,12 +12,11 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxdark.constraints.limit import Constraint, LimitResult, upper_limit, without_limit
-from jaxdark.constraints.mixing import yukawa_products
 from jaxdark.inputs import StandardModel, read_data
 from jaxdark.models.base import PERTURBATIVE
 from jaxdark.models.box import TEV
 from jaxdark.models.coefficients import normalisation
-from jaxdark.models.split import SplitDarkSector
+from jaxdark.models.split import SplitDarkSector, yukawa_products
 from jaxdark.models.vertex import eta7, eta78, photon_penguin
 
 

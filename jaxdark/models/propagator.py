@@ -175,7 +175,10 @@ class Propagator(eqx.Module):
             return z - self.m_V**2 + real + 1j * G
 
         value, slope = jax.jvp(inverse, (z,), (jnp.ones_like(z),))
-        return z - value / slope
+        found = z - value / slope
+        # Never on the real axis, where a threshold may be, at which the velocity has no derivative.
+        least = LEAST_WIDTH * self.m_V**2
+        return jax.lax.complex(found.real, jnp.where(jnp.abs(found.imag) < least, -least, found.imag))
 
     def remainder(
         self, s: Float[Array, "*s"], s0: Float[Array, "*#s"], g: Float[Array, "*#s"]

@@ -26,6 +26,8 @@ from jaxdark.models.widths import width_fermions
 from jaxdark.models.wilson import BsCurrent, NewPhysics, Resonance
 from jaxdark.precision import require_x64, usual_rules
 
+_NO_CHARGE = 1e-30
+"""Stands in for a dark charge of zero: products of Yukawa couplings are then huge, but no NaN."""
 _SAME = 1e-6
 """Relative difference up to which y_s y_b are those of r."""
 
@@ -296,6 +298,13 @@ def br_mumu(model: SplitDarkSector, sm: StandardModel) -> Float[Array, ""]:
 
 def _ratio(part: Float[Array, "*axes"], total: Float[Array, ""]) -> Float[Array, "*axes"]:
     return part / jnp.where(total > 0, total, 1.0)
+
+
+def yukawa_products(model: SplitDarkSector) -> Float[Array, " n_chi"]:
+    """y_s^i* y_b^i = r_i/(g_D Q_Phi), dimensionless, shape (n_chi,); without a dark charge 1e30 r_i."""
+    charge = model.g_D * model.Q_Phi
+    has_charge = jnp.abs(charge) > _NO_CHARGE
+    return jnp.atleast_1d(model.r) / jnp.where(has_charge, charge, _NO_CHARGE)
 
 
 def perturbativity_gauge(model: SplitDarkSector) -> Bound:

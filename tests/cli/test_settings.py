@@ -68,7 +68,8 @@ def made(settings: Made, quiet: bool = False) -> tuple:
 
 def test_a_command_has_a_flag_for_each_setting_with_a_description():
     parameters = inspect.signature(made).parameters
-    own, shared = ["number", "values", "pairs"], ["data", "g_minus_2", "inputs", "seed", "model", "theory"]
+    own = ["number", "values", "pairs"]
+    shared = ["data", "g_minus_2", "inputs", "seed", "model", "physics", "theory"]
     assert [*parameters] == [*own, *shared, "config", "quiet"]
     kinds = {name: get_args(get_args(parameters[name].annotation)[0]) for name in own}
     assert kinds["number"][0] is int and kinds["values"][0] is str and kinds["pairs"][0] == list[str]

@@ -47,7 +47,7 @@ def paper_sm():
 
 
 def point(m_V, g_mu_V=0.02, r_AV=-0.4, g_D=1.0, r=-2.0):
-    return DarkSector(m_V=m_V, g_mu_V=g_mu_V, r_AV=r_AV, g_D=g_D, r=r)
+    return DarkSector(m_V=m_V, g_mu_V=g_mu_V, r_AV=r_AV, g_D=g_D, r=r, physics="paper")
 
 
 def printed(number, digits=1):

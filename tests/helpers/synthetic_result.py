@@ -27,6 +27,7 @@ def synthetic_result(region="high", warnings=(), chains=4, draws=300):
     convergence = {"r_hat": 1.002, "ess_bulk": 800.0, "ess_tail": 700.0}
     summary = {
         "model": "split",
+        "physics": "complete",
         "region": region,
         "theory": "marginalised",
         "data": "paper2020",

@@ -70,13 +70,13 @@ def test_the_page_holds_everything_and_fetches_nothing():
     page, summary = _Outline(text), results.summary(tree)
     assert page.fetched == [] and "http" not in text
     assert len(page.images) == len(figures.FIGURES)
-    assert page.headings == ["split, high region, paper2020", "Posterior", "Measurements", "Chains"]
+    assert page.headings == ["split (complete physics), high region, paper2020", "Posterior", "Measurements", "Chains"]
     settings = dict(page.tables["Settings"][1:])
     assert settings["g_minus_2"] == "limit" and settings["seed"] == "0"
     assert settings["prior"] == (
         "m_V 2 to 15, g_mu_V 0.001 to 0.2 (log-uniform), r_AV -1 to 0, g_D 0 to 4, r -10 to -0.03 (log-uniform)"
     )
-    posterior = {row[0]: row for row in page.tables["Posterior, high region"][1:]}
+    posterior = {row[0]: row for row in page.tables["Posterior, split (complete physics), high region"][1:]}
     assert list(posterior) == ["m_V [GeV]", *list(summary["parameters"])[1:]]
     assert float(posterior["m_V [GeV]"][1]) == near(summary["parameters"]["m_V"]["mean"], rel=1e-5)
     assert len(page.tables["Pulls"]) == 1 + len(summary["pulls"])
@@ -85,7 +85,11 @@ def test_the_page_holds_everything_and_fetches_nothing():
 def test_constraints_stand_on_the_page_once_they_are_in_the_result():
     page = _Outline(result_page(with_further(synthetic_result())))
     assert "Constraints beside the fit" in page.headings
-    (title,) = (name for name in page.tables if name.startswith("Constraints, high region: 900 of 1200"))
+    (title,) = (
+        name
+        for name in page.tables
+        if name.startswith("Constraints, split (complete physics), high region: 900 of 1200")
+    )
     assert page.tables[title][1] == ["a<b>", "25 %", "1 %", "published"]
 
 

@@ -64,13 +64,14 @@ def tables_with(text):
     pulls = [{"id": text, "sm": 1.0, "best": -4.0}]
     fitted = {"value": 1.0, "hessian_error": None, "fisher_error": None, "hessian_reason": text}
     fit = {
-        "pulls": pulls, "region": text, "parameters": {"m_V": fitted}, "minima": [], "p_value": None, "chi2": 1.0,
-        "pseudo_data": {"sets": 0}, "dof": 1, "delta_chi2_sm": 0.0, "status": text,
+        "pulls": pulls, "model": text, "region": text, "parameters": {"m_V": fitted}, "minima": [], "p_value": None,
+        "chi2": 1.0, "pseudo_data": {"sets": 0}, "dof": 1, "delta_chi2_sm": 0.0, "status": text,
         "covariance_at": {text: 1.0},
     }  # fmt: skip
     limit = {"value": 1.0, "limit": None, "ratio": 0.5, "active": False, "quality": text, "applied": False}
     constrained = {
-        "pulls": pulls, "region": text, "parameters": {"m_V": {"value": 1.0, "unit": "GeV", "on_edge": False}},
+        "pulls": pulls, "model": text, "region": text,
+        "parameters": {"m_V": {"value": 1.0, "unit": "GeV", "on_edge": False}},
         "limits": {text: limit | {"multiplier": 0.0}}, "gain": 1.0, "subject_to": [text], "status": text,
         "optima": [{"gain": 1.0, "chi2": 1.0, "starts": 1, "parameters": {"m_V": 1.0}, "active": [text]}],
         "covariance_at": {text: 1.0},
@@ -90,7 +91,7 @@ def tables_with(text):
         *tables.summary_tables(summary),
         *tables.check_tables(checks, 1),
         tables.cuts_table(summary | {"constraints": {text: cut}, "n_allowed": 1}),
-        tables.evidence_table({"data": text, "covariances": [text], "models": {text: {text: evidence}}}),
+        tables.evidence_table({"data": text, "physics": {}, "covariances": [text], "models": {text: {text: evidence}}}),
         tables.distances_table({text: {"distance": 0.1, "p_value": 0.5}}),
         tables.claims_table([claim]),
         tables.criteria_table([claim]),

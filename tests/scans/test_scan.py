@@ -481,12 +481,19 @@ def test_a_full_disk(whole, like, tmp_path):
 
 
 def test_two_devices_write_the_same_store(whole, tmp_path):
+    """But for rounding: half a batch is not put into vectors like a whole one."""
     path = tmp_path / "scan.zarr"
     flags = f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count=2"  # the same programs
     with worker(path, XLA_FLAGS=flags) as process:
         process.communicate()
     assert process.returncode == 0
-    assert content(path) == content(whole)
+    found, expected = xr.open_zarr(path), xr.open_zarr(whole)
+    assert found.attrs == expected.attrs and found.sizes == expected.sizes
+    for name, values in expected.variables.items():
+        if values.dtype.kind == "f":
+            np.testing.assert_allclose(found[name], values, rtol=1e-12)
+        else:
+            assert found[name].variable.equals(values)
 
 
 def test_a_sharded_function_is_the_mapped_one():

@@ -29,7 +29,7 @@ from jaxdark.constraints.b_to_k_invisible.rates import InvisibleBR
 from jaxdark.constraints.vector_emission import MODES, width_on_shell
 from jaxdark.errors import RequestError, shown
 from jaxdark.inputs import StandardModel, check_inputs
-from jaxdark.models.split import SplitDarkSector, width_total
+from jaxdark.models.split import SplitDarkSector, width_total, yukawa_products
 from jaxdark.precision import usual_rules
 from jaxdark.semileptonic.kinematics import Bin, Channel
 
@@ -39,11 +39,11 @@ def tree_couplings(model: SplitDarkSector) -> Float[Array, "chi chi"]:
 
     A model without y_s and y_b has the products y_s^i y_b^i = r_i/(g_D Q_Phi) alone, and a diagonal matrix.
     """
-    r = jnp.broadcast_to(model.r, model.m_chi.shape)
+    n = len(model.m_chi)
     if not model.switches.tree:
-        return jnp.zeros((len(r), len(r)))
+        return jnp.zeros((n, n))
     if model.y_s is None or model.y_b is None:
-        return -jnp.diag(r / (model.g_D * model.Q_Phi)) / (2 * model.m_Phi**2)
+        return -jnp.diag(jnp.broadcast_to(yukawa_products(model), (n,))) / (2 * model.m_Phi**2)
     return -jnp.outer(model.y_s, model.y_b) / (2 * model.m_Phi**2)
 
 

@@ -137,15 +137,11 @@ def _where_sm_like(name: str, decay: str) -> Constraint:
     """Belle's limit where it needs no recast, which therefore counts; elsewhere there is none."""
     data = _data(name)
 
-    def verdict(model: SplitDarkSector, sm: StandardModel) -> LimitResult:
-        if not model.switches.tree:
-            return without_limit(jnp.zeros(()))
-        neutrinos = br_k_nunu(sm) if decay == "B+->K+" else br_kst_nunu(sm)
-        total = _of_both(model, sm)[decay].total + neutrinos
+    def evaluate(rates: SearchRates, model: SplitDarkSector, sm: StandardModel) -> LimitResult:
+        total = rates.K.total + br_k_nunu(sm) if decay == "B+->K+" else rates.Kst + br_kst_nunu(sm)
         return upper_limit(total, jnp.where(has_spectrum_of_the_sm(model, sm, decay), data["limit"], jnp.inf))
 
-    words = data["reference"], data["cl"], data["quality"]
-    return Constraint(f"{name}_sm_like", verdict, *words, models=SplitDarkSector)
+    return _on_rates(f"{name}_sm_like", evaluate, data["reference"], data["cl"], data["quality"])
 
 
 def babar_hadronic(model: SplitDarkSector, sm: StandardModel, scale: float = 1.0) -> LimitResult:
