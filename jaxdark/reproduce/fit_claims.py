@@ -166,7 +166,9 @@ def _cut_by_bs(study: Study, sm: StandardModel) -> Claim:
     ratios = {row: i for i, row in enumerate(study.rows) if row.startswith(("LHCb_RK", "hepfit_RK"))}
     pulls = {row: study.mean(np.abs(study.pulls[:, i]), fitted) for row, i in ratios.items()}
     cause = ""
-    if light.any():
+    if light.any() and study.selection.physics == "complete":
+        cause = "the vertex is conserved: no V is exchanged in B_s -> mu mu"
+    elif light.any():
         cause = (
             "B_s -> mu mu sees V through its axial coupling alone, and the prior of r_AV reaches 0, where g_mu_V is "
             f"under its (g-2) bound: the light draws have a median |r_AV| of {study.median(axial, light)}"

@@ -22,7 +22,7 @@ _ABSENT = 1e6
 
 
 def best_allowed(study: Study) -> dict[str, float]:
-    """Parameters of the likeliest fitted draw above M_B - M_K that no limit of Appendix A and no Drell-Yan excludes.
+    """Parameters of the likeliest fitted draw that no limit of Appendix A and no Drell-Yan excludes.
 
     Where there is none, of the likeliest draw.
     """
@@ -59,7 +59,7 @@ def figure_invisible(study: Study, sm: StandardModel) -> Figure:
     limit = read_data("limits/invisible.yaml")["belle_semileptonic_2017"]["limit"]
     return captioned(
         fig,
-        rf"{literal(study.selection.data)}, high region: {literal(shown)} (GeV, 1). Belle's "
+        rf"{literal(study.selection.data)}, high region: {literal(shown, 200)} (GeV, 1). Belle's "
         rf"limit is {limit:.2g}, {float(br_k_nunu(sm)):.2g} of neutrinos in it.",
     )
 

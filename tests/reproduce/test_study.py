@@ -114,8 +114,17 @@ def test_printed_numbers(sm):
     assert all(record.cause for record in found.values() if record.verdict == "not reproduced")
 
 
-def largest_c9(fermions, masses, *_):
-    return [Survivor(mass, 0.5 / mass, {"m_V": 5.0}, ("drell_yan",)) for mass in masses]
+def test_survivors(sm, monkeypatch):
+    """One fermion of 1 MeV as printed; complete each mass, of one fermion and of two."""
+
+    def largest_c9(fermions, masses, *_):
+        return [Survivor(mass, 0.5 if fermions == "two" else 0.1, {"m_V": 5.0}, ("drell_yan",)) for mass in masses]
+
+    monkeypatch.setattr(survivors, "largest_c9", largest_c9)
+    printed, complete = (survivors.survivors_claim(sm, physics) for physics in ("paper", "complete"))
+    assert printed.verdict == "not reproduced" and len(printed.criteria) == 1
+    assert complete.verdict == "in part" and len(complete.criteria) == 18
+    assert "held by drell_yan" in printed.ours and "two fermions: 0.5 at m_chi = 0.001" in complete.ours
 
 
 def test_everything_is_written(monkeypatch, tmp_path):
@@ -123,7 +132,6 @@ def test_everything_is_written(monkeypatch, tmp_path):
     monkeypatch.setattr(
         paper, "studies", lambda selections, draws, **_: [synthetic(s.region, 0, s.physics) for s in selections]
     )
-    monkeypatch.setattr(survivors, "largest_c9", largest_c9)
     steps = []
     records = paper.reproduce(tmp_path, quick=True, report=lambda *step: steps.append(step))
     stems = {"box", "invisible"} | {f"figure_{n}{suffix}" for n in range(2, 7) for suffix in ("", "-complete")}
