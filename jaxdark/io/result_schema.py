@@ -100,6 +100,7 @@ class _Checks(_Stored):
 
 class _Summary(_Stored):
     model: str
+    physics: str | None = None
     region: str
     theory: Theory
     data: str

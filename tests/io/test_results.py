@@ -54,7 +54,7 @@ def test_a_whole_result_is_read(tree, tmp_path):
     assert results.summary(results.load(written(tmp_path, results.datasets(tree), results.attributes(tree)), *ALL))
 
 
-OPTIONAL = {("summary", "method"), ("summary", "covariance_at")}
+OPTIONAL = {("summary", "method"), ("summary", "physics"), ("summary", "covariance_at")}
 
 
 def test_no_field_of_the_attributes_can_go_or_change_its_type_unseen(tree, tmp_path):
