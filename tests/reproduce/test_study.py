@@ -9,7 +9,7 @@ from near import near
 
 import jaxdark as jd
 from jaxdark.constraints.limit import LimitResult
-from jaxdark.constraints.registry import all_constraints
+from jaxdark.constraints.registry import all_constraints, verdicts
 from jaxdark.likelihood.priors import prior_of
 from jaxdark.models.loops import box_F_mixing
 from jaxdark.reproduce import figures, paper, survivors
@@ -195,3 +195,14 @@ def test_claims_without_a_fit(sm):
     found = {claim.id: claim for claim in model_claims(sm)}
     assert set(found) == {"7", "8", "Sec. 2.1", "Sec. 2.2"}
     assert found["8"].verdict == "reproduced"
+
+
+@pytest.mark.slow
+def test_the_largest_c9_keeps_every_limit(sm):
+    """0.11 at most for light chi by the estimate at one q2 of the independent calculation, with g_mu_A tuned."""
+    (found,) = survivors.largest_c9("one", [1e-3], sm, starts=8)
+    model = survivors.one_fermion(**found.parameters, m_chi=1e-3)
+    assert 0.04 < found.C9 < 0.11
+    assert abs(float(jd.c9(survivors.Q2, model, sm).real)) == near(found.C9, rel=1e-9)
+    limits = survivors.limits_of_survivors("complete")
+    assert np.max(verdicts(model, sm, limits).ratio) <= 1
