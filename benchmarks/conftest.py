@@ -41,7 +41,7 @@ def quick(request) -> bool:
 
 @pytest.fixture(scope="session")
 def prior():
-    return prior_of("high")
+    return prior_of("high", physics="paper")
 
 
 @pytest.fixture(scope="session")

@@ -125,7 +125,7 @@ def _functions():
     from jaxdark.likelihood.priors import prior_of
 
     jd.enable_x64()
-    like, prior = jd.Likelihood(jd.load_dataset("paper2020")), prior_of("high")
+    like, prior = jd.Likelihood(jd.load_dataset("paper2020")), prior_of("high", physics="paper")
     value = lambda vector: like.log_likelihood(vector, prior)  # noqa: E731
     return like, prior, {"value": value, "value and gradient": jax.value_and_grad(value)}
 

@@ -16,7 +16,7 @@ import jaxdark as jd
 from jaxdark.sampling.importance import batched
 from jaxdark.likelihood.priors import prior_of
 jd.enable_x64()
-prior = prior_of("high")
+prior = prior_of("high", physics="paper")
 u = np.random.default_rng(0).random((int(sys.argv[1]), len(prior.names)))
 batched(jd.Likelihood(jd.load_dataset("paper2020")).log_likelihood)(np.asarray(prior.vector(u)))
 """

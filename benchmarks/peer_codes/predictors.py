@@ -18,7 +18,7 @@ from jaxdark.compute.batch import batched
 from jaxdark.likelihood.priors import prior_of
 
 CONSTANT, SPLIT = "constant C9, C10", "split dark sector"
-MODELS = {CONSTANT: prior_of(None, "constant"), SPLIT: prior_of("high", "split")}
+MODELS = {CONSTANT: prior_of(None, "constant"), SPLIT: prior_of("high", physics="paper")}
 BATCHES, GRADIENT_BATCHES = (64, 256, 1024), (32, 64, 256)
 GPU_BATCHES = tuple(10**k for k in range(3, 8))
 SURROGATE_BATCHES = (64, 128, 256, 512, 1024, 2048)

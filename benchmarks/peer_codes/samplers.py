@@ -42,7 +42,7 @@ class Posterior:
 
     def __init__(self, threads: int, quick: bool):
         jd.enable_x64()
-        self.threads, self.quick, self.prior = threads, quick, prior_of("high")
+        self.threads, self.quick, self.prior = threads, quick, prior_of("high", physics="paper")
         start = time.perf_counter()
         self.fit = fit_with_covariance(
             jd.Likelihood(jd.load_dataset("paper2020")), self.prior, starts=8 if quick else 64
