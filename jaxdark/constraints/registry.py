@@ -26,9 +26,18 @@ from jaxdark.inputs import StandardModel, check_inputs
 from jaxdark.models.base import Model
 from jaxdark.precision import usual_rules
 
-_MODULES = (
-    searches, belle2, bs_invisible, resonance_search, mixing, scalar, electroweak, colliders, kinetic_mixing, relic
-)  # fmt: skip
+FAMILIES = {
+    "g_minus_2": (without_limit,),
+    "invisible": (searches, belle2, bs_invisible),
+    "resonance_search": (resonance_search,),
+    "mixing": (mixing,),
+    "scalar": (scalar,),
+    "electroweak": (electroweak,),
+    "colliders": (colliders,),
+    "kinetic_mixing": (kinetic_mixing,),
+    "relic": (relic,),
+}
+"""Modules of each family of constraints, in the order of all constraints."""
 
 
 @cache
@@ -39,7 +48,8 @@ def all_constraints(model: type[Model] | None = None, g_minus_2: GMinus2 = "limi
         model: the class; None for all.
         g_minus_2: reading of the limit on (g-2) of the muon.
     """
-    entries = (*without_limit.constraints(g_minus_2), *(entry for module in _MODULES for entry in module.constraints()))
+    modules = [module for of_family in FAMILIES.values() for module in of_family if module is not without_limit]
+    entries = (*without_limit.constraints(g_minus_2), *(entry for module in modules for entry in module.constraints()))
     return tuple(entry for entry in entries if model is None or issubclass(model, entry.models))
 
 

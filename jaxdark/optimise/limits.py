@@ -8,36 +8,12 @@ from functools import cache
 from typing import NamedTuple
 
 from jaxdark.choices import GMinus2
-from jaxdark.constraints import (
-    bs_invisible,
-    colliders,
-    electroweak,
-    kinetic_mixing,
-    mixing,
-    relic,
-    resonance_search,
-    scalar,
-    without_limit,
-)
-from jaxdark.constraints.b_to_k_invisible import belle2, searches
 from jaxdark.constraints.limit import Constraint
-from jaxdark.constraints.registry import all_constraints
+from jaxdark.constraints.registry import FAMILIES, all_constraints
 from jaxdark.errors import RequestError, listed, nearest, shown
 from jaxdark.models.base import Model
 
 APPLIED, ALL = "applied", "all"
-_MODULES = {
-    "g_minus_2": (without_limit,),
-    "invisible": (searches, belle2, bs_invisible),
-    "resonance_search": (resonance_search,),
-    "mixing": (mixing,),
-    "scalar": (scalar,),
-    "electroweak": (electroweak,),
-    "colliders": (colliders,),
-    "kinetic_mixing": (kinetic_mixing,),
-    "relic": (relic,),
-}
-"""Of each family of constraints."""
 SubjectTo = str | Constraint | Sequence[str | Constraint]
 
 
@@ -60,7 +36,7 @@ def families() -> dict[str, frozenset[str]]:
     """Ids of the constraints of each family, by its name; every constraint of the registry belongs to one."""
     return {
         name: frozenset(entry.id for module in modules for entry in module.constraints())
-        for name, modules in _MODULES.items()
+        for name, modules in FAMILIES.items()
     }
 
 
