@@ -28,7 +28,7 @@ constraints: without_limit registry
 likelihood: priors residuals nuisance_profile evaluation identity likelihood provenance
 optimise: descents least_squares augmented optax_descents conditional multistart region_fit toys fit_result
 optimise: uncertainties fit limits constrained_search constrained profile
-sampling: importance diagnostics weighted flow nuts coordinates nested to_arviz resume sample numpyro_model
+sampling: importance diagnostics weighted flow density nuts coordinates nested to_arviz resume sample numpyro_model
 check: compare sensitivity evidence calibration
 analysis: point constrain projection
 output: drawing table draws contours corner_figure trace_figure plane_figure pulls_figure figures overlay_figure

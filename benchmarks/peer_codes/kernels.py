@@ -64,7 +64,7 @@ def _figures(tree, clock: Clock) -> Record:
         "gradients/ESS": 0.0 if summary["kernel"] == "flow" else evaluations,
         "converged": "yes"
         if not summary["warnings"]
-        else f"no: {len(summary['reasons'])} warnings, first: {summary['reasons'][0]}",
+        else f"no: {len(summary['warnings'])} warnings, first: {summary['warnings'][0]}",
     }
 
 

@@ -21,10 +21,11 @@ from jaxdark.errors import RequestError
 from jaxdark.likelihood.likelihood import Likelihood
 from jaxdark.likelihood.priors import Prior, prior_points
 from jaxdark.precision import usual_rules
+from jaxdark.sampling.density import transported
 from jaxdark.sampling.diagnostics import summarised
 from jaxdark.sampling.flow import prior_map, trained
 from jaxdark.sampling.importance import ImportanceSample, effective_size
-from jaxdark.sampling.nuts import NutsSettings, dispersed_init_params, run_nuts, transported
+from jaxdark.sampling.nuts import NutsSettings, dispersed_init_params, run_nuts
 
 MIN_ESS = 400
 """Data sets whose posterior the fixed points resolve worse are passed over. That is a choice by the data alone, and the

@@ -8,8 +8,10 @@ from typing import Any
 
 from jaxdark.compute.bounds import checked_seed
 from jaxdark.errors import RequestError
+from jaxdark.io.results import plain
 from jaxdark.likelihood.likelihood import Likelihood
 from jaxdark.likelihood.priors import PRIORS, Prior, prior_of
+from jaxdark.likelihood.provenance import prior_provenance, provenance
 from jaxdark.models.wilson import SM_ONLY
 from jaxdark.optimise.multistart import MultiStart
 from jaxdark.optimise.region_fit import fit_with_covariance
@@ -45,7 +47,8 @@ def evidence(
     Returns:
         {"region": .., "covariances": {name: parameters of the point, None for the Standard Model},
         "physics": {model: ..}, "models": {model: {covariance: {"log_evidence": .., "error": .., "log_bayes_factor":
-        .. over the Standard Model, "best_log_likelihood": ..}}}}.
+        .. over the Standard Model, "best_log_likelihood": ..}}}, "priors": {model: what `prior_provenance` says}}, and
+        the `Provenance` of the data, inputs, seed and versions.
 
     Raises:
         RequestError: an unknown model or region.
@@ -76,10 +79,9 @@ def evidence(
             )
             report("evidences", len(likes) * k + i + 1, len(likes) * len(priors))
     reference = dict(zip(first.names, fit.reference.tolist(), strict=True))
-    return {
-        "region": region,
-        "data": like.data.name,
-        "g_minus_2": like.g_minus_2,
+    made_of = provenance(like.marginalised(), seed=seed, settings={"region": region})
+    return made_of.json() | {
+        "priors": {name: plain(prior_provenance(prior)) for name, prior in priors.items()},
         "covariances": {"Standard Model": None, at_fit: reference},
         "physics": {name: physics for name, prior in priors.items() if (physics := prior.physics) is not None},
         "models": found,

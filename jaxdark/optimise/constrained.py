@@ -222,7 +222,13 @@ def _record(search: ConstrainedSearch, best: LargestGain, words: Sequence[str], 
         gradient_norm=float(end.gradient_norm[0]),
         tolerance=TOLERANCE,
         starts=StartCounts(len(last.u), int(last.converged.sum()), optima[0].starts if optima else 0),
-        descents=_descents(last),
+        descents=Descents.of(
+            last,
+            "lm, augmented Lagrangian",
+            f"the gradient norm is below {TOLERANCE:g} and all limits are kept, when it meets a value that is not "
+            f"finite, or after {ROUNDS} updates of the multipliers",
+            STATUS_SENTENCES,
+        ),
         parameters={
             name: ParameterAtBest(float(value), unit(name), bool(min(at, 1 - at) < _EDGE and not fixed))
             for name, value, at, fixed in zip(prior.names, vector, u, prior.fixed, strict=True)
@@ -275,22 +281,6 @@ def _optima(search: ConstrainedSearch, best: LargestGain, sm: float) -> list[Opt
             )
         )
     return optima[:1] + sorted(optima[1:], key=lambda optimum: -optimum.gain)
-
-
-def _descents(last: ConstrainedSolutions) -> Descents:
-    status = last.status
-    return Descents(
-        optimizer="lm, augmented Lagrangian",
-        stopping_rule=(
-            f"A descent ends when the gradient norm is below {TOLERANCE:g} and all limits are kept, when it meets a "
-            f"value that is not finite, or after {ROUNDS} updates of the multipliers."
-        ),
-        status=status,
-        meaning={name: sentence for name, sentence in STATUS_SENTENCES.items() if name in status},
-        chi2=last.chi2.tolist(),
-        gradient_norm=last.gradient_norm.tolist(),
-        steps=last.steps.tolist(),
-    )
 
 
 def _status(

@@ -19,7 +19,7 @@ from jaxdark.likelihood.provenance import provenance
 from jaxdark.models.base import Model
 from jaxdark.models.wilson import SM_ONLY
 from jaxdark.optimise.conditional import Report
-from jaxdark.optimise.descents import CONVERGED, STATUS_SENTENCES, TOLERANCE, Solutions
+from jaxdark.optimise.descents import CONVERGED, STATUS_SENTENCES, TOLERANCE
 from jaxdark.optimise.fit_result import Descents, FitResult, FittedParameter, Minimum, PseudoData, Pull, StartCounts
 from jaxdark.optimise.multistart import MOST_STARTS
 from jaxdark.optimise.optax_descents import LEVENBERG_MARQUARDT, Optimizer, optimizer_name
@@ -112,7 +112,13 @@ def fit(
         gradient_norm=norm,
         tolerance=TOLERANCE,
         starts=StartCounts(len(solutions.chi2), int(solutions.converged.sum()), minima[0].starts if minima else 0),
-        descents=_descents(solutions, name, region_fit.search.most_steps),
+        descents=Descents.of(
+            solutions,
+            name,
+            f"its gradient norm is below {TOLERANCE:g}, when it meets a value that is not finite, or after "
+            f"{region_fit.search.most_steps} steps",
+            STATUS_SENTENCES,
+        ),
         **known._asdict(),
         minima=minima[:_LISTED],
         minima_found=len(minima),
@@ -156,22 +162,6 @@ def _distinct_minima(region_fit: RegionFit, prior: Prior) -> list[Minimum]:
         )
         for group in region_fit.search.distinct(region_fit.like.whitening, minima)
     ]
-
-
-def _descents(solutions: Solutions, optimizer: str, most_steps: int) -> Descents:
-    status = solutions.status
-    return Descents(
-        optimizer=optimizer,
-        stopping_rule=(
-            f"A descent ends when its gradient norm is below {TOLERANCE:g}, when it meets a value that is not finite, "
-            f"or after {most_steps} steps."
-        ),
-        status=status,
-        meaning={name: sentence for name, sentence in STATUS_SENTENCES.items() if name in status},
-        chi2=solutions.chi2.tolist(),
-        gradient_norm=solutions.gradient_norm.tolist(),
-        steps=solutions.steps.tolist(),
-    )
 
 
 def _status(

@@ -13,6 +13,8 @@ from jaxtyping import Float
 from jaxdark.io.results import plain
 from jaxdark.likelihood.likelihood import Likelihood
 from jaxdark.models.base import Model
+from jaxdark.optimise.augmented import ConstrainedSolutions
+from jaxdark.optimise.descents import Solutions
 
 
 @dataclass(frozen=True)
@@ -105,6 +107,26 @@ class Descents:
     chi2: Sequence[float]
     gradient_norm: Sequence[float]
     steps: Sequence[int]
+
+    @classmethod
+    def of(
+        cls,
+        solutions: Solutions | ConstrainedSolutions,
+        optimizer: str,
+        ends_when: str,
+        sentences: Mapping[str, str],
+    ) -> "Descents":
+        """The record of finished descents; `ends_when` completes the stopping rule."""
+        status = solutions.status
+        return cls(
+            optimizer=optimizer,
+            stopping_rule=f"A descent ends when {ends_when}.",
+            status=status,
+            meaning={name: sentence for name, sentence in sentences.items() if name in status},
+            chi2=solutions.chi2.tolist(),
+            gradient_norm=solutions.gradient_norm.tolist(),
+            steps=solutions.steps.tolist(),
+        )
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ from scipy.linalg import solve_triangular
 from jaxdark.likelihood.likelihood import Likelihood
 from jaxdark.likelihood.priors import Prior
 from jaxdark.optimise.region_fit import RegionFit
+from jaxdark.sampling.density import floored
 from jaxdark.sampling.flow import TransportMap
-from jaxdark.sampling.nuts import floored
 
 
 class Coordinates(eqx.Module):
@@ -63,7 +63,7 @@ class Coordinates(eqx.Module):
 
 
 def log_density(z: Float[Array, " n"], coordinates: Coordinates, log_best: float) -> Float[Array, ""]:
-    """Posterior log-density in z; walls end e^-35 below the best likelihood, see `nuts.FLOOR`."""
+    """Posterior log-density in z; walls end e^-35 below the best likelihood, see `density.FLOOR`."""
     vector, log_slope = coordinates.vector(z)
     # What a Gaussian eta would give is taken out before the floor is applied: it is not a wall.
     normal = -0.5 * jnp.sum(z[len(coordinates.prior.names) :] ** 2)

@@ -19,7 +19,7 @@ MAX_DIVERGENT = 0.005
 MAX_STAY = 0.05
 """Longest stay of a chain on one point, as a fraction of its draws."""
 MAX_FLOOR_SHARE = 1e-3
-"""Largest share of the sampled probability that the floor of the likelihood may hold, see `nuts.floor_share`."""
+"""Largest share of the sampled probability that the floor of the likelihood may hold, see `density.floor_share`."""
 REGIONS = np.array([0.25, 0.5, 0.75])
 FALSE_ALARM = 1e-4
 """Probability that a run whose chains agree is told that they do not."""
@@ -82,7 +82,7 @@ def diagnose(
         importance: weighted points of the same posterior, which see modes that all chains missed.
         nuisances: draws of theory parameters, where they were sampled.
         fixed: parameters that the prior leaves one value, which cannot converge or fail to.
-        floor_share: probability under the floor of the likelihood, see `nuts.floor_share`.
+        floor_share: probability under the floor of the likelihood, see `density.floor_share`.
     """
     quantities = {**parameters, "the log-likelihood": log_likelihood}
     free = {name: draws for name, draws in quantities.items() if name not in fixed}

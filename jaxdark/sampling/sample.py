@@ -26,6 +26,7 @@ from jaxdark.models.checks import one_of
 from jaxdark.optimise.region_fit import RegionFit
 from jaxdark.precision import usual_rules
 from jaxdark.sampling.coordinates import Coordinates, log_density
+from jaxdark.sampling.density import floor_share
 from jaxdark.sampling.diagnostics import Weighted, diagnose
 from jaxdark.sampling.flow import TrainedFlow, prior_map, train_flow
 from jaxdark.sampling.importance import resampled_indices, sample_prior
@@ -34,7 +35,6 @@ from jaxdark.sampling.nuts import (
     NutsRun,
     NutsSettings,
     dispersed_init_params,
-    floor_share,
     run_nuts,
     run_nuts_on_cluster,
 )

@@ -56,6 +56,9 @@ def test_covariances_and_bayes_factors(tmp_path, monkeypatch):
         assert found["models"]["SM"][name]["log_evidence"] == near(of_sm[-1], rel=1e-6)
         assert entry["log_bayes_factor"] == near(entry["log_evidence"] - of_sm[-1], rel=1e-6)
     assert of_sm[0] != near(of_sm[1], rel=1e-3)
+    ranges = {name: limits._asdict() for name, limits in prior.ranges.items()}
+    assert found["priors"]["constant"]["prior"] == ranges
+    assert (found["data_sha256"], found["theory"], found["seed"]) == (like.data.sha256, "marginalised", 0)
 
 
 def test_no_model_and_unknown_ones_are_refused(paper2020):

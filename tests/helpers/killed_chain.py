@@ -14,7 +14,8 @@ from toy import DIMENSION, log_likelihood
 
 from jaxdark.io.checkpoints import Checkpoints
 from jaxdark.precision import enable_x64
-from jaxdark.sampling.nuts import NutsSettings, floored, run_nuts
+from jaxdark.sampling.density import floored
+from jaxdark.sampling.nuts import NutsSettings, run_nuts
 from jaxdark.sampling.resume import kept_chains
 
 SETTINGS = NutsSettings(warmup=20, draws=80, segment=10, step_size=0.3)

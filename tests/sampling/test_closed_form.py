@@ -27,9 +27,9 @@ import jaxdark as jd
 from jaxdark.io import results
 from jaxdark.likelihood.priors import Prior, Range
 from jaxdark.sampling import sample
+from jaxdark.sampling.density import FLOOR
 from jaxdark.sampling.flow import TrainedFlow, prior_map
 from jaxdark.sampling.importance import ImportanceSample
-from jaxdark.sampling.nuts import FLOOR
 
 MEAN, COVARIANCE = posterior()
 SD = np.sqrt(np.diag(COVARIANCE))

@@ -22,8 +22,8 @@ from near import near
 
 from jaxdark.sampling import sample
 from jaxdark.sampling.coordinates import Coordinates, log_density
+from jaxdark.sampling.density import floor_share
 from jaxdark.sampling.flow import prior_map
-from jaxdark.sampling.nuts import floor_share
 
 
 def bent_map():

@@ -11,10 +11,11 @@ from toy import DIMENSION, NAMES, log_likelihood
 
 from jaxdark.compute.batch import batched
 from jaxdark.errors import RequestError
+from jaxdark.sampling.density import FLOOR, floored, potential, transported
 from jaxdark.sampling.diagnostics import Weighted, diagnose, summarised
 from jaxdark.sampling.flow import prior_map, train_flow
 from jaxdark.sampling.importance import ImportanceSample
-from jaxdark.sampling.nuts import FLOOR, NutsSettings, dispersed_init_params, floored, potential, run_nuts, transported
+from jaxdark.sampling.nuts import NutsSettings, dispersed_init_params, run_nuts
 
 MEAN, SD, CORRELATION = np.array([0.5, -0.3]), np.array([0.7, 1.3]), 0.6
 COVARIANCE = np.outer(SD, SD) * np.array([[1, CORRELATION], [CORRELATION, 1]])
