@@ -532,7 +532,7 @@ def test_anomalies_of_the_standard_model(paper2020):
 
 # ---- Finite everywhere ----
 
-CHUNK = 512
+CHUNK = 256
 
 
 @pytest.fixture(scope="module")
@@ -566,7 +566,7 @@ def random_points(region, n, seed):
 
 @pytest.mark.parametrize("region", ["high", "low"])
 def test_finite_on_the_prior(region, value_and_gradient):
-    assert_finite(value_and_gradient(random_points(region, 16 * CHUNK, 1)))
+    assert_finite(value_and_gradient(random_points(region, 8 * CHUNK, 1)))
 
 
 @pytest.mark.slow
