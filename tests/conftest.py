@@ -45,7 +45,7 @@ settings.register_profile("nightly", max_examples=2000, deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fast"))
 
 
-RUN_SELDOM = {"acceptance", "constraints", "likelihood", "models", "optimise", "reproduce", "semileptonic"}
+RUN_SELDOM = {"acceptance", "constraints", "likelihood", "models", "reproduce", "semileptonic"}
 RUN_SELDOM |= {"test_readme.py"}
 """Folders and files whose programs run a few times and are compared with numbers of another origin, not bit for bit."""
 
