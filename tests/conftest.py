@@ -12,10 +12,11 @@ import os
 import shutil
 import sys
 import tempfile
+from pathlib import Path
 
 # The tests' own programs are compiled as jaxdark compiles its own, by the emitters that take a third of the time (see
 # compute/aot.py), in the processes that a test starts too; those of jaxdark are what they are without it. LLVM's passes
-# stay: without them two devices and one differ in the last digit. JAX reads this when it is first used.
+# stay, but for `compile_soon`: without them two devices and one differ in the last digit. JAX reads this at first use.
 os.environ["XLA_FLAGS"] = f"--xla_cpu_use_fusion_emitters=false {os.environ.get('XLA_FLAGS', '')}".strip()
 
 import jax
@@ -26,6 +27,7 @@ from hypothesis import settings
 from jaxdark.compute import export_cache, xla_cache
 from jaxdark.precision import enable_x64
 
+TESTS = Path(__file__).parent
 _PROGRAMS = "JAXDARK_TEST_PROGRAMS"
 if _PROGRAMS not in os.environ:
     os.environ[_PROGRAMS] = tempfile.mkdtemp(prefix="jaxdark-programs-")
@@ -41,6 +43,20 @@ export_cache.switched_off = lambda: xla_cache.switched_off() or jax.config.jax_c
 settings.register_profile("fast", max_examples=50, deadline=None, derandomize=True)
 settings.register_profile("nightly", max_examples=2000, deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fast"))
+
+
+RUN_SELDOM = {"acceptance", "constraints", "likelihood", "models", "reproduce", "semileptonic"}
+RUN_SELDOM |= {"test_readme.py"}
+"""Folders and files whose programs run a few times and are compared with numbers of another origin, not bit for bit."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def compile_soon(request):
+    """There LLVM's optimisations, which change the rounding, take longer than they save, see `aot.FAST_COMPILE`."""
+    here = request.path.relative_to(TESTS).parts[0] in RUN_SELDOM
+    jax.config.update("jax_disable_most_optimizations", here)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
 
 
 @pytest.fixture(scope="module", autouse=True)

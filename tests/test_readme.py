@@ -5,13 +5,15 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from scan_worker import toy_likelihood
 from synthetic_result import synthetic_result
+from toy_data import TOY_OF_THREE
 
 import jaxdark
 from jaxdark.cli import app, main
 from jaxdark.io.results import save
 from jaxdark.likelihood.likelihood import Likelihood
-from jaxdark.likelihood.priors import prior_of
+from jaxdark.likelihood.priors import PRIORS, prior_of
 from jaxdark.measurements.dataset import check_file, dataset_names, load_dataset
 
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
@@ -23,6 +25,7 @@ def blocks(*languages):
 
 
 def test_every_python_block_runs(tmp_path, monkeypatch, capsys):
+    """The first as it stands; those after it on three rows in place of its likelihood, by the formulas as printed."""
     folder = tmp_path / "results" / "high-paper2020"
     folder.mkdir(parents=True)
     save(synthetic_result(), folder / "posterior.nc")
@@ -32,6 +35,8 @@ def test_every_python_block_runs(tmp_path, monkeypatch, capsys):
     for block in blocks("python"):
         exec(compile(block, "README.md", "exec"), names)
         printed.append(capsys.readouterr().out)
+        names["like"] = toy_likelihood(tmp_path, TOY_OF_THREE)
+        monkeypatch.setitem(PRIORS, "split", {"high": prior_of("high", physics="paper")})
     slope, gain = map(float, printed[0].split()[-2:])
     assert gain > 5.0 and abs(slope) > 1.0
     assert printed[1].startswith("True ")

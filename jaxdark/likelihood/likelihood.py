@@ -33,7 +33,7 @@ from jaxdark.models.checks import one_of
 from jaxdark.models.muon_g2 import delta_a_mu
 from jaxdark.models.wilson import SM_ONLY, NewPhysics, Resonance
 from jaxdark.precision import usual_rules
-from jaxdark.semileptonic.predictor import Predictor
+from jaxdark.semileptonic.predictor import Predictor, moving
 
 # The Standard Model as a resonance without couplings, so that it shares a compiled program with the models.
 _NO_COUPLINGS = NewPhysics(resonance=Resonance(kappa9=0.0, kappa10=0.0, m_V=1.0, width=1.0))
@@ -147,7 +147,7 @@ class Likelihood:
             if physics.resonance is None and physics.contact is None:
                 physics = _NO_COUPLINGS
                 slopes = jax.tree.map(lambda _: np.zeros(len(xi)), physics)
-            return Linearised(*linear(physics, slopes, xi))
+            return Linearised(*linear(physics, moving(slopes), xi))
 
         return linearise, float(record(model, np.zeros(len(self.nuisance_names)))[2])
 

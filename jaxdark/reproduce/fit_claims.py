@@ -4,6 +4,7 @@ Inputs: studies and inputs. Outputs: records with the paper's value, ours, and t
 """
 
 from collections.abc import Sequence
+from functools import cache
 
 import jax
 import numpy as np
@@ -258,7 +259,7 @@ def _z_prime(study: Study, sm: StandardModel) -> Claim:
     m_Zp, g_mu = 10.0, 1e-2
     width = 2 * g_mu**2 * m_Zp / (12 * np.pi)
     model = SimplifiedZPrime(m_Zp=m_Zp, g_bs=-limits.G_BS, g_mu_V=g_mu, g_mu_A=-g_mu, width=width)
-    like = Likelihood(load_dataset(study.selection.data))
+    like = _likelihood(study.selection.data)
     gain = like.evaluate(model).terms["flavour"] - like.evaluate(SM_ONLY).terms["flavour"]
     unit = SplitDarkSector(m_V=1.0, g_mu_V=0.0, r_AV=0.0, g_D=1.0, r=1.0, physics=study.selection.physics)
     per_r = abs(complex(g_Vbs(Q2, unit)))
@@ -276,6 +277,12 @@ def _z_prime(study: Study, sm: StandardModel) -> Claim:
             Criterion("g_Vbs at 3.5 GeV^2 at the end of the prior's range of |r|", exact(reach), limits.BELOW_G_BS),
         ),
     )
+
+
+@cache
+def _likelihood(data: str) -> Likelihood:
+    """Of a data set, once for all studies of it: its programs take longer to make than to run."""
+    return Likelihood(load_dataset(data))
 
 
 def _tuning(study: Study, sm: StandardModel) -> Float[np.ndarray, " n"]:

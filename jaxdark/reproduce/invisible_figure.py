@@ -3,11 +3,15 @@
 Inputs: a study as printed and the inputs. Outputs: a figure. It is no figure of the paper.
 """
 
+from functools import partial
+
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from matplotlib.figure import Figure
 
+from jaxdark.compute.aot import compiler_options
 from jaxdark.constraints.b_to_k_invisible.pairs import br_chichi_bins, dbr_dq2_chichi
 from jaxdark.inputs import StandardModel, read_data
 from jaxdark.models.split import SplitDarkSector
@@ -44,9 +48,14 @@ def figure_invisible(study: Study, sm: StandardModel) -> Figure:
     q2 = np.linspace(1e-3, (sm.m_Bp - sm.m_Kp) ** 2 * (1 - 1e-6), 600)
     fig = blank_figure(7.6, 5.2)
     ax = fig.subplots()
+
+    @partial(jax.jit, compiler_options=compiler_options(quick=True))
+    def rates(model):
+        return dbr_dq2_chichi(q2, model, sm, _MODE)[0, 0], br_chichi_bins(model, sm, modes=(_MODE,))[_MODE].total
+
     for name, model, colour, style in cases:
-        total = float(br_chichi_bins(model, sm, modes=(_MODE,))[_MODE].total)
-        ax.semilogy(q2, dbr_dq2_chichi(q2, model, sm, _MODE)[0, 0], style, color=colour, label=f"{name}: {total:.2g}")
+        spectrum, total = rates(model)
+        ax.semilogy(q2, spectrum, style, color=colour, label=f"{name}: {float(total):.2g}")
     ax.set(
         xlim=(0, q2[-1]),
         ylim=(1e-9, None),

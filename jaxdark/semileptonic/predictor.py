@@ -7,6 +7,7 @@ parameter free (`Predictor.__call__`) or at the central inputs from precomputed 
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import NamedTuple, Protocol, runtime_checkable
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -203,11 +204,15 @@ class Predictor:
     ) -> tuple[Float[Array, " rows"], Float[Array, "rows nuisances"]]:
         """Predictions at xi and their derivative with respect to it, from what `new_physics` returns.
 
-        Apart from the model, so that one compiled program serves all models that end in the same record.
+        Apart from the model, so that one compiled program serves all models that end in the same record. Slopes that
+        are None are those of what xi does not move, see `moving`.
         """
 
         def shifted(there):
-            return self(jax.tree.map(lambda value, slope: value + slope @ (there - xi), physics, slopes), there)
+            def moved(slope, value):
+                return value if slope is None else value + slope @ (there - xi)
+
+            return self(jax.tree.map(moved, slopes, physics, is_leaf=lambda slope: slope is None), there)
 
         # One direction after the other: batched over all of them the program takes longer to compile than to run.
         directions = np.eye(len(self.nuisances))
@@ -237,6 +242,23 @@ class Predictor:
             blocks += _blocks(part, differences).values()
         flat = jnp.concatenate([jnp.ones(1), br_bs_mumu(physics, sm)[None], *blocks])
         return flat[self._numerator] / flat[self._denominator] * self._factor
+
+
+def moving(slopes: NewPhysics) -> NewPhysics:
+    """Slopes of a record that are plain arrays, with None for all of a resonance but its strengths if those are zero.
+
+    That is so where the model takes nothing but its couplings to b and s from V_tb V_ts^*. The weights of the resonance
+    in every bin are then no function of xi, and most of the program that differentiates the predictions is not there.
+    """
+    resonance = slopes.resonance
+    if resonance is None:
+        return slopes
+    shape = [
+        name for name in ("m_V", "width", "vertex", "dipole", "thresholds") if getattr(resonance, name) is not None
+    ]
+    if any(np.any(leaf) for name in shape for leaf in jax.tree.leaves(getattr(resonance, name))):
+        return slopes
+    return eqx.tree_at(lambda record: [getattr(record.resonance, name) for name in shape], slopes, [None] * len(shape))
 
 
 def _blocks(

@@ -285,7 +285,7 @@ def test_the_z_prime(sm, monkeypatch, gain, printed, expected):
     def evaluate(model):
         return SimpleNamespace(terms={"flavour": gain if isinstance(model, fit_claims.SimplifiedZPrime) else 0.0})
 
-    monkeypatch.setattr(fit_claims, "Likelihood", lambda data: SimpleNamespace(evaluate=evaluate))
+    monkeypatch.setattr(fit_claims, "_likelihood", lambda data: SimpleNamespace(evaluate=evaluate))
     monkeypatch.setattr(thresholds, "BELOW_G_BS", thresholds.BELOW_G_BS._replace(high=printed))
     claim = fit_claims._z_prime(made(n=100), sm)
     assert claim.verdict == expected

@@ -38,6 +38,8 @@ from jaxdark.scans.store import open_scan
 HELPERS = Path(__file__).parents[1] / "helpers"
 FIXED = {"r_AV": -0.4, "g_D": 1.0, "r": -3.0}
 GRID = {"m_V": "2:15:12", "g_mu_V": "1e-3:0.2:20:log", **FIXED}
+PRINTED = {"physics": "paper"}
+"""Where the complete physics would add nothing but the compilation of its likelihood."""
 N, CHUNK = 700, 128
 LINE = {"C9": "-2:0.5:40"}
 PROFILE = {
@@ -176,7 +178,7 @@ def test_points_of_a_profile_are_those_of_its_axes():
 def test_a_grid_has_labelled_axes_and_the_values_of_single_points(like, tmp_path):
     known = {entry.id: entry for entry in all_constraints(jd.DarkSector)}
     outputs = ["log_likelihood", "delta_a_mu", "observables"]
-    result = jd.scan(like, GRID, out=tmp_path / "grid", chunk=64, outputs=outputs)
+    result = jd.scan(like, GRID | PRINTED, out=tmp_path / "grid", chunk=64, outputs=outputs)
     assert result["log_likelihood"].dims == ("m_V", "g_mu_V")
     assert result["prediction"].dims == ("m_V", "g_mu_V", "measurement")
     assert result["constraint_value"].dims == ("m_V", "g_mu_V", "constraint")
@@ -186,7 +188,7 @@ def test_a_grid_has_labelled_axes_and_the_values_of_single_points(like, tmp_path
     chosen = [known[name] for name in result["constraint"].values]
     for i, j in ((0, 0), (5, 11), (11, 19)):
         here = result.isel(m_V=i, g_mu_V=j)
-        model = jd.DarkSector(m_V=float(here["m_V"]), g_mu_V=float(here["g_mu_V"]), **FIXED)
+        model = jd.DarkSector(m_V=float(here["m_V"]), g_mu_V=float(here["g_mu_V"]), **FIXED, **PRINTED)
         evaluated = like.at(jd.NewPhysics()).evaluate(model)
         np.testing.assert_allclose(here["log_likelihood"], evaluated.log_likelihood, rtol=1e-9)
         predictions = here["prediction"].sel(measurement=list(like.data.ids))
@@ -201,7 +203,8 @@ def test_a_grid_has_labelled_axes_and_the_values_of_single_points(like, tmp_path
 
 def test_a_scan_is_a_table_of_one_row_for_each_point(like, tmp_path):
     """Also in many chunks, with a parameter that is a vector and one that is a word; as xarray alone opens it."""
-    fixed = {"g_mu_V": 0.03, "r_AV": -0.4, "g_D": 1.0, "r": (-3.0, 1.0), "m_chi": (1e-3, 2e-3), "bs_current": "paper"}
+    fixed = {"g_mu_V": 0.03, "r_AV": -0.4, "g_D": 1.0, "r": (-3.0, 1.0), "m_chi": (1e-3, 2e-3), **PRINTED}
+    fixed["bs_current"] = "conserved"
     path = tmp_path / "s"
     result = jd.scan(like, {"m_V": "2:15:40", **fixed}, out=path, chunk=16, outputs=["log_likelihood"])
     table, opened = xr.open_zarr(path).to_dataframe(), xr.open_zarr(path)
@@ -210,9 +213,11 @@ def test_a_scan_is_a_table_of_one_row_for_each_point(like, tmp_path):
     np.testing.assert_allclose(table.index, np.linspace(2.0, 15.0, 40), rtol=1e-14)
     expected = like.at(jd.NewPhysics()).evaluate(jd.DarkSector(m_V=2.0, **fixed)).log_likelihood
     np.testing.assert_allclose(table["log_likelihood"].iloc[0], expected, rtol=1e-9)
-    assert (table["m_chi_2"] == 2e-3).all() and (table["r_1"] == -3.0).all() and (table["bs_current"] == "paper").all()
+    assert (table["m_chi_2"] == 2e-3).all() and (table["r_1"] == -3.0).all()
+    assert (table["bs_current"] == "conserved").all() and (table["physics"] == "paper").all()
     assert store.done(path).tolist() == [True] * 3
-    points = jd.scan(like, out=tmp_path / "p", random=70, chunk=32, outputs=["log_likelihood", "delta_a_mu", "Toy_RK"])
+    request = {"random": 70, "prior": prior_of("high", physics="paper"), "chunk": 32}
+    points = jd.scan(like, out=tmp_path / "p", outputs=["log_likelihood", "delta_a_mu", "Toy_RK"], **request)
     assert len(points["log_likelihood"].to_dataframe()) == 70 and {"point", "constraint", "measurement"} == set(
         points.sizes
     )
