@@ -28,6 +28,7 @@ def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
             ("region", "region"),
             ("theory", "theory"),
             ("g_minus_2", "(g-2) read as"),
+            ("terms_beside", "terms beside the data"),
         )
         if one.get(key) != other.get(key)
     ]

@@ -99,7 +99,8 @@ def build_likelihood(settings: Settings) -> "Likelihood":
             f"the data set {settings.data} has changed since the configuration was written (sha256 {data.sha256[:12]}, "
             f"then {settings.data_sha256[:12]}); restore it, or take data_sha256 out of the config file"
         )
-    return Likelihood(data, inputs=load_inputs(settings.inputs), **settings.model_dump(include={"theory", "g_minus_2"}))
+    chosen = settings.model_dump(include={"theory", "g_minus_2", "constraints"})
+    return Likelihood(data, inputs=load_inputs(settings.inputs), **chosen)
 
 
 def resolved(settings: Settings, like: "Likelihood") -> dict[str, Any]:

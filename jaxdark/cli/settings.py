@@ -32,12 +32,20 @@ class Flag(NamedTuple):
         default: words for the default where the field's own says too little.
         parse: the setting from the text of the flag, or from the list of texts of an argument.
         is_argument: written without a flag, as NAME=VALUE ...; mappings add to that of the config file.
+        name: of the flag, where it is not that of the setting.
     """
 
     metavar: str | None = None
     default: str | None = None
     parse: Callable[[Any], Any] | None = None
     is_argument: bool = False
+    name: str | None = None
+
+
+def _names(text: str) -> list[str]:
+    from jaxdark.cli.options import parse_names
+
+    return parse_names(text)
 
 
 def _read_inputs(file: str) -> dict[str, float]:
@@ -59,6 +67,11 @@ class Settings(BaseModel):
         "paper2020", description="Data set, see jaxdark data list, or your own file."
     )
     g_minus_2: GMinus2 = Field("limit", description="Reading of (g-2) of the muon.")
+    constraints: Annotated[list[str], Flag("LIST", "no constraints", parse=_names, name="with")] = Field(
+        [],
+        description="Terms in the likelihood beside the data set: all, a family (invisible, colliders, mixing, ...) or "
+        "ids of constraints.",
+    )
     inputs: Annotated[dict[str, Any], Flag("FILE.yaml", parse=_read_inputs)] = Field(
         {}, description="name: value lines over jaxdark data show inputs."
     )
@@ -162,7 +175,7 @@ def _flag(name: str, field: FieldInfo) -> inspect.Parameter:
     if flag.is_argument:
         annotation = Annotated[list[str] | None, typer.Argument(**about)]
     else:
-        annotation = Annotated[kind | None, typer.Option(f"--{name.replace('_', '-')}", **about)]
+        annotation = Annotated[kind | None, typer.Option(f"--{flag.name or name.replace('_', '-')}", **about)]
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
 
 

@@ -118,6 +118,7 @@ def constraints() -> tuple[Constraint, ...]:
             quality=_data(name)["quality"],
             unit=units.get(name, "1"),
             models=WITH_A_VECTOR if verdict is drell_yan else SplitDarkSector,
+            power=1 if verdict is top_charm_mumu else 2,
         )
         for name, verdict in verdicts.items()
     )

@@ -105,6 +105,7 @@ class _Summary(_Stored):
     theory: Theory
     data: str
     g_minus_2: GMinus2
+    terms_beside: dict[str, str] | None = None
     method: Method = "nuts"
     chains: Annotated[int, Field(gt=0)]
     draws: Annotated[int, Field(gt=0)]
