@@ -7,7 +7,7 @@ from pydantic import Field
 
 from jaxdark.cli import options
 from jaxdark.cli.sample import progress_bars
-from jaxdark.cli.settings import Flag, RegionSettings, command
+from jaxdark.cli.settings import Flag, RegionSettings, command, parse_names
 from jaxdark.errors import RequestError
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class FitSettings(RegionSettings):
     """Settings of `jaxdark fit`."""
 
-    subject_to: Annotated[list[str], Flag("LIST", "no limits", parse=options.parse_names)] = Field(
+    subject_to: Annotated[list[str], Flag("LIST", "no limits", parse=parse_names)] = Field(
         [],
         description="Largest gain over the Standard Model that breaks none of these limits: applied, all, a family "
         "(invisible, colliders, mixing, ...) or ids of constraints.",

@@ -4,7 +4,6 @@ Inputs: settings and texts. Outputs: a likelihood, names of folders, sentences a
 """
 
 import gc
-import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -60,11 +59,6 @@ def with_physics(settings: ModelSettings, parameters: dict[str, Any]) -> dict[st
     return {**parameters, "physics": settings.physics}
 
 
-def parse_names(text: str) -> list[str]:
-    """Names between commas; those within the brackets of a measurement's id belong to it."""
-    return [name.strip() for name in re.split(r",(?![^\[]*\])", text) if name.strip()]
-
-
 def result_name(prefix: str, prior: "Prior", data: str) -> str:
     """Default folder of a result: prefix, model if it is not the default, region and data set."""
     parts = (prefix, "" if prior.model_name == "split" else prior.model_name, prior.region, Path(data).stem)
@@ -100,7 +94,8 @@ def build_likelihood(settings: Settings) -> "Likelihood":
             f"then {settings.data_sha256[:12]}); restore it, or take data_sha256 out of the config file"
         )
     chosen = settings.model_dump(include={"theory", "g_minus_2", "constraints"})
-    return Likelihood(data, inputs=load_inputs(settings.inputs), **chosen)
+    inputs = load_inputs(settings.inputs, form_factors=settings.form_factors, V_cb=settings.V_cb)
+    return Likelihood(data, inputs=inputs, **chosen)
 
 
 def resolved(settings: Settings, like: "Likelihood") -> dict[str, Any]:

@@ -12,7 +12,7 @@ from pydantic import Field
 from jaxdark.cli import options
 from jaxdark.cli.profile import ENOUGH
 from jaxdark.cli.sample import progress_bars
-from jaxdark.cli.settings import Flag, RegionSettings, command
+from jaxdark.cli.settings import Flag, RegionSettings, command, parse_names
 from jaxdark.errors import RequestError
 
 
@@ -30,7 +30,7 @@ class ScanSettings(RegionSettings):
     random: Annotated[int | None, Flag("N")] = Field(None, description="N random points of the prior, no grid.")
     sobol: Annotated[int | None, Flag("N")] = Field(None, description="N quasi-random points of the prior, no grid.")
     profile: bool = Field(False, description="At each grid point the best fit over the parameters that are not given.")
-    outputs: Annotated[list[str], Flag("LIST", parse=options.parse_names)] = Field(
+    outputs: Annotated[list[str], Flag("LIST", parse=parse_names)] = Field(
         ["log_likelihood", "constraints"],
         description="Of log_likelihood, constraints, observables, ids of constraints and measurements.",
     )

@@ -6,6 +6,7 @@ win over the config file, and that over the defaults.
 """
 
 import inspect
+import re
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
@@ -16,7 +17,7 @@ import typer
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 from pydantic.fields import FieldInfo
 
-from jaxdark.choices import GMinus2, ModelName, PhysicsName, Theory
+from jaxdark.choices import FormFactors, GMinus2, ModelName, PhysicsName, Theory, VcbName
 from jaxdark.compute.bounds import LARGEST_SEED
 from jaxdark.errors import RequestError, near_name, nearest, shown
 from jaxdark.io.text_files import read_toml
@@ -42,10 +43,9 @@ class Flag(NamedTuple):
     name: str | None = None
 
 
-def _names(text: str) -> list[str]:
-    from jaxdark.cli.options import parse_names
-
-    return parse_names(text)
+def parse_names(text: str) -> list[str]:
+    """Names between commas; those within the brackets of a measurement's id belong to it."""
+    return [name.strip() for name in re.split(r",(?![^\[]*\])", text) if name.strip()]
 
 
 def _read_inputs(file: str) -> dict[str, float]:
@@ -67,7 +67,7 @@ class Settings(BaseModel):
         "paper2020", description="Data set, see jaxdark data list, or your own file."
     )
     g_minus_2: GMinus2 = Field("limit", description="Reading of (g-2) of the muon.")
-    constraints: Annotated[list[str], Flag("LIST", "no constraints", parse=_names, name="with")] = Field(
+    constraints: Annotated[list[str], Flag("LIST", "no constraints", parse=parse_names, name="with")] = Field(
         [],
         description="Terms in the likelihood beside the data set: all, a family (invisible, colliders, mixing, ...) or "
         "ids of constraints.",
@@ -75,6 +75,8 @@ class Settings(BaseModel):
     inputs: Annotated[dict[str, Any], Flag("FILE.yaml", parse=_read_inputs)] = Field(
         {}, description="name: value lines over jaxdark data show inputs."
     )
+    form_factors: FormFactors = Field("bsz2015", description="Form factors of B -> K, B -> K* and Bs -> phi.")
+    V_cb: VcbName = Field("inclusive", description="|V_cb|, 42.0e-3 or 39.6e-3, and its error.")
     seed: int = Field(0, ge=0, le=LARGEST_SEED, description="Fixes every random number.")
     data_sha256: str | None = None
 

@@ -143,4 +143,4 @@ class Constraint(NamedTuple):
         if isinstance(self.verdict, SharedPrediction):
             prediction, evaluate = self.verdict
             residual = SharedPrediction(prediction, lambda made, *at: sigmas * evaluate(made, *at).ratio ** self.power)
-        return Term(residual, f"half a Gaussian of no signal with {self.cl:.4g} of it below the limit")
+        return Term(residual, f"half a Gaussian of no signal, {100 * self.cl:.4g} % of it below the limit")

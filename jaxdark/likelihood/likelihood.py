@@ -23,7 +23,7 @@ from jaxdark.choices import GMinus2, Theory
 from jaxdark.compute.aot import AotFunction
 from jaxdark.constraints.choice import SubjectTo
 from jaxdark.constraints.terms import terms_of
-from jaxdark.errors import RequestError
+from jaxdark.errors import RequestError, one_of
 from jaxdark.inputs import StandardModel, check_inputs, load_inputs, read_data
 from jaxdark.likelihood.evaluation import Evaluation
 from jaxdark.likelihood.nuisance_profile import Linearise, Linearised, profiled_chi2
@@ -31,7 +31,6 @@ from jaxdark.likelihood.priors import Prior, prior_of
 from jaxdark.likelihood.residuals import Residuals
 from jaxdark.measurements.dataset import DataSet, load_dataset
 from jaxdark.models.base import Model
-from jaxdark.models.checks import one_of
 from jaxdark.models.muon_g2 import delta_a_mu
 from jaxdark.models.wilson import SM_ONLY, NewPhysics, Resonance
 from jaxdark.precision import usual_rules

@@ -13,10 +13,9 @@ from jaxtyping import Array, Bool, Float
 
 from jaxdark.choices import PhysicsName
 from jaxdark.compute.fingerprint import short_name
-from jaxdark.errors import RequestError, near_name
+from jaxdark.errors import RequestError, near_name, one_of
 from jaxdark.models.base import PERTURBATIVE, Model
 from jaxdark.models.box import BoxModel
-from jaxdark.models.checks import one_of
 from jaxdark.models.constant import ConstantWilson
 from jaxdark.models.registry import MODELS
 from jaxdark.models.split import SplitDarkSector

@@ -100,10 +100,3 @@ def _shape_and_kind(value: object) -> tuple[tuple[int, ...], str]:
         return (), "O"
     array = np.asarray(value)
     return array.shape, array.dtype.kind
-
-
-def one_of(name: str, value: str, known: tuple[str, ...]) -> str:
-    """The value if it is among the known ones; else raises RequestError."""
-    if value not in known:
-        raise RequestError(f"{name} must be one of {', '.join(known)}, got {shown(value)}")
-    return value

@@ -6,8 +6,8 @@ Inputs: the name of a set and single switches in its place. Outputs: one `Switch
 from typing import Any, Literal, NamedTuple, get_args
 
 from jaxdark.choices import PhysicsName
-from jaxdark.errors import RequestError, shown
-from jaxdark.models.checks import check_number, one_of
+from jaxdark.errors import RequestError, one_of, shown
+from jaxdark.models.checks import check_number
 from jaxdark.models.wilson import BsCurrent
 
 Loop = Literal["printed", "exact"]

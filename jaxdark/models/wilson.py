@@ -24,8 +24,8 @@ import jax.numpy as jnp
 from jax.tree_util import Partial
 from jaxtyping import Array, Complex, Float, Inexact
 
-from jaxdark.errors import RequestError
-from jaxdark.models.checks import check_number, one_of
+from jaxdark.errors import RequestError, one_of
+from jaxdark.models.checks import check_number
 from jaxdark.models.propagator import Propagator, RunningWidth
 
 BsCurrent = Literal["paper", "without_C_P", "conserved"]
