@@ -90,9 +90,11 @@ class Likelihood:
         self.sm = load_inputs() if inputs is None else inputs
         check_inputs(self.sm)
         self.reference = reference
-        self.predictor = Predictor(self.data.rows, self.sm)
-        self.residuals = Residuals(self.data.rows)
         self.terms_beside = terms_of(constraints, g_minus_2)
+        # Searches for V and for what is invisible depend on these, whatever the rows are.
+        shared = ("B_to_K", "B_to_Kst") if self.terms_beside.constraints else ()
+        self.predictor = Predictor(self.data.rows, self.sm, shared)
+        self.residuals = Residuals(self.data.rows)
 
     def at(self, reference: Model | NewPhysics | None) -> "Likelihood":
         """The same likelihood with the theory covariance taken at another model; None chooses none."""

@@ -4,7 +4,7 @@ Inputs: which decays and q2 regions a data set uses. Outputs: standard-normal co
 Section 2.4 of the semileptonic formulas, priors from data/inputs.yaml and data/form_factors.yaml.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from operator import attrgetter
 from typing import NamedTuple
 
@@ -54,14 +54,22 @@ class Nuisances:
         uses: (channel, bin) pairs of the predictions.
         sm: central inputs.
         leptonic: whether B_s -> mu mu (f_Bs) is among the predictions.
+        form_factors: fields of the inputs whose form factors something else depends on as well.
 
     Attributes:
         names: one name per coordinate.
     """
 
-    def __init__(self, uses: Iterable[tuple[Channel, Bin]], sm: StandardModel, *, leptonic: bool):
+    def __init__(
+        self,
+        uses: Iterable[tuple[Channel, Bin]],
+        sm: StandardModel,
+        *,
+        leptonic: bool,
+        form_factors: Sequence[str] = (),
+    ):
         uses = list(uses)
-        fields = dict.fromkeys(channel.form_factor_set for channel, _ in uses)
+        fields = dict.fromkeys([*(channel.form_factor_set for channel, _ in uses), *form_factors])
         hadronic = dict.fromkeys(channel.low if q2[1] <= CHARMONIUM[0] else channel.high for channel, q2 in uses)
         self._blocks = [
             *(_form_factors(field, sm) for field in fields),

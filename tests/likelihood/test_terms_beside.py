@@ -160,6 +160,16 @@ def test_gradients_are_those_of_finite_differences(joint):
     assert float(jax.grad(value)(r)[0]) == near(expected, rel=1e-6)
 
 
+def test_form_factors_of_the_invisible_decays_are_nuisances():
+    """Also where no row of the data set has a kaon: without constraints there are lambda_t and f_Bs alone."""
+    data = jd.load_dataset("lhcb_core")
+    one = dataclasses.replace(data, rows=data.rows[-1:], correlation=np.eye(1))
+    assert one.rows[0].process == "Bs->mumu"
+    names = jd.Likelihood(one, constraints="cleo_2001").nuisance_names
+    assert set(jd.Likelihood(one).nuisance_names) == {"lambda_t", "f_Bs"}
+    assert {"B_to_K/f+:b0", "B_to_Kst/A0:a0", "lambda_t"} <= set(names)
+
+
 def test_measured_values_are_counted(joint):
     """Delta M_s is one, a limit is none, and (g-2) is one in the reading limit."""
     assert joint.measured(POINT) == 3
