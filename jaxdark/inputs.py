@@ -107,6 +107,7 @@ class StandardModel(eqx.Module):
     DeltaGamma_s_over_Gamma_s: Real
     m_mu: Real
     m_e: Real
+    m_tau: Real
     X_t: Real
     sin2_thetaW: Real
     alpha_em_mZ: Real

@@ -57,10 +57,9 @@ def fit(
     were looser. Exit code 1 if the fit has not converged; the result is written all the same and says so.
     """
     from jaxdark.io import result_dir
-    from jaxdark.likelihood.priors import prior_of
     from jaxdark.output import tables
 
-    prior = prior_of(settings.region, settings.model, settings.physics)
+    prior = settings.prior
     settings = settings.model_copy(update={"region": prior.region} | _under_limits(settings, scheduler))
     out_folder = options.out_folder(settings.out, "fit", prior, settings.data)
 

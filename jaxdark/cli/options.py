@@ -41,12 +41,14 @@ def parse_parameters(words: list[str]) -> dict[str, Any]:
     return parameters
 
 
-def with_physics(settings: ModelSettings, parameters: dict[str, Any]) -> dict[str, Any]:
-    """The parameters of a model with what --physics says, where that is not what the model does by itself.
+def with_switches(settings: ModelSettings, parameters: dict[str, Any]) -> dict[str, Any]:
+    """The parameters of a model with what --physics and --lepton-universal say, where the model does otherwise.
 
     Raises:
         RequestError: another model than split was asked for as printed, or --physics and a parameter say two things.
     """
+    if settings.lepton_universal:
+        parameters = {**parameters, "lepton_universal": True}
     if settings.physics == ModelSettings.model_fields["physics"].default:
         return parameters
     if settings.model != "split":

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
 from types import NoneType
-from typing import Annotated, Any, Literal, NamedTuple, TypeVar, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, TypeVar, get_args
 
 import typer
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
@@ -21,6 +21,9 @@ from jaxdark.choices import FormFactors, GMinus2, ModelName, PhysicsName, Theory
 from jaxdark.compute.bounds import LARGEST_SEED
 from jaxdark.errors import RequestError, near_name, nearest, shown
 from jaxdark.io.text_files import read_toml
+
+if TYPE_CHECKING:
+    from jaxdark.likelihood.priors import Prior
 
 Config = Annotated[Path | None, typer.Option("--config", metavar="FILE.toml", help="Settings; flags win over them.")]
 
@@ -95,6 +98,7 @@ class ModelSettings(Settings):
     physics: PhysicsName = Field(
         "complete", description="Of the model split: the complete leading order, or the paper as printed."
     )
+    lepton_universal: bool = Field(False, description="Electrons and taus feel what muons do.")
     theory: Theory = Field("marginalised", description="Hadronic nuisances in a covariance or as parameters.")
 
 
@@ -104,6 +108,13 @@ class RegionSettings(ModelSettings):
     region: Annotated[str | None, Flag("high|low|all", default="the model's first")] = Field(
         None, description="m_V above or below the bins, Table 1."
     )
+
+    @property
+    def prior(self) -> "Prior":
+        """The prior that model and region mean."""
+        from jaxdark.likelihood.priors import prior_of
+
+        return prior_of(self.region, self.model, self.physics, lepton_universal=self.lepton_universal)
 
 
 def command(cls: type[Settings]) -> Callable[[Callable], Callable]:
