@@ -10,6 +10,10 @@ ModelName = Literal["split", "zprime", "constant", "box"]
 """The shipped models, see `jaxdark.models.registry`."""
 PhysicsName = Literal["paper", "complete"]
 """Of the model split. paper: the formulas of arXiv:2002.11150 as printed; complete: the leading order of Eq. (5)."""
+FormFactors = Literal["bsz2015", "grvdv2023", "hpqcd2022"]
+"""Sets of form factors, see `jaxdark.inputs.load_inputs`."""
+VcbName = Literal["inclusive", "exclusive"]
+"""Which |V_cb| the couplings V_tb V_ts^* are taken with."""
 Theory = Literal["marginalised", "full"]
 """Hadronic nuisances in a covariance, or as parameters."""
 GMinus2 = Literal["limit", "upper", "measurement"]

@@ -5,7 +5,7 @@ Inputs: values and names as a user wrote them. Outputs: text that is safe to pri
 
 import difflib
 import reprlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 from unicodedata import category
 
@@ -109,6 +109,13 @@ def nearest(name: Any, right_names: Iterable[str], *, typos: bool = True) -> str
     right = list(right_names)
     near = near_name(name, right, typos=typos)
     return f"the nearest right name is {near}" if near is not None else f"choose one of {listed(right)}"
+
+
+def one_of(name: str, value: str, known: Sequence[str]) -> str:
+    """The value if it is among the known ones; else raises RequestError."""
+    if value not in known:
+        raise RequestError(f"{name} must be one of {', '.join(known)}, got {shown(value)}")
+    return value
 
 
 def listed(names: Iterable[str]) -> str:

@@ -8,14 +8,15 @@ from collections.abc import Mapping
 from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple, get_args
 
 import equinox as eqx
 import numpy as np
 from jaxtyping import Array, Complex, Float
 from pydantic import AfterValidator, BeforeValidator, Field, create_model
 
-from jaxdark.errors import RequestError, shown
+from jaxdark.choices import FormFactors, VcbName
+from jaxdark.errors import RequestError, one_of, shown
 from jaxdark.io.text_files import plain_value, read_yaml
 from jaxdark.io.validation import Number, Record, fault, validated
 from jaxdark.precision import require_x64
@@ -37,6 +38,7 @@ class FormFactorSet(eqx.Module):
         names: "form factor:coefficient", for instance "f+:b0" (BCL) or "A1:a2" (BSZ).
         pole_masses: subthreshold resonance of each form factor, GeV.
         m_B, m_M: masses used inside z(q2), GeV.
+        source: name in data/form_factors.yaml.
     """
 
     coefficients: Float[Array, " n"]
@@ -44,6 +46,7 @@ class FormFactorSet(eqx.Module):
     pole_masses: tuple[tuple[str, float], ...] = eqx.field(static=True)
     m_B: float = eqx.field(static=True)
     m_M: float = eqx.field(static=True)
+    source: str = eqx.field(static=True)
 
 
 class HadronicNuisances(eqx.Module):
@@ -104,6 +107,7 @@ class StandardModel(eqx.Module):
     DeltaGamma_s_over_Gamma_s: Real
     m_mu: Real
     m_e: Real
+    m_tau: Real
     X_t: Real
     sin2_thetaW: Real
     alpha_em_mZ: Real
@@ -112,6 +116,8 @@ class StandardModel(eqx.Module):
     B_to_Kst: FormFactorSet
     Bs_to_phi: FormFactorSet
     hadronic: HadronicNuisances
+    form_factors: str = eqx.field(static=True)
+    V_cb: str = eqx.field(static=True)
 
     @property
     def scalars(self) -> dict[str, Real]:
@@ -129,12 +135,60 @@ def form_factor_set(name: str) -> FormFactorSet:
     entry = read_data("form_factors.yaml")[name]
     masses = entry["parametrisation_masses"]
     return FormFactorSet(
-        coefficients=np.array(entry["central"]),
+        coefficients=_coefficients(name).central,
         names=tuple(entry["names"]),
         pole_masses=tuple(entry["pole_masses"].items()),
         m_B=masses["mB"],
         m_M=masses.get("mV", masses.get("mK")),
+        source=name,
     )
+
+
+def form_factor_covariance(name: str) -> Float[np.ndarray, "n n"]:
+    """Covariance of the coefficients of a set, by its name in data/form_factors.yaml."""
+    return _coefficients(name).covariance
+
+
+class _Coefficients(NamedTuple):
+    central: Float[np.ndarray, " n"]
+    covariance: Float[np.ndarray, "n n"]
+
+
+@cache
+def _coefficients(name: str) -> _Coefficients:
+    """Coefficients of a set: as published, or those that its published values at some q2 fix."""
+    entry = read_data("form_factors.yaml")[name]
+    if "points" in entry:
+        return _through_points(entry)
+    if "covariance" in entry:
+        covariance = np.array(entry["covariance"])
+    else:
+        covariance = np.array(entry["correlation"]) * np.outer(entry["uncertainty"], entry["uncertainty"])
+    return _Coefficients(np.array(entry["central"]), covariance)
+
+
+def _through_points(entry: dict) -> _Coefficients:
+    """Coefficients of the series of `semileptonic.form_factors` that go through as many points as there are of them.
+
+    F = (1 - q2/m_R^2)^-1 sum_k a_k (z(q2) - z(0))^k with a_0 of f_0 that of f_+.
+    """
+    points, masses = entry["points"], entry["parametrisation_masses"]
+    t_plus, t_minus = (masses["mB"] + masses["mK"]) ** 2, (masses["mB"] - masses["mK"]) ** 2
+    t_0 = t_plus * (1 - np.sqrt(1 - t_minus / t_plus))
+
+    def z(q2):
+        a, b = np.sqrt(t_plus - q2), np.sqrt(t_plus - t_0)
+        return (a - b) / (a + b)
+
+    series = np.zeros((len(points), len(entry["names"])))
+    for row, point in zip(series, points, strict=True):
+        pole = 1 - point["q2"] / entry["pole_masses"][point["form_factor"]] ** 2
+        for k in range(3):
+            coefficient = f"{point['form_factor']}:a{k}".replace("f0:a0", "f+:a0")
+            row[entry["names"].index(coefficient)] = (z(point["q2"]) - z(0.0)) ** k / pole
+    inverse, error = np.linalg.inv(series), np.array([point["error"] for point in points])
+    covariance = np.array(entry["correlation"]) * np.outer(error, error)
+    return _Coefficients(inverse @ [point["value"] for point in points], inverse @ covariance @ inverse.T)
 
 
 def read_overrides(path: str | Path) -> dict[str, float]:
@@ -153,36 +207,57 @@ def read_overrides(path: str | Path) -> dict[str, float]:
 
 
 def load_inputs(
-    overrides: Mapping[str, float] | str | Path | None = None, *, B_to_K: str = "FNALMILC2015"
+    overrides: Mapping[str, float] | str | Path | None = None,
+    *,
+    form_factors: FormFactors = "bsz2015",
+    V_cb: VcbName = "inclusive",
 ) -> StandardModel:
     """Standard Model inputs, the shipped central values with any of them overridden by name.
 
     Args:
         overrides: new values by input name, in the units of data/inputs.yaml, or the path of a file of them.
-        B_to_K: B -> K form factors, "FNALMILC2015" (arXiv:1509.06235) or "GRvDV2023" (arXiv:2305.06301).
+        form_factors: "bsz2015", B -> V of arXiv:1503.05534 and B -> K of FNAL/MILC, arXiv:1509.06235; "grvdv2023", all
+            of arXiv:2305.06301; "hpqcd2022", B -> K of arXiv:2207.12468 in place of FNAL/MILC's.
+        V_cb: |V_cb| that lambda_t = V_tb V_ts^* is taken with, "inclusive" (42.0e-3) or "exclusive" (39.6e-3), which
+            has rates lower by 11 per cent; an override of lambda_t comes before it.
 
     Raises:
-        RequestError: JAX is in single precision, or an override has an unknown name, no finite value, or one outside
+        RequestError: JAX is in single precision, a name is unknown, or an override has no finite value, or one outside
             the range that data/inputs.yaml gives.
     """
     require_x64()
-    values = {name: entry["value"] for name, entry in read_data("inputs.yaml")["inputs"].items()}
+    one_of("form_factors", form_factors, get_args(FormFactors))
+    one_of("V_cb", V_cb, get_args(VcbName))
+    data, sets = read_data("inputs.yaml"), read_data("form_factors.yaml")["sets"]
+    values = {name: entry["value"] for name, entry in data["inputs"].items()}
+    values["lambda_t"] *= data["V_cb"][V_cb]["value"] / data["V_cb"]["inclusive"]["value"]
     if isinstance(overrides, str | Path):
         values |= read_overrides(overrides)
     elif isinstance(overrides, Mapping):
         values |= check_overrides(overrides)
     elif overrides is not None:
         raise RequestError(f"inputs: expected values by name, or a file, got {shown(overrides)}.")
-    if f"B_to_K_{B_to_K}" not in read_data("form_factors.yaml"):
-        raise RequestError(f"unknown B -> K form factors {B_to_K!r}; take FNALMILC2015 or GRvDV2023")
     zero = HadronicNuisances(*(np.zeros(n, complex) for n in (6, 3, 6, 3, 2, 1)))
     return StandardModel(
         **{name: np.float64(value) for name, value in values.items()},
-        B_to_K=form_factor_set(f"B_to_K_{B_to_K}"),
-        B_to_Kst=form_factor_set("B_to_Kst"),
-        Bs_to_phi=form_factor_set("Bs_to_phi"),
+        **{field: form_factor_set(name) for field, name in sets[form_factors].items()},
         hadronic=zero,
+        form_factors=form_factors,
+        V_cb=V_cb,
     )
+
+
+def stored_inputs(attributes: Mapping[str, Any]) -> StandardModel:
+    """The inputs of a result, from its `Provenance`."""
+    names = {name: attributes[name] for name in ("form_factors", "V_cb") if name in attributes}
+    return load_inputs(attributes["inputs"], **names)
+
+
+def lambda_t_error(V_cb: str) -> float:
+    """Error of lambda_t, which is that of |V_cb|."""
+    data = read_data("inputs.yaml")
+    share = data["V_cb"][V_cb]["error"] / data["V_cb"]["inclusive"]["error"]
+    return data["inputs"]["lambda_t"]["uncertainty"] * share
 
 
 def check_inputs(sm: Any) -> None:

@@ -1,5 +1,6 @@
 """Inputs: shipped values, overrides, refusals."""
 
+import dataclasses
 import json
 import math
 
@@ -13,7 +14,16 @@ from hypothesis import strategies as st
 from near import near
 
 from jaxdark.errors import RequestError
-from jaxdark.inputs import StandardModel, form_factor_set, load_inputs, read_data, read_overrides
+from jaxdark.inputs import (
+    StandardModel,
+    form_factor_covariance,
+    form_factor_set,
+    lambda_t_error,
+    load_inputs,
+    read_data,
+    read_overrides,
+)
+from jaxdark.semileptonic.form_factors import pseudoscalar_form_factors
 
 DATA = read_data("inputs.yaml")["inputs"]
 
@@ -36,7 +46,11 @@ def test_shipped_values():
 
 
 def test_every_entry_says_what_it_is():
-    fields = set(StandardModel.__dataclass_fields__) - {"B_to_K", "B_to_Kst", "Bs_to_phi", "hadronic"}
+    fields = (
+        set(StandardModel.__dataclass_fields__)
+        - {"B_to_K", "B_to_Kst", "Bs_to_phi", "hadronic"}
+        - {"form_factors", "V_cb"}
+    )
     assert fields == set(DATA)
     for name, entry in DATA.items():
         assert math.isfinite(entry["value"]), name
@@ -137,18 +151,59 @@ def test_every_shipped_value_lies_in_its_range_and_the_masses_leave_every_decay_
 
 
 def test_form_factor_choice():
-    ours, other = load_inputs(), load_inputs(B_to_K="GRvDV2023")
-    assert ours.B_to_K.names[0] == "f+:b0"
-    assert other.B_to_K.names[0] == "f+:a0"
-    np.testing.assert_array_equal(ours.B_to_Kst.coefficients, other.B_to_Kst.coefficients)
-    with pytest.raises(RequestError, match="unknown B -> K form factors 'HPQCD'; take FNALMILC2015 or GRvDV2023"):
-        load_inputs(B_to_K="HPQCD")
+    ours, newer, lattice = (load_inputs(form_factors=name) for name in ("bsz2015", "grvdv2023", "hpqcd2022"))
+    assert (ours.B_to_K.names[0], newer.B_to_K.names[0], lattice.B_to_K.names[0]) == ("f+:b0", "f+:a0", "f+:a0")
+    np.testing.assert_array_equal(ours.B_to_Kst.coefficients, lattice.B_to_Kst.coefficients)
+    assert float(newer.B_to_Kst.coefficients[0]) == 0.34213768  # A_0(0), which is 0.369196 in BSZ 2015
+    with pytest.raises(RequestError, match="form_factors must be one of bsz2015, grvdv2023, hpqcd2022, got 'hpqcd'"):
+        load_inputs(form_factors="hpqcd")
+
+
+def test_hpqcd_goes_through_its_points():
+    """The series with its coefficients has the published values, errors and correlations at the eight points."""
+    sm, entry = load_inputs(form_factors="hpqcd2022"), read_data("form_factors.yaml")["B_to_K_HPQCD2022"]
+    points = entry["points"]
+
+    def values(coefficients):
+        found = pseudoscalar_form_factors(
+            np.array([point["q2"] for point in points]), dataclasses.replace(sm.B_to_K, coefficients=coefficients)
+        )
+        names = {"f+": found.plus, "f0": found.zero, "fT": found.tensor}
+        return jnp.stack([names[point["form_factor"]][i] for i, point in enumerate(points)])
+
+    np.testing.assert_allclose(values(sm.B_to_K.coefficients), [point["value"] for point in points], rtol=1e-12)
+    slopes = jax.jacfwd(values)(sm.B_to_K.coefficients)
+    covariance = slopes @ form_factor_covariance("B_to_K_HPQCD2022") @ slopes.T
+    error = np.array([point["error"] for point in points])
+    np.testing.assert_allclose(covariance, np.array(entry["correlation"]) * np.outer(error, error), rtol=1e-9)
+    # Both lattice calculations at q2 = 0, with the error of the newer one.
+    older = pseudoscalar_form_factors(np.zeros(1), load_inputs().B_to_K)
+    assert abs(float(older.plus[0]) - 0.331915) < 2 * 0.0115605
+
+
+def test_uncertainties_of_published_sets_are_those_of_their_covariances():
+    """Two columns of the same publication, so that a slip in one of them shows."""
+    for name, entry in read_data("form_factors.yaml").items():
+        if isinstance(entry, dict) and {"covariance", "uncertainty"} <= entry.keys():
+            error = np.sqrt(np.diag(form_factor_covariance(name)))
+            np.testing.assert_allclose(error, entry["uncertainty"], rtol=1e-5)
+
+
+def test_v_cb_moves_lambda_t_and_its_error():
+    """|V_cb| 0.03962 +- 0.00047 in place of 0.04197 +- 0.00048: rates are lower by 11 per cent."""
+    inclusive, exclusive = load_inputs(), load_inputs(V_cb="exclusive")
+    assert float(exclusive.lambda_t / inclusive.lambda_t) == near(0.03962 / 0.04197, rel=1e-12)
+    assert float(exclusive.lambda_t / inclusive.lambda_t) ** 2 == near(0.89, abs=0.002)
+    assert float(load_inputs({"lambda_t": -0.04}, V_cb="exclusive").lambda_t) == -0.04
+    for name, V_cb, error in (("inclusive", 0.04197, 0.00048), ("exclusive", 0.03962, 0.00047)):
+        lambda_t = float(load_inputs(V_cb=name).lambda_t)
+        assert lambda_t_error(name) / abs(lambda_t) == near(error / V_cb, rel=0.006)
 
 
 def test_form_factor_sets():
     """Number of free coefficients and the masses inside z, Sec. 3."""
     kaon, vector, phi = (9, 5.27942, 0.495644), (19, 5.27966, 0.89555), (19, 5.36692, 1.019461)
-    expected = {"B_to_K_FNALMILC2015": kaon, "B_to_Kst": vector, "Bs_to_phi": phi}
+    expected = {"B_to_K_FNALMILC2015": kaon, "B_to_Kst_BSZ2015": vector, "Bs_to_phi_BSZ2015": phi}
     for name, (n, m_B, m_M) in expected.items():
         ff = form_factor_set(name)
         assert (len(ff.names), len(ff.coefficients), ff.m_B, ff.m_M) == (n, n, m_B, m_M)

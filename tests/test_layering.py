@@ -24,10 +24,10 @@ constraints: limit vector_emission
 constraints.b_to_k_invisible: quadrature rates pair_quadrature pair_spectra pair_poles pairs searches
 constraints.b_to_k_invisible: histogram belle2_likelihood belle2
 constraints: line_weights resonance_search mixing bs_invisible scalar kinetic_mixing colliders electroweak relic
-constraints: without_limit registry
+constraints: without_limit registry choice terms
 likelihood: priors residuals nuisance_profile evaluation identity likelihood provenance
 optimise: descents least_squares augmented optax_descents conditional multistart region_fit toys fit_result
-optimise: uncertainties fit limits constrained_search constrained profile
+optimise: uncertainties fit constrained_search constrained profile
 sampling: importance diagnostics weighted flow density nuts coordinates nested to_arviz resume sample numpyro_model
 check: compare sensitivity evidence calibration
 analysis: point constrain projection

@@ -18,7 +18,7 @@ from jaxdark.compute.batch import batched
 from jaxdark.constraints.limit import Constraint, LimitResult
 from jaxdark.constraints.registry import all_constraints, verdicts
 from jaxdark.errors import RequestError
-from jaxdark.inputs import StandardModel, load_inputs
+from jaxdark.inputs import StandardModel, stored_inputs
 from jaxdark.io import results
 from jaxdark.likelihood.identity import prior_of_result
 from jaxdark.likelihood.priors import Prior
@@ -46,7 +46,7 @@ def constrain(tree, prior: Prior | None = None):
         RequestError: the result was made by another version, from data that have changed since, or with another prior.
     """
     attributes, posterior = results.attributes(tree), tree["posterior"]
-    summary, sm = attributes["summary"], load_inputs(attributes["inputs"])
+    summary, sm = attributes["summary"], stored_inputs(attributes)
     _check_origin(attributes)
     prior = prior_of_result(attributes, prior, instead="jaxdark.analysis.constrain.constrain(tree, prior)")
     vectors = np.stack([np.asarray(posterior[name]) for name in prior.names], axis=-1)

@@ -42,6 +42,7 @@ def point_record(name: str, model: Model, like: Likelihood, q2s: Sequence[float]
         like: the likelihood, without a chosen reference.
         q2s: where to show C_9 and C_10, GeV^2.
     """
+    like.terms_beside.check(type(model))
     wanted = all_constraints(type(model), like.g_minus_2)
     derived = _derived(model, np.array(q2s))
 
@@ -65,6 +66,8 @@ def point_record(name: str, model: Model, like: Likelihood, q2s: Sequence[float]
         "log_likelihood": here.log_likelihood,
         "chi2": here.chi2,
         "terms": here.terms,
+        "sm_terms": standard_model.terms,
+        "terms_beside": like.terms_beside.forms(),
         "sm_log_likelihood": standard_model.log_likelihood,
         "compared_at": ITSELF,
     }

@@ -14,13 +14,13 @@ from scipy.stats import chi2
 
 from jaxdark.compute.batch import batched
 from jaxdark.compute.bounds import checked_seed
+from jaxdark.errors import one_of
 from jaxdark.inputs import read_data
 from jaxdark.likelihood.likelihood import Likelihood
 from jaxdark.likelihood.priors import Prior
 from jaxdark.measurements.dataset import DataSet, Row
 from jaxdark.measurements.schema import SCHEMA
 from jaxdark.models.base import Model
-from jaxdark.models.checks import one_of
 from jaxdark.models.wilson import NewPhysics
 from jaxdark.precision import usual_rules
 

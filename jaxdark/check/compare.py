@@ -28,6 +28,9 @@ def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
             ("region", "region"),
             ("theory", "theory"),
             ("g_minus_2", "(g-2) read as"),
+            ("terms_beside", "terms beside the data"),
+            ("form_factors", "form factors"),
+            ("V_cb", "V_cb"),
         )
         if one.get(key) != other.get(key)
     ]

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from jaxdark.cli import options
 from jaxdark.cli.sample import progress_bars
-from jaxdark.cli.settings import Flag, RegionSettings, command
+from jaxdark.cli.settings import Flag, RegionSettings, command, parse_names
 from jaxdark.errors import RequestError
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class FitSettings(RegionSettings):
     """Settings of `jaxdark fit`."""
 
-    subject_to: Annotated[list[str], Flag("LIST", "no limits", parse=options.parse_names)] = Field(
+    subject_to: Annotated[list[str], Flag("LIST", "no limits", parse=parse_names)] = Field(
         [],
         description="Largest gain over the Standard Model that breaks none of these limits: applied, all, a family "
         "(invisible, colliders, mixing, ...) or ids of constraints.",
@@ -57,10 +57,9 @@ def fit(
     were looser. Exit code 1 if the fit has not converged; the result is written all the same and says so.
     """
     from jaxdark.io import result_dir
-    from jaxdark.likelihood.priors import prior_of
     from jaxdark.output import tables
 
-    prior = prior_of(settings.region, settings.model, settings.physics)
+    prior = settings.prior
     settings = settings.model_copy(update={"region": prior.region} | _under_limits(settings, scheduler))
     out_folder = options.out_folder(settings.out, "fit", prior, settings.data)
 

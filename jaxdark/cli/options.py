@@ -4,7 +4,6 @@ Inputs: settings and texts. Outputs: a likelihood, names of folders, sentences a
 """
 
 import gc
-import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -42,12 +41,14 @@ def parse_parameters(words: list[str]) -> dict[str, Any]:
     return parameters
 
 
-def with_physics(settings: ModelSettings, parameters: dict[str, Any]) -> dict[str, Any]:
-    """The parameters of a model with what --physics says, where that is not what the model does by itself.
+def with_switches(settings: ModelSettings, parameters: dict[str, Any]) -> dict[str, Any]:
+    """The parameters of a model with what --physics and --lepton-universal say, where the model does otherwise.
 
     Raises:
         RequestError: another model than split was asked for as printed, or --physics and a parameter say two things.
     """
+    if settings.lepton_universal:
+        parameters = {**parameters, "lepton_universal": True}
     if settings.physics == ModelSettings.model_fields["physics"].default:
         return parameters
     if settings.model != "split":
@@ -58,11 +59,6 @@ def with_physics(settings: ModelSettings, parameters: dict[str, Any]) -> dict[st
     if given != settings.physics:
         raise RequestError(f"expected the physics once, got --physics {settings.physics} and physics={given}")
     return {**parameters, "physics": settings.physics}
-
-
-def parse_names(text: str) -> list[str]:
-    """Names between commas; those within the brackets of a measurement's id belong to it."""
-    return [name.strip() for name in re.split(r",(?![^\[]*\])", text) if name.strip()]
 
 
 def result_name(prefix: str, prior: "Prior", data: str) -> str:
@@ -99,7 +95,9 @@ def build_likelihood(settings: Settings) -> "Likelihood":
             f"the data set {settings.data} has changed since the configuration was written (sha256 {data.sha256[:12]}, "
             f"then {settings.data_sha256[:12]}); restore it, or take data_sha256 out of the config file"
         )
-    return Likelihood(data, inputs=load_inputs(settings.inputs), **settings.model_dump(include={"theory", "g_minus_2"}))
+    chosen = settings.model_dump(include={"theory", "g_minus_2", "constraints"})
+    inputs = load_inputs(settings.inputs, form_factors=settings.form_factors, V_cb=settings.V_cb)
+    return Likelihood(data, inputs=inputs, **chosen)
 
 
 def resolved(settings: Settings, like: "Likelihood") -> dict[str, Any]:

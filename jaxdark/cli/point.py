@@ -36,7 +36,7 @@ def point(settings: PointSettings, quiet: options.Quiet = False, as_json: option
         from jaxdark.models.registry import build_model
         from jaxdark.output import tables
 
-        chosen = build_model(settings.model, options.with_physics(settings, settings.parameters))
+        chosen = build_model(settings.model, options.with_switches(settings, settings.parameters))
         record = point_record(settings.model, chosen, options.build_likelihood(settings), settings.q2)
     if as_json:
         print(tables.to_json(record))

@@ -42,12 +42,11 @@ def profile(
     not converged; the result is written all the same and says so.
     """
     from jaxdark.io import result_dir, results
-    from jaxdark.likelihood.priors import prior_of
     from jaxdark.optimise.profile import checked_axes, fits_grid, record_of
     from jaxdark.output import profile_figure, tables
     from jaxdark.scans.points import Axis
 
-    prior = prior_of(settings.region, settings.model, settings.physics)
+    prior = settings.prior
     settings = settings.model_copy(update={"region": prior.region})
     out_folder = options.out_folder(settings.out, "profile", prior, settings.data)
     options.prepare()  # before the axes are held against the prior: in single precision its ends are outside

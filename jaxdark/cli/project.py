@@ -33,20 +33,19 @@ def project(
     import numpy as np
 
     from jaxdark.analysis import projection
-    from jaxdark.errors import RequestError
-    from jaxdark.inputs import load_inputs
+    from jaxdark.errors import RequestError, one_of
+    from jaxdark.inputs import stored_inputs
     from jaxdark.io import result_dir, results
     from jaxdark.likelihood.identity import prior_of_result
     from jaxdark.likelihood.likelihood import Likelihood
     from jaxdark.likelihood.provenance import NEEDS
     from jaxdark.measurements.dataset import dataset_names, load_dataset
-    from jaxdark.models.checks import one_of
     from jaxdark.models.wilson import SM_ONLY
     from jaxdark.output import tables
 
     one_of("inject", inject, ("sm", "best"))
     tree = stored.load(result, *NEEDS)
-    summary, sm = results.summary(tree), load_inputs(results.attributes(tree)["inputs"])
+    summary, sm = results.summary(tree), stored_inputs(results.attributes(tree))
     prior = prior_of_result(
         results.attributes(tree), instead="jaxdark.analysis.projection.pseudo_data and excluded(.., prior, ..)"
     )

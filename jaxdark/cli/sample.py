@@ -56,10 +56,9 @@ def sample(
     named, and does not fail the run.
     """
     from jaxdark.io import result_dir, results
-    from jaxdark.likelihood.priors import prior_of
     from jaxdark.output import figures, tables
 
-    prior = prior_of(settings.region, settings.model, settings.physics)
+    prior = settings.prior
     settings = settings.model_copy(update={"region": prior.region})
     out_folder = options.out_folder(settings.out, "", prior, settings.data)
 

@@ -12,7 +12,7 @@ from pydantic import Field
 from jaxdark.cli import options
 from jaxdark.cli.profile import ENOUGH
 from jaxdark.cli.sample import progress_bars
-from jaxdark.cli.settings import Flag, RegionSettings, command
+from jaxdark.cli.settings import Flag, RegionSettings, command, parse_names
 from jaxdark.errors import RequestError
 
 
@@ -30,7 +30,7 @@ class ScanSettings(RegionSettings):
     random: Annotated[int | None, Flag("N")] = Field(None, description="N random points of the prior, no grid.")
     sobol: Annotated[int | None, Flag("N")] = Field(None, description="N quasi-random points of the prior, no grid.")
     profile: bool = Field(False, description="At each grid point the best fit over the parameters that are not given.")
-    outputs: Annotated[list[str], Flag("LIST", parse=options.parse_names)] = Field(
+    outputs: Annotated[list[str], Flag("LIST", parse=parse_names)] = Field(
         ["log_likelihood", "constraints"],
         description="Of log_likelihood, constraints, observables, ids of constraints and measurements.",
     )
@@ -64,12 +64,11 @@ def scan(
 
     options.prepare()
     from jaxdark.compute.cluster import connected
-    from jaxdark.likelihood.priors import prior_of
     from jaxdark.scans.scan import Scan, best_point, converged_fraction
 
     like, drawn = options.build_likelihood(settings), settings.random is not None or settings.sobol is not None
     of_region = drawn or settings.profile or settings.region is not None or settings.reference == "fit"
-    prior = prior_of(settings.region, settings.model, settings.physics) if of_region else None
+    prior = settings.prior if of_region else None
     folder = Path(f"results/scan-{Path(settings.data).stem}" if settings.out is None else settings.out)
     of_another = result_dir.holds_result(folder) and not (folder / "scan.zarr").exists()
     if of_another and not force:
@@ -81,7 +80,7 @@ def scan(
     with connected(scheduler) as client, bars as show:
         task = Scan(
             like,
-            options.with_physics(settings, settings.parameters),
+            options.with_switches(settings, settings.parameters),
             out=folder / "scan.zarr",
             random=settings.random,
             sobol=settings.sobol,

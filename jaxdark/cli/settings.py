@@ -6,20 +6,24 @@ win over the config file, and that over the defaults.
 """
 
 import inspect
+import re
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
 from types import NoneType
-from typing import Annotated, Any, Literal, NamedTuple, TypeVar, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, TypeVar, get_args
 
 import typer
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 from pydantic.fields import FieldInfo
 
-from jaxdark.choices import GMinus2, ModelName, PhysicsName, Theory
+from jaxdark.choices import FormFactors, GMinus2, ModelName, PhysicsName, Theory, VcbName
 from jaxdark.compute.bounds import LARGEST_SEED
 from jaxdark.errors import RequestError, near_name, nearest, shown
 from jaxdark.io.text_files import read_toml
+
+if TYPE_CHECKING:
+    from jaxdark.likelihood.priors import Prior
 
 Config = Annotated[Path | None, typer.Option("--config", metavar="FILE.toml", help="Settings; flags win over them.")]
 
@@ -32,12 +36,19 @@ class Flag(NamedTuple):
         default: words for the default where the field's own says too little.
         parse: the setting from the text of the flag, or from the list of texts of an argument.
         is_argument: written without a flag, as NAME=VALUE ...; mappings add to that of the config file.
+        name: of the flag, where it is not that of the setting.
     """
 
     metavar: str | None = None
     default: str | None = None
     parse: Callable[[Any], Any] | None = None
     is_argument: bool = False
+    name: str | None = None
+
+
+def parse_names(text: str) -> list[str]:
+    """Names between commas; those within the brackets of a measurement's id belong to it."""
+    return [name.strip() for name in re.split(r",(?![^\[]*\])", text) if name.strip()]
 
 
 def _read_inputs(file: str) -> dict[str, float]:
@@ -59,9 +70,16 @@ class Settings(BaseModel):
         "paper2020", description="Data set, see jaxdark data list, or your own file."
     )
     g_minus_2: GMinus2 = Field("limit", description="Reading of (g-2) of the muon.")
+    constraints: Annotated[list[str], Flag("LIST", "no constraints", parse=parse_names, name="with")] = Field(
+        [],
+        description="Terms in the likelihood beside the data set: all, a family (invisible, colliders, mixing, ...) or "
+        "ids of constraints.",
+    )
     inputs: Annotated[dict[str, Any], Flag("FILE.yaml", parse=_read_inputs)] = Field(
         {}, description="name: value lines over jaxdark data show inputs."
     )
+    form_factors: FormFactors = Field("bsz2015", description="Form factors of B -> K, B -> K* and Bs -> phi.")
+    V_cb: VcbName = Field("inclusive", description="|V_cb|, 42.0e-3 or 39.6e-3, and its error.")
     seed: int = Field(0, ge=0, le=LARGEST_SEED, description="Fixes every random number.")
     data_sha256: str | None = None
 
@@ -80,6 +98,7 @@ class ModelSettings(Settings):
     physics: PhysicsName = Field(
         "complete", description="Of the model split: the complete leading order, or the paper as printed."
     )
+    lepton_universal: bool = Field(False, description="Electrons and taus feel what muons do.")
     theory: Theory = Field("marginalised", description="Hadronic nuisances in a covariance or as parameters.")
 
 
@@ -89,6 +108,13 @@ class RegionSettings(ModelSettings):
     region: Annotated[str | None, Flag("high|low|all", default="the model's first")] = Field(
         None, description="m_V above or below the bins, Table 1."
     )
+
+    @property
+    def prior(self) -> "Prior":
+        """The prior that model and region mean."""
+        from jaxdark.likelihood.priors import prior_of
+
+        return prior_of(self.region, self.model, self.physics, lepton_universal=self.lepton_universal)
 
 
 def command(cls: type[Settings]) -> Callable[[Callable], Callable]:
@@ -162,7 +188,7 @@ def _flag(name: str, field: FieldInfo) -> inspect.Parameter:
     if flag.is_argument:
         annotation = Annotated[list[str] | None, typer.Argument(**about)]
     else:
-        annotation = Annotated[kind | None, typer.Option(f"--{name.replace('_', '-')}", **about)]
+        annotation = Annotated[kind | None, typer.Option(f"--{flag.name or name.replace('_', '-')}", **about)]
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
 
 

@@ -68,7 +68,7 @@ def babar_4mu(model: SplitDarkSector, sm: StandardModel) -> LimitResult:
 
 def br_mumu_L_mu_L_tau(m_V: Scalar, sm: StandardModel) -> Float[Array, ""]:
     """Branching ratio of the vector of L_mu - L_tau, of mass m_V (GeV), into muons, from the widths of Eq. (9)."""
-    masses = jnp.asarray([sm.m_mu, _data("babar_4mu_2016")["m_tau"]["value"]])
+    masses = jnp.asarray([sm.m_mu, sm.m_tau])
     charged = width_fermions(m_V**2, masses, 1.0, 0.0, m_V)
     # Two left-handed neutrinos count as one Dirac fermion.
     return charged[0] / (jnp.sum(charged) + m_V / (12 * jnp.pi))
@@ -118,6 +118,7 @@ def constraints() -> tuple[Constraint, ...]:
             quality=_data(name)["quality"],
             unit=units.get(name, "1"),
             models=WITH_A_VECTOR if verdict is drell_yan else SplitDarkSector,
+            power=1 if verdict is top_charm_mumu else 2,
         )
         for name, verdict in verdicts.items()
     )

@@ -75,7 +75,7 @@ def _e() -> float:
 
 
 class Decays(NamedTuple):
-    """Shares of the decays of V; they add up to 1. A V that cannot decay counts as invisible."""
+    """Shares of the decays of V, which add up to 1 but for taus. A V that cannot decay counts as invisible."""
 
     invisible: Float[Array, ""]
     mumu: Float[Array, ""]
@@ -83,13 +83,20 @@ class Decays(NamedTuple):
 
 
 def decays(model: SplitDarkSector, sm: StandardModel) -> Decays:
-    """Branching ratios of V into dark fermions, muons and, through kinetic mixing, electrons.
+    """Branching ratios of V into dark fermions, muons and electrons: by a coupling of theirs, else by kinetic mixing.
 
-    The hadrons and taus of order epsilon^2 are left out: they matter only where g_mu is not above epsilon e.
+    What V decays into through kinetic mixing beside, hadrons and taus of order epsilon^2, is left out: it matters only
+    where g_mu is not above epsilon e. Taus that couple are part of the total.
     """
     invisible, mumu = jnp.sum(width_chichi(model, sm)), width_mumu(model, sm)
-    ee = width_fermions(model.m_V**2, jnp.asarray(sm.m_e), _e() * epsilon(model, sm), 0.0, model.m_V)
-    total = invisible + mumu + ee
+    g_V, g_A = model.lepton_couplings().get("e", (_e() * epsilon(model, sm), 0.0))
+    ee = width_fermions(model.m_V**2, jnp.asarray(sm.m_e), g_V, g_A, model.m_V)
+    taus = [
+        width_fermions(model.m_V**2, jnp.asarray(sm.m_tau), *couplings, model.m_V)
+        for name, couplings in model.lepton_couplings().items()
+        if name == "tau"
+    ]
+    total = sum(taus, invisible + mumu + ee)
     stable = total == 0
     shares = [width / jnp.where(stable, 1.0, total) for width in (invisible, mumu, ee)]
     return Decays(jnp.where(stable, 1.0, shares[0]), *shares[1:])
@@ -170,6 +177,30 @@ def invisible_verdict(model: SplitDarkSector, sm: StandardModel) -> LimitResult:
     return _strongest(epsilon(model, sm), _invisible().at(model.m_V), decays(model, sm).invisible)
 
 
+def electron_coupling(model: SplitDarkSector) -> Float[Array, ""]:
+    """sqrt((g_e^V)^2 + (g_e^A)^2)/e, the mixing at which a dark photon is radiated off electrons as much as V is."""
+    g_V, g_A = model.lepton_couplings().get("e", (jnp.zeros(()), jnp.zeros(())))
+    square = g_V**2 + g_A**2
+    coupled = square > 0
+    return jnp.where(coupled, jnp.sqrt(jnp.where(coupled, square, 1.0)), 0.0) / _e()
+
+
+def electrons_visible(model: SplitDarkSector, sm: StandardModel) -> LimitResult:
+    """`electron_coupling` against the searches for a resonance whose V is radiated off electrons alone.
+
+    Limits and decays as in `prompt_verdict`; the electron's mass is left out, so that axial couplings count alike.
+    """
+    ee, mumu = (final[_off_electrons("visible")] for final in _seen())
+    shares, limits = decays(model, sm), _visible("median").at(model.m_V)[_off_electrons("visible")]
+    return _strongest(electron_coupling(model), limits, ee * shares.ee + mumu * shares.mumu)
+
+
+def electrons_invisible(model: SplitDarkSector, sm: StandardModel) -> LimitResult:
+    """The same against the searches for an invisible V, limits as in `invisible_verdict`."""
+    limits = _invisible().at(model.m_V)[_off_electrons("invisible")]
+    return _strongest(electron_coupling(model), limits, decays(model, sm).invisible)
+
+
 def displaced_verdict(model: SplitDarkSector, sm: StandardModel) -> LimitResult:
     """Epsilon against the bands that beam dumps and NA64 exclude for a V -> e+e- far from its origin.
 
@@ -209,6 +240,12 @@ def _seen() -> Float[np.ndarray, "2 curves"]:
 
 
 @cache
+def _off_electrons(kind: str) -> np.ndarray:
+    """Indices of the curves of searches in which V is radiated off electrons."""
+    return np.flatnonzero([table.get("off_electrons", False) for table in read_data("limits/dark_photon.yaml")[kind]])
+
+
+@cache
 def _bands() -> tuple[MassCurves, MassCurves]:
     tables = read_data("limits/dark_photon.yaml")["displaced"]
     return mass_curves(tables, "limit"), mass_curves(tables, "upper_edge")
@@ -222,8 +259,9 @@ def _invisible() -> MassCurves:
 def constraints() -> tuple[Constraint, ...]:
     """Constraints of this module: searches with V seen at its origin, seen far from it, and unseen; epsilon both ways.
 
-    The searches are shown but do not count: further fields of the complete theory change epsilon by a factor,
-    Sec. 3.2, and where the searches see V the epsilon of Eq. (28) lies within a factor of their limits.
+    Where V couples to electrons the searches with electrons count. As limits on kinetic mixing they are shown but do
+    not: further fields of the complete theory change epsilon by a factor, Sec. 3.2, and where the searches see V the
+    epsilon of Eq. (28) lies within a factor of their limits.
     """
     verdicts = {"visible": prompt_verdict, "displaced": displaced_verdict, "invisible": invisible_verdict}
     tables = read_data("limits/dark_photon.yaml")
@@ -234,6 +272,7 @@ def constraints() -> tuple[Constraint, ...]:
     def exact(model: SplitDarkSector, sm: StandardModel) -> LimitResult:
         return without_limit(epsilon_exact(model, sm))
 
+    of_electrons = {"visible": electrons_visible, "invisible": electrons_invisible}
     shown = {"epsilon_printed": (printed, "arXiv:2002.11150, Eq. (28)"), "epsilon_per_log": (exact, "one loop of Phi")}
     return (
         *(Constraint(name, *words, models=SplitDarkSector) for name, words in shown.items()),
@@ -248,5 +287,17 @@ def constraints() -> tuple[Constraint, ...]:
                 applied=False,
             )
             for kind, verdict in verdicts.items()
+        ),
+        *(
+            Constraint(
+                f"electrons_{kind}",
+                verdict,
+                "; ".join(tables[kind][i]["reference"] for i in _off_electrons(kind)),
+                cl=0.9,
+                quality="digitised",
+                models=SplitDarkSector,
+                power=2,
+            )
+            for kind, verdict in of_electrons.items()
         ),
     )

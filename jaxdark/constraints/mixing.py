@@ -6,19 +6,20 @@ Standard Model numbers: data/limits/mixing.yaml.
 
 from collections.abc import Callable
 from functools import partial
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Complex, Float
 
-from jaxdark.constraints.limit import Constraint, LimitResult, interval, without_limit
+from jaxdark.constraints.limit import Constraint, LimitResult, Term, interval, without_limit
 from jaxdark.inputs import StandardModel, read_data
 from jaxdark.models.box import TEV
 from jaxdark.models.loops import Scalar, mixing_C1_box
 from jaxdark.models.split import SplitDarkSector, g_Vbs, yukawa_products
 
 Year = Literal[2017, 2019]
+_NEWEST = 2019
 
 _TEV2 = TEV**2
 
@@ -117,8 +118,8 @@ def measured_ratio(year: Year) -> DeltaMsRatio:
     return DeltaMsRatio(value, *(value * float(np.hypot(r, measured["error"] / measured["value"])) for r in relative))
 
 
-def log_likelihood(model: SplitDarkSector, sm: StandardModel, year: Year) -> Float[Array, ""]:
-    """Logarithm of the likelihood of Delta M_s up to a constant: a Gaussian in the ratio, with an error on each side.
+def residual(model: SplitDarkSector, sm: StandardModel, year: Year) -> Float[Array, ""]:
+    """Delta M_s over its Standard Model prediction minus the measured ratio, in the error on its side; dimensionless.
 
     Args:
         model: the dark-sector point.
@@ -127,7 +128,7 @@ def log_likelihood(model: SplitDarkSector, sm: StandardModel, year: Year) -> Flo
     """
     measured = measured_ratio(year)
     off = delta_m_s_ratio(model, sm) - measured.value
-    return -((off / jnp.where(off > 0, measured.up, measured.down)) ** 2) / 2
+    return off / jnp.where(off > 0, measured.up, measured.down)
 
 
 def bs_mixing_R_BB(model: SplitDarkSector, sm: StandardModel) -> LimitResult:
@@ -138,7 +139,7 @@ def bs_mixing_R_BB(model: SplitDarkSector, sm: StandardModel) -> LimitResult:
 
 
 def bs_mixing_dMs(model: SplitDarkSector, sm: StandardModel, year: Year) -> LimitResult:
-    """Delta M_s over its prediction of a year against the two-sigma interval, arguments as in `log_likelihood`."""
+    """Delta M_s over its prediction of a year against the two-sigma interval, arguments as in `residual`."""
     measured = measured_ratio(year)
     lower, upper = measured.value - 2 * measured.down, measured.value + 2 * measured.up
     return interval(delta_m_s_ratio(model, sm), lower, upper)
@@ -156,16 +157,23 @@ def constraints() -> tuple[Constraint, ...]:
         return without_limit(_TEV2 * jnp.where(value.real < 0, -1.0, 1.0) * jnp.abs(value))
 
     return (
-        _from_data("bs_mixing_R_BB", bs_mixing_R_BB),
+        _from_data("bs_mixing_R_BB", bs_mixing_R_BB, alternative=True),
         Constraint("C1_TeV-2", C1_in_TeV, "arXiv:2002.11150, Eq. (17)", unit="TeV^-2", models=SplitDarkSector),
-        *(_from_data(f"bs_mixing_dMs_{y}", partial(bs_mixing_dMs, year=y), applied=False) for y in (2017, 2019)),
+        *map(_delta_m_s, get_args(Year)),
     )
 
 
-def _from_data(
-    name: str, verdict: Callable[[SplitDarkSector, StandardModel], LimitResult], *, applied: bool = True
-) -> Constraint:
+def _delta_m_s(year: Year) -> Constraint:
+    form = "Gaussian of Delta M_s over its prediction, an error on each side"
+    return _from_data(
+        f"bs_mixing_dMs_{year}",
+        partial(bs_mixing_dMs, year=year),
+        applied=False,
+        measurement=Term(partial(residual, year=year), form, is_measurement=True),
+        alternative=year != _NEWEST,
+    )
+
+
+def _from_data(name: str, verdict: Callable[[SplitDarkSector, StandardModel], LimitResult], **options) -> Constraint:
     data = read_data("limits/mixing.yaml")[name]
-    return Constraint(
-        name, verdict, data["reference"], data["cl"], data["quality"], models=SplitDarkSector, applied=applied
-    )
+    return Constraint(name, verdict, data["reference"], data["cl"], data["quality"], models=SplitDarkSector, **options)

@@ -3,8 +3,9 @@
 Inputs: a model and the Standard Model inputs. Outputs: value, limit and ratio of every constraint.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
+from typing import Any
 
 import jax.numpy as jnp
 
@@ -53,16 +54,19 @@ def all_constraints(model: type[Model] | None = None, g_minus_2: GMinus2 = "limi
     return tuple(entry for entry in entries if model is None or issubclass(model, entry.models))
 
 
+def evaluated(functions: Sequence[Callable], model: Model, sm: StandardModel) -> list[Any]:
+    """Functions (model, sm) -> anything of one model, what is shared by several of them made once."""
+    shared = dict.fromkeys(f.prediction for f in functions if isinstance(f, SharedPrediction))
+    made = {prediction: prediction(model, sm) for prediction in shared}
+    return [
+        f.evaluate(made[f.prediction], model, sm) if isinstance(f, SharedPrediction) else f(model, sm)
+        for f in functions
+    ]
+
+
 @usual_rules()
 def verdicts(model: Model, sm: StandardModel, constraints: Sequence[Constraint]) -> LimitResult:
     """Verdicts on a model, each field of shape (constraints,); pure, to be jitted and mapped over draws."""
     check_inputs(sm)
-    shared = dict.fromkeys(c.verdict.prediction for c in constraints if isinstance(c.verdict, SharedPrediction))
-    made = {prediction: prediction(model, sm) for prediction in shared}
-
-    def verdict(constraint: Constraint) -> LimitResult:
-        if isinstance(constraint.verdict, SharedPrediction):
-            return constraint.verdict.evaluate(made[constraint.verdict.prediction], model, sm)
-        return constraint.verdict(model, sm)
-
-    return LimitResult(*(jnp.stack(field) for field in zip(*map(verdict, constraints), strict=True)))
+    found = evaluated([constraint.verdict for constraint in constraints], model, sm)
+    return LimitResult(*(jnp.stack(field) for field in zip(*found, strict=True)))

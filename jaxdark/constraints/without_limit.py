@@ -28,7 +28,15 @@ def constraints(g_minus_2: GMinus2 = "limit") -> tuple[Constraint, ...]:
         return upper_limit(shift, entry["delta_a_mu"], one_sided=g_minus_2 == "upper")
 
     return (
-        Constraint("delta_a_mu", muon_g_minus_2, entry["reference"], 0.9545, entry["quality"], models=WITH_A_VECTOR),
+        Constraint(
+            "delta_a_mu",
+            muon_g_minus_2,
+            entry["reference"],
+            0.9545,
+            entry["quality"],
+            models=WITH_A_VECTOR,
+            alternative=True,  # a likelihood has its own term
+        ),
         Constraint("BR_Bs_mumu", lambda model, sm: without_limit(br_bs_mumu(model, sm)), "arXiv:1204.1737"),
         Constraint("BR_Bp_Kp_nunu_SM", lambda model, sm: without_limit(br_k_nunu(sm)), "arXiv:2002.11150, App. A"),
         Constraint("BR_B0_Kst0_nunu_SM", lambda model, sm: without_limit(br_kst_nunu(sm)), "arXiv:2002.11150, App. A"),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from jaxdark.choices import GMinus2, Method, Theory
+from jaxdark.choices import FormFactors, GMinus2, Method, Theory, VcbName
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -105,6 +105,9 @@ class _Summary(_Stored):
     theory: Theory
     data: str
     g_minus_2: GMinus2
+    terms_beside: dict[str, str] | None = None
+    form_factors: FormFactors = "bsz2015"
+    V_cb: VcbName = "inclusive"
     method: Method = "nuts"
     chains: Annotated[int, Field(gt=0)]
     draws: Annotated[int, Field(gt=0)]

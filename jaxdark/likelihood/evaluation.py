@@ -19,7 +19,8 @@ class Evaluation(NamedTuple):
         predictions: at the central nuisances, in the units of the rows.
         theory_error: of each prediction there: that of the model itself, or of the reference where one was chosen.
         pulls: (prediction - measurement)/error of each row, errors of experiment and theory together, uncorrelated.
-        terms: named log-likelihood terms; "flavour" has the prior of the nuisances in it where they are profiled.
+        terms: named log-likelihood terms; "flavour" has the prior of the nuisances in it where they are profiled, and
+            with a fixed covariance those of constraints are conditional on the rows and on each other in their order.
         log_likelihood: their sum.
         chi2: "experiment" (flavour rows with the experimental covariance alone), "total" (minus twice the
             log-likelihood) and "rows".
@@ -48,13 +49,14 @@ class Evaluation(NamedTuple):
             correlation: experimental, between the rows.
             terms: log-likelihood by name.
         """
-        experiment = float(central.z @ np.linalg.solve(correlation, central.z))
+        n = len(correlation)
+        experiment = float(central.z[:n] @ np.linalg.solve(correlation, central.z[:n]))
         log_likelihood = sum(terms.values())
         return cls(
             predictions=central.predictions,
             theory_error=np.sqrt((theory.jacobian**2).sum(axis=1)),
-            pulls=central.z / np.sqrt(1 + (theory.standardised_jacobian**2).sum(axis=1)),
+            pulls=(central.z / np.sqrt(1 + (theory.standardised_jacobian**2).sum(axis=1)))[:n],
             terms=terms,
             log_likelihood=log_likelihood,
-            chi2={"experiment": experiment, "total": -2 * log_likelihood, "rows": len(central.z)},
+            chi2={"experiment": experiment, "total": -2 * log_likelihood, "rows": n},
         )

@@ -17,11 +17,13 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Float
-from scipy.linalg import solve_triangular
+from scipy.linalg import block_diag, solve_triangular
 
 from jaxdark.choices import GMinus2, Theory
 from jaxdark.compute.aot import AotFunction
-from jaxdark.errors import RequestError
+from jaxdark.constraints.choice import SubjectTo
+from jaxdark.constraints.terms import terms_of
+from jaxdark.errors import RequestError, one_of
 from jaxdark.inputs import StandardModel, check_inputs, load_inputs, read_data
 from jaxdark.likelihood.evaluation import Evaluation
 from jaxdark.likelihood.nuisance_profile import Linearise, Linearised, profiled_chi2
@@ -29,7 +31,6 @@ from jaxdark.likelihood.priors import Prior, prior_of
 from jaxdark.likelihood.residuals import Residuals
 from jaxdark.measurements.dataset import DataSet, load_dataset
 from jaxdark.models.base import Model
-from jaxdark.models.checks import one_of
 from jaxdark.models.muon_g2 import delta_a_mu
 from jaxdark.models.wilson import SM_ONLY, NewPhysics, Resonance
 from jaxdark.precision import usual_rules
@@ -61,9 +62,14 @@ class Likelihood:
         inputs: Standard Model inputs; the shipped ones unless given.
         reference: the model at which the theory covariance is taken. Unless given it is the Standard Model for calls,
             and none for `evaluate`.
+        constraints: which constraints beside the data set have a term as well, such as "all", "mixing" or a list of
+            names, see `constraints.terms_of`. They share the nuisances with the rows.
+
+    Attributes:
+        terms_beside: those of the constraints.
 
     Raises:
-        RequestError: single precision, an unknown data set or mode, or a row without prediction.
+        RequestError: single precision, an unknown data set, mode or constraint, or a row without prediction.
     """
 
     @usual_rules()
@@ -74,6 +80,7 @@ class Likelihood:
         g_minus_2: GMinus2 = "limit",
         inputs: StandardModel | None = None,
         reference: Model | NewPhysics | None = None,
+        constraints: SubjectTo = (),
     ):
         one_of("theory", theory, get_args(Theory))
         one_of("g_minus_2", g_minus_2, get_args(GMinus2))
@@ -83,7 +90,10 @@ class Likelihood:
         self.sm = load_inputs() if inputs is None else inputs
         check_inputs(self.sm)
         self.reference = reference
-        self.predictor = Predictor(self.data.rows, self.sm)
+        self.terms_beside = terms_of(constraints, g_minus_2)
+        # Searches for V and for what is invisible depend on these, whatever the rows are.
+        shared = ("B_to_K", "B_to_Kst") if self.terms_beside.constraints else ()
+        self.predictor = Predictor(self.data.rows, self.sm, shared)
         self.residuals = Residuals(self.data.rows)
 
     def at(self, reference: Model | NewPhysics | None) -> "Likelihood":
@@ -121,8 +131,8 @@ class Likelihood:
 
     @cached_property
     def _programs(self):
-        """Programs (model, xi) -> (new physics, its slopes in xi, (g-2) term) and (new physics, its slopes, xi) -> the
-        fields of `Linearised`.
+        """Programs (model, xi) -> (new physics, its slopes in xi, the constraints' residuals, theirs, (g-2) term) and
+        (new physics, its slopes, xi) -> the fields of `Linearised` that the rows have.
         """
 
         def linear(physics: NewPhysics, slopes: NewPhysics, xi: Float[Array, " nuisances"]):
@@ -130,7 +140,8 @@ class Likelihood:
             return predictions, jacobian, self.residuals(predictions), self.residuals.slopes(predictions)
 
         def record(model: Model | NewPhysics, xi: Float[Array, " nuisances"]):
-            return *self.predictor.new_physics(model, xi), -0.5 * self._pull_g_minus_2(model) ** 2
+            beside = self._residuals_beside(model, xi)
+            return *self.predictor.new_physics(model, xi), *beside, -0.5 * self._pull_g_minus_2(model) ** 2
 
         # The first is traced in as little time as a stored program is read in.
         return AotFunction(record), AotFunction(linear, closure=("linear", self.data.rows, self.sm))
@@ -143,13 +154,28 @@ class Likelihood:
         record, linear = self._programs
 
         def linearise(xi: Float[np.ndarray, " nuisances"]) -> Linearised:
-            physics, slopes, _ = record(model, xi)
-            if physics.resonance is None and physics.contact is None:
+            physics, slopes, z_beside, of_constraints, _ = record(model, xi)
+            if not jax.tree.leaves(physics):
                 physics = _NO_COUPLINGS
                 slopes = jax.tree.map(lambda _: np.zeros(len(xi)), physics)
-            return Linearised(*linear(physics, moving(slopes), xi))
+            predictions, jacobian, z, slope = linear(physics, moving(slopes), xi)
+            return Linearised(predictions, jacobian, np.concatenate([z, z_beside]), slope, of_constraints)
 
-        return linearise, float(record(model, np.zeros(len(self.nuisance_names)))[2])
+        return linearise, float(record(model, np.zeros(len(self.nuisance_names)))[-1])
+
+    def _residuals_beside(
+        self, model: Model | NewPhysics, xi: Float[Array, " nuisances"]
+    ) -> tuple[Float[Array, " constraints"], Float[Array, "constraints nuisances"]]:
+        """Residuals of the constraints and their derivative with respect to xi."""
+        directions = np.eye(len(self.nuisance_names))
+        if not self.terms_beside.constraints:
+            return jnp.zeros(0), jnp.zeros((0, len(directions)))
+
+        def there(xi):
+            return self.terms_beside.residuals(model, self.predictor.nuisances.inputs(xi, self.sm))
+
+        residuals, columns = jax.lax.map(lambda direction: jax.jvp(there, (xi,), (direction,)), directions)
+        return residuals[0], columns.T
 
     def _central(self, model: Model | NewPhysics) -> tuple[Linearised, float]:
         """The same at the central nuisances."""
@@ -177,21 +203,26 @@ class Likelihood:
         return np.sqrt((self.theory_jacobian**2).sum(axis=1))
 
     @cached_property
-    def standardised_jacobian(self) -> Float[np.ndarray, "rows nuisances"]:
+    def standardised_jacobian(self) -> Float[np.ndarray, "residuals nuisances"]:
         """The Jacobian of the residuals z."""
         return self._at_reference.standardised_jacobian
 
     @cached_property
-    def covariance(self) -> Float[np.ndarray, "rows rows"]:
+    def covariance(self) -> Float[np.ndarray, "residuals residuals"]:
         """Covariance of the residuals z: the experimental correlation plus the theory's part in mode "marginalised"."""
-        return self._covariance_at(self._at_reference) if self.theory == "marginalised" else self.data.correlation
-
-    def _covariance_at(self, theory: Linearised) -> Float[np.ndarray, "rows rows"]:
-        J = theory.standardised_jacobian
-        return self.data.correlation + J @ J.T
+        return self._covariance_at(self._at_reference) if self.theory == "marginalised" else self._experimental
 
     @cached_property
-    def whitening(self) -> Float[np.ndarray, "rows rows"]:
+    def _experimental(self) -> Float[np.ndarray, "residuals residuals"]:
+        """Experimental correlation of all residuals: those of the constraints have none."""
+        return block_diag(self.data.correlation, np.eye(len(self.terms_beside.constraints)))
+
+    def _covariance_at(self, theory: Linearised) -> Float[np.ndarray, "residuals residuals"]:
+        J = theory.standardised_jacobian
+        return self._experimental + J @ J.T
+
+    @cached_property
+    def whitening(self) -> Float[np.ndarray, "residuals residuals"]:
         """Inverse Cholesky factor of the covariance, lower triangular."""
         cholesky = np.linalg.cholesky(self.covariance)
         return solve_triangular(cholesky, np.eye(len(cholesky)), lower=True)
@@ -210,7 +241,7 @@ class Likelihood:
         self,
         model: Model | NewPhysics,
         xi: Float[Array, " nuisances"] | None = None,
-        whitening: Float[Array, "rows rows"] | None = None,
+        whitening: Float[Array, "residuals residuals"] | None = None,
     ) -> dict[str, Float[Array, ""]]:
         """Named log-likelihood terms; `nuisances` (the prior of xi) only where xi is given.
 
@@ -258,19 +289,40 @@ class Likelihood:
         self,
         model: Model | NewPhysics,
         xi: Float[Array, " nuisances"] | None = None,
-        whitening: Float[Array, "rows rows"] | None = None,
-        offset: Float[Array, " rows+1"] | None = None,
+        whitening: Float[Array, "residuals residuals"] | None = None,
+        offset: Float[Array, " residuals+1"] | None = None,
     ) -> dict[str, Float[Array, " n"]]:
         """Whitened residuals by term: minus half the sum of their squares is the log-likelihood.
 
         Arguments as for `terms`; the offset is added to the whitened residuals and to the pull of (g-2), which makes
         pseudo-data.
         """
-        z = self.residuals(self.predictions(model, xi))
-        flavour = _lower_triangular_times(self.whitening if whitening is None else whitening, z)
-        added = np.zeros(len(self.data) + 1) if offset is None else offset
-        parts = {"flavour": flavour + added[:-1], "g_minus_2": self._pull_g_minus_2(model, added[-1])[None]}
+        z = self.standardised(self.predictions(model, xi), model, xi)
+        whitened = _lower_triangular_times(self.whitening if whitening is None else whitening, z)
+        added = np.zeros(len(z) + 1) if offset is None else offset
+        whitened, n = whitened + added[:-1], len(self.data)
+        beside = {name: whitened[n + i, None] for i, name in enumerate(self.terms_beside.names)}
+        parts = {"flavour": whitened[:n]} | beside
+        parts["g_minus_2"] = self._pull_g_minus_2(model, added[-1])[None]
         return parts if xi is None else parts | {"nuisances": xi}
+
+    def standardised(
+        self,
+        predictions: Float[Array, " rows"],
+        model: Model | NewPhysics,
+        xi: Float[Array, " nuisances"] | None = None,
+    ) -> Float[Array, " residuals"]:
+        """Residuals z of unit error, of the rows and then of the constraints, whose covariance is `covariance`."""
+        z = self.residuals(predictions)
+        if not self.terms_beside.constraints:
+            return z
+        sm = self.sm if xi is None else self.predictor.nuisances.inputs(xi, self.sm)
+        return jnp.concatenate([z, self.terms_beside.residuals(model, sm)])
+
+    @property
+    def n_residuals(self) -> int:
+        """Number of residuals that share a covariance: of rows and of constraints."""
+        return len(self.data) + len(self.terms_beside.constraints)
 
     @usual_rules()
     def __call__(self, model: Model | NewPhysics, xi: Float[Array, " nuisances"] | None = None) -> Float[Array, ""]:
@@ -313,6 +365,10 @@ class Likelihood:
         safe = jnp.concatenate([jnp.where(inside, vector[:d], somewhere), vector[d:]])
         return jnp.where(inside, self.log_likelihood(safe, prior) + log_prob, -jnp.inf)
 
+    def measured(self, model: Model) -> int:
+        """Number of measured values for a model: rows, constraints that are measurements, and (g-2) if it is one."""
+        return len(self.data) + int(self.terms_beside.are_measurements.sum()) + int(self.measures_g_minus_2(model))
+
     def measures_g_minus_2(self, model: Model) -> bool:
         """Whether (g-2) is a datum of the model, for degrees of freedom and pseudo-data.
 
@@ -348,10 +404,13 @@ class Likelihood:
         linearise, g_minus_2 = self._linearise(model)
         central = linearise(np.zeros(len(self.nuisance_names)))
         if self.reference is None:
-            theory, flavour = central, profiled_chi2(linearise, central, self.data.correlation)
+            theory, (chi2, z) = central, profiled_chi2(linearise, central, self._experimental)
+            beside = z[len(self.data) :] ** 2
         else:
-            theory, flavour = self._at_reference, float(np.sum((self.whitening @ central.z) ** 2))
-        terms = {"flavour": -0.5 * flavour, "g_minus_2": g_minus_2}
+            theory, squares = self._at_reference, (self.whitening @ central.z) ** 2
+            chi2, beside = np.sum(squares), squares[len(self.data) :]
+        terms = {"flavour": -0.5 * float(chi2 - beside.sum())}
+        terms |= dict(zip(self.terms_beside.names, (-0.5 * beside).tolist(), strict=True)) | {"g_minus_2": g_minus_2}
         return Evaluation.build(central, theory, self.data.correlation, terms)
 
 

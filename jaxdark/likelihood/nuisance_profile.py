@@ -20,27 +20,38 @@ class Linearised(NamedTuple):
     Attributes:
         predictions: in the units of the rows.
         jacobian: derivative of the predictions with respect to xi.
-        z: standardised residuals.
-        slopes: dz/dprediction.
+        z: residuals of unit error: of the rows, then of the constraints.
+        slopes: dz/dprediction of the rows.
+        of_constraints: derivative of the constraints' residuals with respect to xi.
     """
 
     predictions: Float[np.ndarray, " rows"]
     jacobian: Float[np.ndarray, "rows nuisances"]
-    z: Float[np.ndarray, " rows"]
+    z: Float[np.ndarray, " residuals"]
     slopes: Float[np.ndarray, " rows"]
+    of_constraints: Float[np.ndarray, "constraints nuisances"]
 
     @property
-    def standardised_jacobian(self) -> Float[np.ndarray, "rows nuisances"]:
+    def standardised_jacobian(self) -> Float[np.ndarray, "residuals nuisances"]:
         """The Jacobian of the residuals z."""
-        return self.slopes[:, None] * self.jacobian
+        return np.concatenate([self.slopes[:, None] * self.jacobian, self.of_constraints])
 
 
 Linearise = Callable[[Float[np.ndarray, " nuisances"]], Linearised]
 """Predictions of a model, linearised about the xi that it is called with."""
 
 
-def profiled_chi2(linearise: Linearise, central: Linearised, correlation: Float[np.ndarray, "rows rows"]) -> float:
-    """Smallest z(xi)^T R^-1 z(xi) + xi^2 over xi, R the experimental correlation, dimensionless.
+class Profiled(NamedTuple):
+    """Smallest chi2 over the nuisances, dimensionless, and the residuals z there."""
+
+    chi2: float
+    z: Float[np.ndarray, " residuals"]
+
+
+def profiled_chi2(
+    linearise: Linearise, central: Linearised, correlation: Float[np.ndarray, "residuals residuals"]
+) -> Profiled:
+    """Smallest z(xi)^T R^-1 z(xi) + xi^2 over xi, R the experimental correlation.
 
     Gauss-Newton steps, each with the predictions linearised where the last one ended; a step that does not lower chi2
     is halved.
@@ -48,7 +59,7 @@ def profiled_chi2(linearise: Linearise, central: Linearised, correlation: Float[
     Args:
         linearise: the model's predictions about any xi.
         central: those about xi = 0, where the steps start.
-        correlation: R, shape (rows, rows).
+        correlation: R, that of the rows with ones for the constraints.
     """
     here, xi, weight = central, np.zeros(central.jacobian.shape[1]), np.linalg.inv(correlation)
     chi2, gain = float(here.z @ weight @ here.z), np.inf
@@ -67,4 +78,4 @@ def profiled_chi2(linearise: Linearise, central: Linearised, correlation: Float[
                 break
         else:
             break
-    return chi2 - gain if gain < _SETTLED else chi2
+    return Profiled(chi2 - gain if gain < _SETTLED else chi2, here.z)

@@ -13,10 +13,9 @@ from jaxtyping import Array, Bool, Float
 
 from jaxdark.choices import PhysicsName
 from jaxdark.compute.fingerprint import short_name
-from jaxdark.errors import RequestError, near_name
+from jaxdark.errors import RequestError, near_name, one_of
 from jaxdark.models.base import PERTURBATIVE, Model
 from jaxdark.models.box import BoxModel
-from jaxdark.models.checks import one_of
 from jaxdark.models.constant import ConstantWilson
 from jaxdark.models.registry import MODELS
 from jaxdark.models.split import SplitDarkSector
@@ -200,9 +199,10 @@ def _zprime(region: str) -> Prior:
     return Prior(region, {"m_Zp": _MASS[region], "g_bs": g_bs, **_MUON, "width": width}, _zprime_model, "zprime")
 
 
-def _zprime_model(m_Zp, g_bs, g_mu_V, r_AV, width) -> SimplifiedZPrime:
+def _zprime_model(m_Zp, g_bs, g_mu_V, r_AV, width, lepton_universal=False) -> SimplifiedZPrime:
     """By the ratio of the muon couplings, as in Table 1."""
-    return SimplifiedZPrime(m_Zp=m_Zp, g_bs=g_bs, g_mu_V=g_mu_V, g_mu_A=r_AV * g_mu_V, width=width)
+    couplings = {"g_bs": g_bs, "g_mu_V": g_mu_V, "g_mu_A": r_AV * g_mu_V}
+    return SimplifiedZPrime(m_Zp=m_Zp, width=width, lepton_universal=lepton_universal, **couplings)
 
 
 def _constant() -> Prior:
@@ -216,7 +216,17 @@ def _box() -> Prior:
     return Prior("all", masses | couplings, BoxModel, "box")
 
 
-_PRINTED = "split-paper"
+_PRINTED, _UNIVERSAL = "split-paper", "-universal"
+
+
+def _universal(regions: dict[str, Prior]) -> dict[str, Prior]:
+    return {
+        region: prior._replace(
+            model_name=f"{prior.model_name}{_UNIVERSAL}", arguments={**prior.arguments, "lepton_universal": True}
+        )
+        for region, prior in regions.items()
+    }
+
 
 PRIORS = {
     "split": {region: _split(region) for region in _MASS},
@@ -227,10 +237,20 @@ PRIORS = {
     "constant": {"all": _constant()},
     "box": {"all": _box()},
 }
-"""By model and region; those of `split`, complete or as printed, are Table 1 of the paper, the others our own."""
+PRIORS |= {f"{model}{_UNIVERSAL}": _universal(regions) for model, regions in PRIORS.items() if model != "box"}
+"""By model and region; those of `split`, complete or as printed, are Table 1 of the paper, the others our own.
+
+Universal ones have the muon's couplings for electrons, and for taus.
+"""
 
 
-def prior_of(prior: str | Prior | None = None, model: str = "split", physics: PhysicsName = "complete") -> Prior:
+def prior_of(
+    prior: str | Prior | None = None,
+    model: str = "split",
+    physics: PhysicsName = "complete",
+    *,
+    lepton_universal: bool = False,
+) -> Prior:
     """The prior that a request means: a `Prior`, or that of a model in a region.
 
     Args:
@@ -238,10 +258,11 @@ def prior_of(prior: str | Prior | None = None, model: str = "split", physics: Ph
             "all" for the others; None is a model's first.
         model: "split", "zprime", "constant" or "box".
         physics: of the model "split", the "complete" leading order or the "paper" as printed, see `models.switches`.
+        lepton_universal: whether electrons feel what muons do.
 
     Raises:
-        RequestError: there is no such model or region, another model than "split" has no such physics, or the range of
-            a parameter is none.
+        RequestError: there is no such model or region, the model "box" is asked to be universal, another model than
+            "split" has no such physics, or the range of a parameter is none.
     """
     if isinstance(prior, Prior):
         return prior.check()
@@ -251,6 +272,12 @@ def prior_of(prior: str | Prior | None = None, model: str = "split", physics: Ph
                 f"the physics as printed is of the model split, got the model {model}; leave one of the two out"
             )
         model = _PRINTED
+    if lepton_universal:
+        if model == "box":
+            raise RequestError(
+                "the model box has no coupling to electrons, got lepton_universal; leave one of the two out"
+            )
+        model = f"{model}{_UNIVERSAL}"
     regions = PRIORS[_known("model", model, PRIORS)]
     return regions[_known("region", prior, regions)] if prior is not None else next(iter(regions.values()))
 

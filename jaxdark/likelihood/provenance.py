@@ -40,7 +40,9 @@ class Provenance:
         data: name of the data set, or several by name.
         data_sha256: hash of the data set, or several by name.
         theory, g_minus_2: modes of the likelihood.
+        terms_beside: what the term of each constraint beside the data set is, by its name.
         inputs: the scalar inputs by name.
+        form_factors, V_cb: which of each the inputs were loaded with, see `load_inputs`.
         inputs_sha256: hash of all inputs, form factors included.
         seed: of random numbers.
         device: kind of processor.
@@ -57,7 +59,10 @@ class Provenance:
     data_sha256: str | dict[str, str] | None = None
     theory: str | None = None
     g_minus_2: str | None = None
+    terms_beside: Mapping[str, str] | None = None
     inputs: dict[str, Any] | None = None
+    form_factors: str | None = None
+    V_cb: str | None = None
     inputs_sha256: str | None = None
     seed: int | None = None
     device: str = field(default_factory=lambda: jax.default_backend())
@@ -96,7 +101,10 @@ def provenance(
         data_sha256=like.data.sha256,
         theory=like.theory,
         g_minus_2=like.g_minus_2,
+        terms_beside=like.terms_beside.forms() or None,
         inputs=like.sm.scalars,
+        form_factors=like.sm.form_factors,
+        V_cb=like.sm.V_cb,
         inputs_sha256=_inputs_sha256(like.sm),
         seed=seed,
     )

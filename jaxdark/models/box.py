@@ -13,9 +13,10 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float
 
+from jaxdark.errors import one_of
 from jaxdark.inputs import StandardModel
 from jaxdark.models.base import PERTURBATIVE, Bound, Model
-from jaxdark.models.checks import one_of, refuse_unknown, scalar
+from jaxdark.models.checks import refuse_unknown, scalar
 from jaxdark.models.loops import Scalar, box_F, box_F_mixing
 from jaxdark.models.muon_g2 import muon_yukawa_limit
 from jaxdark.models.wilson import Contact, NewPhysics

@@ -5,6 +5,8 @@ Inputs: values as a user gives them. Outputs: double-precision arrays, or Reques
 Inside jit, vmap and grad shape and type are checked, not the value. Every function raises RequestError.
 """
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -102,8 +104,10 @@ def _shape_and_kind(value: object) -> tuple[tuple[int, ...], str]:
     return array.shape, array.dtype.kind
 
 
-def one_of(name: str, value: str, known: tuple[str, ...]) -> str:
-    """The value if it is among the known ones; else raises RequestError."""
-    if value not in known:
-        raise RequestError(f"{name} must be one of {', '.join(known)}, got {shown(value)}")
-    return value
+def check_truth(name: str, value: Any) -> bool:
+    """A switch from the command line or from Python; raises RequestError unless it is true or false."""
+    words = {"true": True, "false": False}
+    found = words.get(value.lower()) if isinstance(value, str) else value
+    if not isinstance(found, bool):
+        raise RequestError(f"{name} must be true or false, got {shown(value)}")
+    return found

@@ -16,7 +16,7 @@ from jaxdark.choices import PhysicsName
 from jaxdark.errors import RequestError
 from jaxdark.inputs import StandardModel, check_inputs
 from jaxdark.models.base import PERTURBATIVE, Bound, Model, MuonVector
-from jaxdark.models.checks import float64, refuse_unknown, scalar, share_axis
+from jaxdark.models.checks import check_truth, float64, refuse_unknown, scalar, share_axis
 from jaxdark.models.coefficients import tree_level
 from jaxdark.models.loops import Scalar, penguin_loop
 from jaxdark.models.propagator import Propagator, RunningWidth, pole_width
@@ -48,6 +48,8 @@ class SplitDarkSector(Model):
         Q_Phi: dark charge of the scalar, Q_chi = -Q_Phi.
         y_s, y_b: Yukawa couplings of each dark fermion, both or neither, shape (n_chi,), with y_s y_b = r/(g_D Q_Phi).
             The products alone fix all but D mixing and pairs of different fermions.
+        g_e_V, g_e_A, g_tau_V, g_tau_A: couplings of V to electrons and taus; left out, there are none of that lepton.
+        lepton_universal: whether electrons and taus have the couplings of the muon.
         physics: "complete" for the leading order or "paper" for the formulas as printed, see `jaxdark.models.switches`.
         loop, tree, dipole, eta7, bs_current, width, photon_penguin, mixing_transverse: single switches in place of
             those of `physics`, see `jaxdark.models.switches.Switches`.
@@ -55,7 +57,7 @@ class SplitDarkSector(Model):
     Raises:
         RequestError: JAX is in single precision, a name is unknown, or a value is not a finite number of the right
             shape, or a mass is not positive (that of a dark fermion may be 0 in the exact loop), or y_s and y_b are
-            not those of r, or two switches contradict each other.
+            not those of r, or two switches contradict each other, or couplings are given of a universal V.
     """
 
     m_V: Float[Array, ""]
@@ -68,6 +70,11 @@ class SplitDarkSector(Model):
     Q_Phi: Float[Array, ""]
     y_s: Float[Array, " n_chi"] | None
     y_b: Float[Array, " n_chi"] | None
+    g_e_V: Float[Array, ""] | None
+    g_e_A: Float[Array, ""] | None
+    g_tau_V: Float[Array, ""] | None
+    g_tau_A: Float[Array, ""] | None
+    lepton_universal: bool = eqx.field(static=True)
     switches: Switches = eqx.field(static=True)
 
     def __init__(
@@ -83,6 +90,11 @@ class SplitDarkSector(Model):
         Q_Phi: ArrayLike = 1.0,
         y_s: ArrayLike | tuple[ArrayLike, ...] | None = None,
         y_b: ArrayLike | tuple[ArrayLike, ...] | None = None,
+        g_e_V: ArrayLike | None = None,
+        g_e_A: ArrayLike | None = None,
+        g_tau_V: ArrayLike | None = None,
+        g_tau_A: ArrayLike | None = None,
+        lepton_universal: bool = False,
         physics: PhysicsName = "complete",
         loop: Loop | None = None,
         tree: bool | None = None,
@@ -112,6 +124,19 @@ class SplitDarkSector(Model):
         self.Q_Phi = scalar("Q_Phi", Q_Phi)
         share_axis("chi", self.m_chi, self.r, "dark fermion")
         self.y_s, self.y_b = self._checked_yukawas(y_s, y_b)
+        self.lepton_universal = check_truth("lepton_universal", lepton_universal)
+        self.g_e_V, self.g_e_A = self._checked_couplings("g_e", g_e_V, g_e_A)
+        self.g_tau_V, self.g_tau_A = self._checked_couplings("g_tau", g_tau_V, g_tau_A)
+
+    def _checked_couplings(self, name: str, g_V, g_A) -> tuple[Float[Array, ""] | None, Float[Array, ""] | None]:
+        """Both couplings of a lepton, one that is left out being 0, or neither."""
+        if g_V is None and g_A is None:
+            return None, None
+        if self.lepton_universal:
+            raise RequestError(
+                f"with lepton_universal {name}_V and {name}_A are the muon's, got others too; leave one of the two out"
+            )
+        return scalar(f"{name}_V", 0.0 if g_V is None else g_V), scalar(f"{name}_A", 0.0 if g_A is None else g_A)
 
     def _checked_masses(self, m_chi) -> Float[Array, "..."]:
         """In print the loop diverges for massless fermions; the exact one has a limit."""
@@ -166,36 +191,57 @@ class SplitDarkSector(Model):
         nothing = jnp.zeros_like(dark)
         has_real_part = self.switches.width == "dispersive"
         vector, dispersive = (nothing, dark) if has_real_part else (dark, nothing)
+        leptons = self.lepton_couplings()
+        g_V, g_A = (jnp.stack(couplings) for couplings in zip(*leptons.values(), strict=True))
         with jax.ensure_compile_time_eval():
-            mass = jnp.append(self.m_chi, sm.m_mu)
+            mass = jnp.concatenate([self.m_chi, jnp.stack([jnp.asarray(getattr(sm, f"m_{l}")) for l in leptons])])
         return RunningWidth(
             mass=mass,
-            vector=jnp.append(vector, self.g_mu_V**2),
-            axial=jnp.append(nothing, (self.r_AV * self.g_mu_V) ** 2),
-            dispersive=jnp.append(dispersive, 0.0),
+            vector=jnp.concatenate([vector, g_V**2]),
+            axial=jnp.concatenate([nothing, g_A**2]),
+            dispersive=jnp.concatenate([dispersive, jnp.zeros_like(g_V)]),
             has_real_part=has_real_part,
         )
+
+    def lepton_couplings(self) -> dict[str, tuple[Float[Array, ""], Float[Array, ""]]]:
+        """Vector and axial-vector coupling to each charged lepton that V couples to, the muon's, Eq. (6), first."""
+        muon = self.g_mu_V, self.r_AV * self.g_mu_V
+        if self.lepton_universal:
+            return dict.fromkeys(("mu", "e", "tau"), muon)
+        others = {"e": (self.g_e_V, self.g_e_A), "tau": (self.g_tau_V, self.g_tau_A)}
+        given = {name: (g_V, g_A) for name, (g_V, g_A) in others.items() if g_V is not None and g_A is not None}
+        return {"mu": muon} | given
 
     def new_physics(self, sm: StandardModel) -> NewPhysics:
         """C_9 and C_10 as one resonance: Eq. (7) with the constant total width of Eq. (9), or what the switches say.
 
         With the exact vertex C_9(q2) = (4 pi N/alpha) g_mu^V g_tilde(q2) q2 P(q2), C_10 with g_mu^A, and the dipole's
-        C_7 = (2 pi N/alpha) eta7 d_tilde g_mu^V q2 P(q2) in the vector and with g_mu^A in the axial current.
+        C_7 = (2 pi N/alpha) eta7 d_tilde g_mu^V q2 P(q2) in the vector and with g_mu^A in the axial current. Electrons
+        likewise, with their couplings.
         """
         width, bs_current = self._width(sm), self.switches.bs_current
         with jax.ensure_compile_time_eval():
             thresholds = 4 * self.m_chi**2
+            if "tau" in self.lepton_couplings():
+                thresholds = jnp.append(thresholds, 4 * jnp.square(sm.m_tau))
+        electron = self.lepton_couplings().get("e")
         if self.switches.loop == "printed" and not self.switches.dipole:
-            strengths = kappa9(self, sm), kappa10(self, sm)
+            strengths = {"kappa9": kappa9(self, sm), "kappa10": kappa10(self, sm)}
+            if electron is not None:
+                per_coupling = tree_level(sm) * g_tilde(self)
+                strengths |= {"kappa9_e": per_coupling * electron[0], "kappa10_e": per_coupling * electron[1]}
+            strengths |= {"m_V": self.m_V, "width": width, "bs_current": bs_current}
             if self.switches.width == "constant":
-                return NewPhysics(resonance=Resonance(*strengths, m_V=self.m_V, width=width, bs_current=bs_current))
-            running = Resonance(*strengths, self.m_V, width, bs_current=bs_current, thresholds=thresholds)
-            return NewPhysics(resonance=running)
-        vector = tree_level(sm) * self.g_mu_V
+                return NewPhysics(resonance=Resonance(**strengths))
+            return NewPhysics(resonance=Resonance(**strengths, thresholds=thresholds))
+        tree = tree_level(sm)
+        vector = tree * self.g_mu_V
         return NewPhysics(
             resonance=Resonance(
                 kappa9=vector,
                 kappa10=self.r_AV * vector,
+                kappa9_e=None if electron is None else tree * electron[0],
+                kappa10_e=None if electron is None else tree * electron[1],
                 m_V=self.m_V,
                 width=width,
                 bs_current=bs_current,
@@ -269,11 +315,21 @@ def width_mumu(model: SplitDarkSector, sm: StandardModel, s: Scalar | None = Non
     return width_fermions(s, jnp.asarray(sm.m_mu), g_V, model.r_AV * g_V, mass)
 
 
+def width_leptons(model: SplitDarkSector, sm: StandardModel, s: Scalar | None = None) -> Float[Array, ""]:
+    """Partial width of V into all charged leptons that it couples to, GeV; each is that of `width_mumu`."""
+    s, mass = (model.m_V**2, model.m_V) if s is None else (s, None)
+    couplings = model.lepton_couplings().items()
+    return sum(
+        (width_fermions(s, jnp.asarray(getattr(sm, f"m_{name}")), g_V, g_A, mass) for name, (g_V, g_A) in couplings),
+        jnp.zeros(()),
+    )
+
+
 @usual_rules()
 def width_total(model: SplitDarkSector, sm: StandardModel) -> Float[Array, ""]:
-    """Total width of V, Eq. (9), sum of `width_chichi` and `width_mumu`, GeV; 0 when every channel is closed."""
+    """Total width of V, Eq. (9), sum of `width_chichi` and `width_leptons`, GeV; 0 when every channel is closed."""
     check_inputs(sm)
-    return jnp.sum(width_chichi(model, sm)) + width_mumu(model, sm)
+    return jnp.sum(width_chichi(model, sm)) + width_leptons(model, sm)
 
 
 def m_gamma(model: SplitDarkSector, sm: StandardModel) -> Float[Array, ""]:
@@ -283,7 +339,7 @@ def m_gamma(model: SplitDarkSector, sm: StandardModel) -> Float[Array, ""]:
 
 def width_running(s: Scalar, model: SplitDarkSector, sm: StandardModel) -> Float[Array, ""]:
     """Total width Gamma_V(s) of a V of squared mass s (GeV^2), GeV: Eq. (9) with m_V replaced by sqrt(s)."""
-    return jnp.sum(width_chichi(model, sm, s)) + width_mumu(model, sm, s)
+    return jnp.sum(width_chichi(model, sm, s)) + width_leptons(model, sm, s)
 
 
 def br_chichi(model: SplitDarkSector, sm: StandardModel) -> Float[Array, " n_chi"]:

@@ -6,8 +6,8 @@ Inputs: the name of a set and single switches in its place. Outputs: one `Switch
 from typing import Any, Literal, NamedTuple, get_args
 
 from jaxdark.choices import PhysicsName
-from jaxdark.errors import RequestError, shown
-from jaxdark.models.checks import check_number, one_of
+from jaxdark.errors import RequestError, one_of
+from jaxdark.models.checks import check_number, check_truth
 from jaxdark.models.wilson import BsCurrent
 
 Loop = Literal["printed", "exact"]
@@ -82,19 +82,10 @@ def switches_of(physics: PhysicsName, **single: Any) -> Switches:
             check_number("eta7", value, positive="a factor of the running")
             given[name] = float(value)
         else:
-            given[name] = _truth(name, value)
+            given[name] = check_truth(name, value)
     switches = SETS[physics]._replace(**given)
     if "eta7" in given and not switches.dipole:
         raise RequestError(
             f"eta7 = {given['eta7']:g} runs the dipole, which is switched off; give dipole=True or no eta7"
         )
     return switches
-
-
-def _truth(name: str, value: Any) -> bool:
-    """A switch from the command line or from Python."""
-    words = {"true": True, "false": False}
-    found = words.get(value.lower()) if isinstance(value, str) else value
-    if not isinstance(found, bool):
-        raise RequestError(f"{name} must be true or false, got {shown(value)}")
-    return found

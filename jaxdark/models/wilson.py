@@ -1,4 +1,5 @@
-"""The narrow waist between models and b -> s observables: what new physics does to C_9, C_10, C_P, C_S of the muon.
+"""The narrow waist between models and b -> s observables: what new physics does to C_9, C_10, C_P, C_S of the muon, and
+of the electron where it feels it.
 
 Every model ends in one `NewPhysics` record and every semileptonic observable starts from one.
 
@@ -24,8 +25,8 @@ import jax.numpy as jnp
 from jax.tree_util import Partial
 from jaxtyping import Array, Complex, Float, Inexact
 
-from jaxdark.errors import RequestError
-from jaxdark.models.checks import check_number, one_of
+from jaxdark.errors import RequestError, one_of
+from jaxdark.models.checks import check_number
 from jaxdark.models.propagator import Propagator, RunningWidth
 
 BsCurrent = Literal["paper", "without_C_P", "conserved"]
@@ -56,7 +57,7 @@ _TAKEN: dict[BsCurrent, tuple[int, int]] = {"paper": (0, 1), "without_C_P": (0, 
 
 
 class Contact(eqx.Module):
-    """Constant shifts of the muonic coefficients, dimensionless, real or complex; a complex phase is a weak one.
+    """Constant shifts of the coefficients of one lepton, dimensionless, real or complex; a complex phase is a weak one.
 
     C_P and C_S multiply alpha/(4 pi) (sbar P_R b)(lbar gamma5 l) and (lbar l), primes exchange P_L and P_R.
 
@@ -80,6 +81,7 @@ class Contact(eqx.Module):
 
 
 CONTACT_NAMES = ("C9", "C10", "C9p", "C10p", "CP", "CPp", "CS", "CSp")
+KAPPAS = ("kappa9", "kappa10", "kappa9_e", "kappa10_e")
 
 
 def _as_tree(vertex: Any) -> Any:
@@ -109,6 +111,7 @@ class Resonance(eqx.Module):
             None is 1.
         dipole: strength of the dipole relative to a vertex of 1, real; None leaves it out.
         thresholds: where vertex or width have cusps, GeV^2, shape (n,): bins are cut there.
+        kappa9_e, kappa10_e: strengths with the currents of the electron, both or neither; None where it feels nothing.
 
     Raises:
         RequestError: a value is not one finite number or out of its range; inside jit, vmap and grad, it has not the
@@ -124,10 +127,15 @@ class Resonance(eqx.Module):
     vertex: Callable[[Array], Array] | None = eqx.field(default=None, converter=_as_tree)
     dipole: Float[Array, ""] | float | None = None
     thresholds: Float[Array, " n"] | tuple[float, ...] = ()
+    kappa9_e: Inexact[Array, ""] | complex | None = None
+    kappa10_e: Inexact[Array, ""] | complex | None = None
 
     def __check_init__(self):
         """As `Contact.__check_init__`."""
-        for name in ("kappa9", "kappa10"):
+        given = [name for name in KAPPAS if getattr(self, name) is not None]
+        if len(given) == 3:
+            raise RequestError("kappa9_e and kappa10_e of Resonance must be given together or not at all")
+        for name in given:
             check_number(f"{name} of Resonance", getattr(self, name), is_complex=True)
         check_number("m_V of Resonance", self.m_V, positive="a mass in GeV")
         if not isinstance(self.width, RunningWidth):
@@ -183,16 +191,22 @@ class Resonance(eqx.Module):
 class NewPhysics(eqx.Module):
     """Contact terms and a resonance; None leaves one out and costs nothing.
 
+    Attributes:
+        contact: of the muon.
+        resonance: of the muon, and of the electron where it has strengths with that.
+        contact_e: of the electron.
+
     Raises:
         RequestError: what is given is not a `Contact` and a `Resonance`.
     """
 
     contact: Contact | None = None
     resonance: Resonance | None = None
+    contact_e: Contact | None = None
 
     def __check_init__(self):
         """As `Contact.__check_init__`."""
-        for name, kind in (("contact", Contact), ("resonance", Resonance)):
+        for name, kind in (("contact", Contact), ("resonance", Resonance), ("contact_e", Contact)):
             part = getattr(self, name)
             if not isinstance(part, kind | None):
                 raise RequestError(f"{name} of NewPhysics must be a {kind.__name__} or None, got {part!r}")
@@ -200,6 +214,18 @@ class NewPhysics(eqx.Module):
     def new_physics(self, sm) -> "NewPhysics":
         """Itself, so that an observable takes a model or a record alike."""
         return self
+
+    @property
+    def of_electrons(self) -> "NewPhysics | None":
+        """What the electron feels, in place of the muon; None if that is nothing."""
+        resonance = self.resonance
+        if resonance is None or resonance.kappa9_e is None:
+            return None if self.contact_e is None else NewPhysics(self.contact_e)
+        strengths = (resonance.kappa9_e, resonance.kappa10_e, None, None)
+        resonance = eqx.tree_at(
+            lambda r: tuple(getattr(r, name) for name in KAPPAS), resonance, strengths, is_leaf=lambda x: x is None
+        )
+        return NewPhysics(self.contact_e, resonance)
 
 
 @runtime_checkable
@@ -219,22 +245,28 @@ def weak_parts(physics: NewPhysics) -> tuple[NewPhysics, NewPhysics | None]:
 
     Whether a coupling is real is read off its type, which is static: real ones cost nothing here or later on.
     """
-    contact, resonance = physics.contact, physics.resonance
-    complex_contact = contact is not None and any(map(jnp.iscomplexobj, jax.tree.leaves(contact)))
-    complex_kappas = resonance is not None and any(map(jnp.iscomplexobj, (resonance.kappa9, resonance.kappa10)))
-    if not (complex_contact or complex_kappas):
+    contacts, resonance = (physics.contact, physics.contact_e), physics.resonance
+    if not any(map(jnp.iscomplexobj, jax.tree.leaves((contacts, _kappas(resonance))))):
         return physics, None
-    return _part(physics, _real, complex_contact), _part(physics, _imaginary, complex_contact)
+    return _part(physics, _real), _part(physics, _imaginary)
 
 
-def _part(physics: NewPhysics, part, complex_contact: bool) -> NewPhysics:
-    contact, resonance = physics.contact, physics.resonance
-    if contact is not None:
-        contact = jax.tree.map(part, contact) if complex_contact or part is _real else None
+def _kappas(resonance: Resonance | None) -> tuple:
+    return () if resonance is None else tuple(getattr(resonance, name) for name in KAPPAS)
+
+
+def _part(physics: NewPhysics, part) -> NewPhysics:
+    resonance = physics.resonance
+
+    def of(contact: Contact | None) -> Contact | None:
+        is_complex = any(map(jnp.iscomplexobj, jax.tree.leaves(contact)))
+        return jax.tree.map(part, contact) if is_complex or part is _real else None
+
     if resonance is not None:
-        kappas = part(resonance.kappa9), part(resonance.kappa10)
-        resonance = eqx.tree_at(lambda r: (r.kappa9, r.kappa10), resonance, kappas)
-    return NewPhysics(contact, resonance)
+        given = [name for name in KAPPAS if getattr(resonance, name) is not None]
+        parts = [part(getattr(resonance, name)) for name in given]
+        resonance = eqx.tree_at(lambda r: [getattr(r, name) for name in given], resonance, parts)
+    return NewPhysics(of(physics.contact), resonance, of(physics.contact_e))
 
 
 def _real(value: Any) -> Any:

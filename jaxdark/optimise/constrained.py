@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from jaxdark.compute.bounds import checked_seed, count
+from jaxdark.constraints.choice import APPLIED, SubjectTo, choose
 from jaxdark.errors import RequestError, listed
 from jaxdark.io.results import plain
 from jaxdark.likelihood.likelihood import Likelihood
@@ -22,7 +23,6 @@ from jaxdark.optimise.constrained_search import STARTS, ConstrainedSearch, Large
 from jaxdark.optimise.descents import TOLERANCE
 from jaxdark.optimise.fit import against_data, covariance_at, marginalised_only
 from jaxdark.optimise.fit_result import Descents, Pull, StartCounts, fields_of
-from jaxdark.optimise.limits import APPLIED, SubjectTo, choose
 from jaxdark.optimise.multistart import MOST_STARTS
 from jaxdark.precision import usual_rules
 

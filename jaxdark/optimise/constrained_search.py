@@ -13,6 +13,7 @@ from jaxtyping import Array, Float
 
 from jaxdark.compute.batch import batched
 from jaxdark.compute.cluster import threads
+from jaxdark.constraints.choice import ChosenConstraints
 from jaxdark.constraints.limit import LimitResult
 from jaxdark.constraints.registry import verdicts
 from jaxdark.errors import RequestError, listed
@@ -20,7 +21,6 @@ from jaxdark.likelihood.likelihood import Likelihood
 from jaxdark.likelihood.priors import Prior
 from jaxdark.optimise.augmented import AugmentedLagrangian, ConstrainedSolutions
 from jaxdark.optimise.descents import TOLERANCE, Solutions
-from jaxdark.optimise.limits import ChosenLimits
 from jaxdark.optimise.multistart import MultiStart
 from jaxdark.optimise.region_fit import contenders
 
@@ -71,7 +71,9 @@ class ConstrainedSearch(MultiStart):
         RequestError: a constraint that was named has no limit in the region, or none has.
     """
 
-    def __init__(self, like: Likelihood, prior: Prior, limits: ChosenLimits, *, seed: int = 0, starts: int = STARTS):
+    def __init__(
+        self, like: Likelihood, prior: Prior, limits: ChosenConstraints, *, seed: int = 0, starts: int = STARTS
+    ):
         super().__init__(like.marginalised(), prior, seed=seed, points=_POINTS, starts=starts)
         self._rebuild = partial(ConstrainedSearch, like, prior, limits, seed=seed, starts=starts)
         self._all = limits.constraints
@@ -114,7 +116,9 @@ class ConstrainedSearch(MultiStart):
         return self._known[u.tobytes()]
 
     def __call__(
-        self, whitening: Float[np.ndarray, "rows rows"], offset: Float[np.ndarray, " rows+1"] | None = None
+        self,
+        whitening: Float[np.ndarray, "residuals residuals"],
+        offset: Float[np.ndarray, " residuals+1"] | None = None,
     ) -> Solutions:
         """Where the descents from all starts end, with an offset on the residuals of all."""
         offsets = None if offset is None else offset[None]
@@ -128,9 +132,9 @@ class ConstrainedSearch(MultiStart):
 
     def minimise(
         self,
-        whitening: Float[np.ndarray, "rows rows"],
+        whitening: Float[np.ndarray, "residuals residuals"],
         starts: Float[np.ndarray, "n d"],
-        offsets: Float[np.ndarray, "1 rows+1"] | None = None,
+        offsets: Float[np.ndarray, "1 residuals+1"] | None = None,
         *,
         tolerance: float = TOLERANCE,
     ) -> Solutions:
@@ -152,7 +156,7 @@ class ConstrainedSearch(MultiStart):
             ends = begin
         else:
             own = (None, None) if begin is None else (begin.multipliers, begin.stiffness)
-            offset = np.zeros(len(self.like.data) + 1) if offsets is None else offsets[0]
+            offset = np.zeros(self.like.n_residuals + 1) if offsets is None else offsets[0]
             ends = self._descend_under_limits((whitening, offset), starts, *own)
         self._ends = ends
         self._known |= {u.tobytes(): ends.take([i]) for i, u in enumerate(ends.u)}
@@ -160,12 +164,12 @@ class ConstrainedSearch(MultiStart):
         chi2 = np.where(ends.feasible, ends.chi2, _OUTSIDE * (1 + np.maximum(largest, 0.0)))
         return Solutions(ends.u.copy(), np.where(np.isnan(chi2), np.inf, chi2), ends.gradient_norm.copy(), ends.steps)
 
-    def distinct(self, whitening: Float[np.ndarray, "rows rows"], minima: Solutions) -> list[list[int]]:
+    def distinct(self, whitening: Float[np.ndarray, "residuals residuals"], minima: Solutions) -> list[list[int]]:
         """As in a search without limits, of the ends that keep all of them, whether they have converged or not."""
         return super().distinct(whitening, minima._replace(gradient_norm=np.where(minima.chi2 < _OUTSIDE, 0.0, np.inf)))
 
 
-def _check_limited(limits: ChosenLimits, limited: Float[np.ndarray, " k"], prior: Prior) -> None:
+def _check_limited(limits: ChosenConstraints, limited: Float[np.ndarray, " k"], prior: Prior) -> None:
     """Raise RequestError unless all that were asked for by themselves, and at least one, have a limit somewhere."""
     without = [
         entry.id for entry, has in zip(limits.constraints, limited, strict=True) if entry.id in limits.named and not has
@@ -253,7 +257,9 @@ def _profiled(search: ConstrainedSearch, u: Float[np.ndarray, " d"]) -> float:
     return search.like.evaluate(search.prior.model(search.prior.vector(u))).log_likelihood
 
 
-def _tangent(search: ConstrainedSearch, u: Float[np.ndarray, " d"]) -> tuple[Likelihood, Float[np.ndarray, " rows+1"]]:
+def _tangent(
+    search: ConstrainedSearch, u: Float[np.ndarray, " d"]
+) -> tuple[Likelihood, Float[np.ndarray, " residuals+1"]]:
     """A likelihood with a fixed theory covariance that is stationary where the profile log-likelihood is.
 
     A covariance that is taken at u and kept fixed does not know that the theory's errors change with the parameters:

@@ -223,7 +223,7 @@ def _goodness(region_fit: RegionFit, prior: Prior, sets: int, seed: int, client:
     """chi2, degrees of freedom, and the share of fits to pseudo-data that are worse."""
     like, solutions, free = region_fit.like, region_fit.minima, int((~prior.fixed).sum())
     chi2 = float(solutions.chi2.min())
-    measured = len(like.data) + int(like.measures_g_minus_2(prior.model(region_fit.vector)))
+    measured = like.measured(prior.model(region_fit.vector))
     if measured <= free:
         reason = (
             f"there is no goodness of fit: {free} free parameter{'s' * (free != 1)} for {measured} measured "

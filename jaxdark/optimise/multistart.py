@@ -64,7 +64,7 @@ class MultiStart:
         """Another process makes points and programs anew."""
         return self._rebuild, ()
 
-    def _residuals_at(self, whitening, offset, u: Float[Array, " d"]) -> Float[Array, " rows+1"]:
+    def _residuals_at(self, whitening, offset, u: Float[Array, " d"]) -> Float[Array, " residuals+1"]:
         model = self.prior.model(self.prior.vector(u))
         return jnp.concatenate(list(self.like.whitened_residuals(model, None, whitening, offset).values()))
 
@@ -74,25 +74,27 @@ class MultiStart:
         return self._descend.most_steps
 
     def whitened_residuals(
-        self, whitening: Float[np.ndarray, "rows rows"], u: Float[np.ndarray, "n d"]
-    ) -> Float[np.ndarray, "n rows+1"]:
+        self, whitening: Float[np.ndarray, "residuals residuals"], u: Float[np.ndarray, "n d"]
+    ) -> Float[np.ndarray, "n residuals+1"]:
         """Whitened residuals and the (g-2) pull at prior quantiles."""
         return self._residuals(whitening, u)
 
-    def values(self, whitening: Float[np.ndarray, "rows rows"], u: Float[np.ndarray, "n d"]) -> Float[np.ndarray, " n"]:
+    def values(
+        self, whitening: Float[np.ndarray, "residuals residuals"], u: Float[np.ndarray, "n d"]
+    ) -> Float[np.ndarray, " n"]:
         """Log-likelihood at prior quantiles."""
         return -0.5 * (self._residuals(whitening, u) ** 2).sum(axis=1)
 
-    def __call__(self, whitening: Float[np.ndarray, "rows rows"]) -> Solutions:
+    def __call__(self, whitening: Float[np.ndarray, "residuals residuals"]) -> Solutions:
         """Where the descents from all starts end."""
         chosen = self.best_of_slices(self.values(whitening, self.points), self._starts)
         return self.minimise(whitening, self.points[chosen])
 
     def minimise(
         self,
-        whitening: Float[np.ndarray, "rows rows"],
+        whitening: Float[np.ndarray, "residuals residuals"],
         starts: Float[np.ndarray, "n d"],
-        offsets: Float[np.ndarray, "n rows+1"] | None = None,
+        offsets: Float[np.ndarray, "n residuals+1"] | None = None,
         *,
         tolerance: float = TOLERANCE,
     ) -> Solutions:
@@ -104,10 +106,10 @@ class MultiStart:
             offsets: of each start, added to the whitened residuals and the (g-2) pull; 0 unless given.
             tolerance: gradient norm below which a descent ends.
         """
-        offsets = np.zeros((len(starts), len(self.like.data) + 1)) if offsets is None else offsets
+        offsets = np.zeros((len(starts), self.like.n_residuals + 1)) if offsets is None else offsets
         return self._descend(whitening, starts, offsets, tolerance=tolerance)
 
-    def distinct(self, whitening: Float[np.ndarray, "rows rows"], minima: Solutions) -> list[list[int]]:
+    def distinct(self, whitening: Float[np.ndarray, "residuals residuals"], minima: Solutions) -> list[list[int]]:
         """Indices of converged minima, those with the same chi2 and predictions together, best first."""
         residuals, groups = self.whitened_residuals(whitening, minima.u), []
         for i in (i for i in np.argsort(minima.chi2) if minima.converged[i]):

@@ -89,6 +89,7 @@ def fit_with_covariance(
     came to an end. Arguments as for `MultiStart`.
     """
     marginalised = like.marginalised()
+    like.terms_beside.check(type(prior.model(prior.vector(np.full(len(prior.names), 0.5)))))
     search = MultiStart(marginalised, prior, seed=seed, starts=starts, optimizer=optimizer)
     at_reference, minima, reference, settled = marginalised, search(marginalised.whitening), None, False
     for _ in range(_MOST_ROUNDS):

@@ -23,7 +23,7 @@ _CHUNK = 128
 
 def fit_toys(
     search: MultiStart,
-    whitening: Float[np.ndarray, "rows rows"],
+    whitening: Float[np.ndarray, "residuals residuals"],
     best: Float[np.ndarray, " d"],
     sets: int,
     seed: int,
@@ -63,7 +63,7 @@ class ToyFits:
     def __init__(
         self,
         search: MultiStart,
-        whitening: Float[np.ndarray, "rows rows"],
+        whitening: Float[np.ndarray, "residuals residuals"],
         best: Float[np.ndarray, " d"],
         sets: int,
         seed: int,
@@ -77,6 +77,9 @@ class ToyFits:
     def __call__(self, chunk: int) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
         """Smallest chi2 and its gradient norm for each set of a chunk."""
         offsets = self._noise(chunk) - self._search.whitened_residuals(self._whitening, self._best[None])
+        # A limit stays what it is: pseudo-data are those of measured values.
+        limits = np.flatnonzero(~self._search.like.terms_beside.are_measurements)
+        offsets[:, len(self._search.like.data) + limits] = 0.0
         starts = np.stack([self._starts(offset) for offset in offsets])
         sets, per_set, d = starts.shape
         solutions = self._search.minimise(
@@ -86,7 +89,7 @@ class ToyFits:
         smallest = np.arange(sets), np.argmin(chi2, axis=1)
         return chi2[smallest], norm[smallest]
 
-    def _starts(self, offset: Float[np.ndarray, " rows+1"]) -> Float[np.ndarray, "starts d"]:
+    def _starts(self, offset: Float[np.ndarray, " residuals+1"]) -> Float[np.ndarray, "starts d"]:
         """Prior quantiles of the starts for one set: the best fit to the data first."""
         squares, residuals = self._residuals
         chi2 = squares + 2 * residuals @ offset  # less |offset|^2, which is the same at all points
@@ -94,19 +97,20 @@ class ToyFits:
         chosen = best_of_slices[np.argsort(chi2[best_of_slices])[:_STARTS]]
         return np.concatenate([self._best[None], self._search.points[chosen]])
 
-    def _noise(self, chunk: int) -> Float[np.ndarray, "n rows+1"]:
+    def _noise(self, chunk: int) -> Float[np.ndarray, "n residuals+1"]:
         """Noise of one chunk: its part of one stream, so that the sets do not depend on the size of a chunk."""
         search = self._search
-        generator, columns = np.random.default_rng(self._seed), len(search.like.data) + 1
+        generator, columns = np.random.default_rng(self._seed), search.like.n_residuals + 1
         for _ in range(chunk):
             generator.normal(size=(_CHUNK, columns))
         noise = generator.normal(size=(min(_CHUNK, self._sets - chunk * _CHUNK), columns))
-        if not search.like.measures_g_minus_2(search.prior.model(search.prior.vector(self._best))):
-            noise[:, -1] = 0.0
-        return noise
+        like = search.like
+        measured = [*np.ones(len(like.data), bool), *like.terms_beside.are_measurements]
+        measured.append(like.measures_g_minus_2(search.prior.model(search.prior.vector(self._best))))
+        return noise * measured
 
     @cached_property
-    def _residuals(self) -> tuple[Float[np.ndarray, " points"], Float[np.ndarray, "points rows+1"]]:
+    def _residuals(self) -> tuple[Float[np.ndarray, " points"], Float[np.ndarray, "points residuals+1"]]:
         """Sums of squares of the whitened residuals at all prior points, and these, for every chunk of this process."""
         residuals = self._search.whitened_residuals(self._whitening, self._search.points)
         return (residuals**2).sum(axis=1), residuals

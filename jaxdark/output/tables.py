@@ -51,8 +51,9 @@ def point_tables(record: Mapping[str, Any], *, full: bool = True) -> list[Table 
         f"log-likelihood {record['log_likelihood']:.6g} ({terms}), Standard Model {record['sm_log_likelihood']:.6g}, "
         f"both {_OWN}; chi2 with experimental errors alone {chi2['experiment']:.5g} for {chi2['rows']} rows"
     )
+    shown = [likelihood] if not record["terms_beside"] else [_terms_table(record), likelihood]
     if not full:
-        return [likelihood]
+        return shown
     pulls = Table("Pulls", words("measurement") + numbers("prediction", "measured", "pull", "SM pull"))
     for row in record["observables"]:
         predicted, measured = (
@@ -65,7 +66,16 @@ def point_tables(record: Mapping[str, Any], *, full: bool = True) -> list[Table 
         answer = "" if row["limit"] is None else Cell("excluded", "bad") if row["excluded"] else "allowed"
         values = (format_value(row[name]) for name in ("value", "limit", "ratio"))
         constraints.add_row(with_unit(row["id"], row["unit"]), *values, answer)
-    return [_values_table(record), pulls, constraints, likelihood]
+    return [_values_table(record), pulls, constraints, *shown]
+
+
+def _terms_table(record: Mapping[str, Any]) -> Table:
+    """The log-likelihood term by term, beside that of the Standard Model, and what each one is."""
+    forms = {"flavour": "rows of the data set"} | record["terms_beside"]
+    table = Table("Terms of the log-likelihood", words("term") + numbers("here", "SM") + words("form"))
+    for name, value in record["terms"].items():
+        table.add_row(name, f"{value:.3f}", f"{record['sm_terms'][name]:.3f}", forms.get(name, ""))
+    return table
 
 
 def _values_table(record: Mapping[str, Any]) -> Table | str:

@@ -25,7 +25,7 @@ class Coordinates(eqx.Module):
     """
 
     transport: TransportMap
-    gain: Float[Array, "nuisances rows"]
+    gain: Float[Array, "nuisances residuals"]
     spread: Float[Array, "nuisances nuisances"]
     like: Likelihood = eqx.field(static=True)
     prior: Prior = eqx.field(static=True)
@@ -34,9 +34,9 @@ class Coordinates(eqx.Module):
     def build(cls, like: Likelihood, fit: RegionFit, prior: Prior, transport: TransportMap) -> "Coordinates":
         """Coordinates for a likelihood in either mode, with the linearisation at the region's fit."""
         if like.theory == "marginalised":
-            return cls(transport, np.zeros((0, len(like.data))), np.zeros((0, 0)), fit.like, prior)
+            return cls(transport, np.zeros((0, like.n_residuals)), np.zeros((0, 0)), fit.like, prior)
         J = fit.like.standardised_jacobian
-        weighted = np.linalg.solve(like.data.correlation, J)
+        weighted = np.linalg.solve(like.covariance, J)
         precision = np.eye(J.shape[1]) + J.T @ weighted
         spread = solve_triangular(np.linalg.cholesky(precision), np.eye(len(precision)), lower=True).T
         return cls(transport, np.linalg.solve(precision, weighted.T), spread, like, prior)
@@ -53,7 +53,8 @@ class Coordinates(eqx.Module):
         vector = self.prior.vector(u)
         if len(self.spread) == 0:
             return vector, log_slope
-        residuals = self.like.residuals(self.like.predictions(self.prior.model(vector)))
+        model = self.prior.model(vector)
+        residuals = self.like.standardised(self.like.predictions(model), model)
         return jnp.concatenate([vector, self.spread @ z[d:] - self.gain @ residuals]), log_slope
 
     def split(self, vector: Float[Array, " n"]):

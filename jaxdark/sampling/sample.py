@@ -16,13 +16,12 @@ from jaxdark.choices import Kernel, Method
 from jaxdark.compute.batch import batched
 from jaxdark.compute.bounds import checked_seed, count, fits_memory
 from jaxdark.compute.cluster import connected
-from jaxdark.errors import RequestError
+from jaxdark.errors import RequestError, one_of
 from jaxdark.io.checkpoints import Checkpoints
 from jaxdark.io.results import Result
 from jaxdark.likelihood.likelihood import Likelihood, check_likelihood
 from jaxdark.likelihood.priors import Prior, prior_of
 from jaxdark.likelihood.provenance import provenance
-from jaxdark.models.checks import one_of
 from jaxdark.optimise.region_fit import RegionFit
 from jaxdark.precision import usual_rules
 from jaxdark.sampling.coordinates import Coordinates, log_density

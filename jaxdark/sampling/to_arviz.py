@@ -29,7 +29,10 @@ from jaxdark.sampling.diagnostics import Diagnosis
 from jaxdark.sampling.importance import ImportanceSample
 
 PER_DRAW = ("chain", "draw")
-_IN_SUMMARY = ("model", "physics", "region", "theory", "data", "g_minus_2", "versions", "seed")
+_IN_SUMMARY = (
+    *("model", "physics", "region", "theory", "data", "g_minus_2", "terms_beside", "form_factors", "V_cb"),
+    *("versions", "seed"),
+)
 """What summary.json says of the provenance; all of it is in posterior.nc."""
 Diagnose = Callable[[dict[str, np.ndarray], dict[str, np.ndarray], Float[np.ndarray, "chains draws"]], Diagnosis]
 
@@ -79,7 +82,8 @@ def posterior_tree(like: Likelihood, prior: Prior, fit: RegionFit, sampled: Samp
     names = {"nuisance": list(like.nuisance_names)} if n > d else {}
     nuisances = {name: sampled.vectors[..., d + i] for i, name in enumerate(names.get("nuisance", ()))}
     noise = np.random.default_rng(seed).normal(size=recorded["predictions"].shape)
-    replicated = recorded["predictions"] + like.data.sigma * (noise @ np.linalg.cholesky(like.covariance).T)
+    covariance = like.covariance[: len(like.data), : len(like.data)]
+    replicated = recorded["predictions"] + like.data.sigma * (noise @ np.linalg.cholesky(covariance).T)
     groups = {
         "posterior": draws_of(posterior | ({"nuisances": sampled.vectors[..., d:]} if n > d else {}), **names),
         "derived": draws_of(recorded["derived"]),
@@ -96,7 +100,7 @@ def posterior_tree(like: Likelihood, prior: Prior, fit: RegionFit, sampled: Samp
             "parameters": dict(zip(prior.names, fit.vector.tolist(), strict=True)),
             "log_likelihood": fit.log_likelihood,
         },
-        "measured": len(like.data) + int(like.measures_g_minus_2(prior.model(fit.vector))),
+        "measured": like.measured(prior.model(fit.vector)),
     }
     return make_tree(groups, made_of.json() | attributes | sampled.attributes)
 
@@ -111,12 +115,13 @@ def _at_draw(like: Likelihood, marginalised: Likelihood, prior: Prior, vector: F
     model, xi = prior.model(vector[:d]), (vector[d:] if like.theory == "full" else None)
     predictions = like.predictions(model, xi)
     whitening = jnp.asarray(like.whitening)
-    # log p(row | other rows) of a Gaussian: the row's entry of K^-1 z over the diagonal of K^-1.
-    weighted, diagonal = whitening.T @ (whitening @ like.residuals(predictions)), jnp.sum(whitening**2, axis=0)
+    # log p(row | all others) of a Gaussian: the row's entry of K^-1 z over the diagonal of K^-1.
+    z, n = like.standardised(predictions, model, xi), len(like.data)
+    weighted, diagonal = (whitening.T @ (whitening @ z))[:n], jnp.sum(whitening**2, axis=0)[:n]
     derived = {"log_likelihood": marginalised(model)}
     if xi is not None:
         terms = like.terms(model, xi)
-        derived["log_likelihood_at_nuisances"] = terms["flavour"] + terms["g_minus_2"]
+        derived["log_likelihood_at_nuisances"] = sum(terms.values()) - terms["nuisances"]
     derived |= _real_columns(_of_resonance(model, like.sm))
     pointwise = -0.5 * weighted**2 / diagonal + 0.5 * jnp.log(diagonal / (2 * jnp.pi))
     return {"predictions": predictions, "pointwise": pointwise, "derived": derived}

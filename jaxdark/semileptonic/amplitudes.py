@@ -81,7 +81,7 @@ class Decay(NamedTuple):
 
     m_B, m_M and m_l in GeV; low and high are the hadronic parameters of Sec. 2.4 in the order of `HadronicNuisances`;
     even and odd the factors of the time-integrated B_s rate (Sec. 6.1) on CP-even and CP-odd amplitudes, the latter
-    perp and S (eta of arXiv:1502.05509); muon is 1 where new physics enters and 0 for electrons.
+    perp and S (eta of arXiv:1502.05509); muon is 1 for muons and 0 for electrons.
     """
 
     q2: Float[Array, "*q2"]

@@ -16,7 +16,7 @@ from scipy.linalg import block_diag
 
 from jaxdark.errors import RequestError
 from jaxdark.inputs import StandardModel
-from jaxdark.models.wilson import CONTACT_NAMES, Contact, HasNewPhysics, NewPhysics, Resonance, weak_parts
+from jaxdark.models.wilson import CONTACT_NAMES, HasNewPhysics, NewPhysics, Resonance, weak_parts
 from jaxdark.semileptonic.amplitudes import (
     J_NAMES,
     Coefficients,
@@ -143,26 +143,35 @@ def _shortened(lower: float, upper: float, end: float, charm: float) -> list[tup
     return _shortened(lower, middle, end, charm) + _shortened(middle, upper, end, charm)
 
 
-def with_contact(C: Coefficients, contact: Contact | None, decay: Decay) -> Coefficients:
-    """The coefficients C and the contact terms, which electrons do not feel."""
-    if contact is None:
-        return C
-    shifts = {name: decay.muon * getattr(contact, name) for name in CONTACT_NAMES}
-    return C._replace(**{name: getattr(C, name) + shift for name, shift in shifts.items()})
+def with_contact(C: Coefficients, physics: NewPhysics, decay: Decay) -> Coefficients:
+    """The coefficients C and the contact terms of each lepton."""
+    for contact, share in ((physics.contact, decay.muon), (physics.contact_e, 1 - decay.muon)):
+        if contact is not None:
+            shifts = {name: share * getattr(contact, name) for name in CONTACT_NAMES}
+            C = C._replace(**{name: getattr(C, name) + shift for name, shift in shifts.items()})
+    return C
+
+
+def _strengths(resonance: Resonance, decay: Decay):
+    """kappa9 and kappa10 of the lepton at each point; 0 for electrons that do not feel the resonance."""
+    kappa9, kappa10 = decay.muon * resonance.kappa9, decay.muon * resonance.kappa10
+    if resonance.kappa9_e is None:
+        return kappa9, kappa10
+    electron = 1 - decay.muon
+    return kappa9 + electron * resonance.kappa9_e, kappa10 + electron * resonance.kappa10_e
 
 
 def dipole_coefficients(resonance: Resonance, decay: Decay) -> Coefficients:
-    """What multiplies the propagator and the dipole's strength; 0 for electrons."""
-    numerator = decay.muon * resonance.numerator(decay.q2)
-    return Coefficients(C7=resonance.kappa9 * numerator, C7A=resonance.kappa10 * numerator)
+    """What multiplies the propagator and the dipole's strength."""
+    (kappa9, kappa10), numerator = _strengths(resonance, decay), resonance.numerator(decay.q2)
+    return Coefficients(C7=kappa9 * numerator, C7A=kappa10 * numerator)
 
 
 def resonant_coefficients(resonance: Resonance, decay: Decay) -> Coefficients:
-    """What multiplies vertex and propagator, longitudinal factor (Sec. 9.3) included; 0 for electrons."""
-    numerator = decay.muon * resonance.numerator(decay.q2)
-    taken = decay.muon * resonance.longitudinal(decay.q2)[0]
-    C10, timelike = resonance.kappa10 * numerator, -resonance.kappa10 * taken * decay.q2
-    return Coefficients(C9=resonance.kappa9 * numerator, C10=C10, C10_timelike=timelike)
+    """What multiplies vertex and propagator, longitudinal factor (Sec. 9.3) included."""
+    (kappa9, kappa10), numerator = _strengths(resonance, decay), resonance.numerator(decay.q2)
+    timelike = -kappa10 * resonance.longitudinal(decay.q2)[0] * decay.q2
+    return Coefficients(C9=kappa9 * numerator, C10=kappa10 * numerator, C10_timelike=timelike)
 
 
 def _real_parts(tree):
@@ -195,7 +204,7 @@ def weak_amplitudes(physics: NewPhysics, decay: Decay, sm: StandardModel):
 def _linear_amplitudes(C: Coefficients, physics: NewPhysics, decay: Decay, sm: StandardModel):
     """(Re A, Im A), with a resonance A_1 and with a dipole A_2 as well, of the coefficients C and real couplings."""
     shape = jnp.shape(decay.q2)
-    C = jax.tree.map(lambda c: jnp.broadcast_to(c, shape), with_contact(C, physics.contact, decay))
+    C = jax.tree.map(lambda c: jnp.broadcast_to(c, shape), with_contact(C, physics, decay))
     C = _real_parts(C)
     exchanged = []
     if physics.resonance is not None:

@@ -50,7 +50,7 @@ class Channel(NamedTuple):
 
     @property
     def muon(self) -> bool:
-        """Whether the leptons are muons; electrons feel the Standard Model alone."""
+        """Whether the leptons are muons; else they are electrons."""
         return self.lepton == "m_mu"
 
     def masses(self, sm: StandardModel):

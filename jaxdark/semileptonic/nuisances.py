@@ -4,7 +4,7 @@ Inputs: which decays and q2 regions a data set uses. Outputs: standard-normal co
 Section 2.4 of the semileptonic formulas, priors from data/inputs.yaml and data/form_factors.yaml.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from operator import attrgetter
 from typing import NamedTuple
 
@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from jaxdark.inputs import StandardModel, read_data
+from jaxdark.inputs import StandardModel, form_factor_covariance, lambda_t_error, read_data
 from jaxdark.semileptonic.charmonium import CHARMONIUM
 from jaxdark.semileptonic.kinematics import Bin, Channel
 
@@ -26,29 +26,14 @@ class _Block(NamedTuple):
     scale: np.ndarray
 
 
-def _scalar(name: str) -> _Block:
-    uncertainty = read_data("inputs.yaml")["inputs"][name]["uncertainty"]
+def _scalar(name: str, uncertainty: float) -> _Block:
     return _Block(attrgetter(name), (name,), np.array([uncertainty]))
 
 
 def _form_factors(field: str, sm: StandardModel) -> _Block:
-    names = getattr(sm, field).names
-    entry = next(
-        e
-        for e in read_data("form_factors.yaml").values()
-        if isinstance(e, dict) and tuple(e["names"]) == names and _matches(e, sm, field)
-    )
-    if "covariance" in entry:
-        covariance = np.array(entry["covariance"])
-    else:
-        covariance = np.array(entry["correlation"]) * np.outer(entry["uncertainty"], entry["uncertainty"])
-    coefficients = attrgetter(f"{field}.coefficients")
-    return _Block(coefficients, tuple(f"{field}/{n}" for n in names), np.linalg.cholesky(covariance))
-
-
-def _matches(entry: dict, sm: StandardModel, field: str) -> bool:
-    """Whether the entry is the one the inputs were loaded from; K* and phi share their coefficient names."""
-    return entry["parametrisation_masses"]["mB"] == getattr(sm, field).m_B
+    chosen = getattr(sm, field)
+    scale = np.linalg.cholesky(form_factor_covariance(chosen.source))
+    return _Block(attrgetter(f"{field}.coefficients"), tuple(f"{field}/{n}" for n in chosen.names), scale)
 
 
 def _hadronic(field: str) -> _Block:
@@ -69,20 +54,28 @@ class Nuisances:
         uses: (channel, bin) pairs of the predictions.
         sm: central inputs.
         leptonic: whether B_s -> mu mu (f_Bs) is among the predictions.
+        form_factors: fields of the inputs whose form factors something else depends on as well.
 
     Attributes:
         names: one name per coordinate.
     """
 
-    def __init__(self, uses: Iterable[tuple[Channel, Bin]], sm: StandardModel, *, leptonic: bool):
+    def __init__(
+        self,
+        uses: Iterable[tuple[Channel, Bin]],
+        sm: StandardModel,
+        *,
+        leptonic: bool,
+        form_factors: Sequence[str] = (),
+    ):
         uses = list(uses)
-        fields = dict.fromkeys(channel.form_factor_set for channel, _ in uses)
+        fields = dict.fromkeys([*(channel.form_factor_set for channel, _ in uses), *form_factors])
         hadronic = dict.fromkeys(channel.low if q2[1] <= CHARMONIUM[0] else channel.high for channel, q2 in uses)
         self._blocks = [
             *(_form_factors(field, sm) for field in fields),
             *(_hadronic(field) for field in hadronic),
-            _scalar("lambda_t"),
-            *([_scalar("f_Bs")] if leptonic else []),
+            _scalar("lambda_t", lambda_t_error(sm.V_cb)),
+            *([_scalar("f_Bs", read_data("inputs.yaml")["inputs"]["f_Bs"]["uncertainty"])] if leptonic else []),
         ]
         self.names: tuple[str, ...] = tuple(name for block in self._blocks for name in block.names)
 

@@ -127,6 +127,7 @@ class Predictor:
     Args:
         rows: measurements, or anything with process, observable and q2 (GeV^2).
         sm: central inputs; everything that no nuisance parameter moves is taken from them.
+        form_factors: as `Nuisances` takes it.
 
     Attributes:
         nuisances: the theory parameters the rows depend on.
@@ -135,7 +136,7 @@ class Predictor:
         RequestError: an observable or process without prediction, or a bin outside its range.
     """
 
-    def __init__(self, rows: Sequence[RowLike], sm: StandardModel):
+    def __init__(self, rows: Sequence[RowLike], sm: StandardModel, form_factors: Sequence[str] = ()):
         self.rows, self.sm = tuple(rows), sm
         bins: dict[int, dict[str, dict[Bin, None]]] = {0: {}, 1: {}}
         for row in self.rows:
@@ -145,7 +146,7 @@ class Predictor:
         uses = [(CHANNELS[process], q2) for spin in self._spins for process, q2 in spin.keys]
         self._with_differences = any(row.observable in ASYMMETRIES for row in self.rows)
         leptonic = any(row.process == "Bs->mumu" for row in self.rows)
-        self.nuisances = Nuisances(uses, sm, leptonic=leptonic)
+        self.nuisances = Nuisances(uses, sm, leptonic=leptonic, form_factors=form_factors)
         index = {key: i for i, key in enumerate(self._keys())}
         ratios = [self._ratio(row) for row in self.rows]
         self._numerator = np.array([index[numerator] for numerator, _, _ in ratios])

@@ -8,6 +8,7 @@ imaginary parts of complex couplings have tables of their own, without the Stand
 
 from collections.abc import Callable
 from functools import cache
+from typing import NamedTuple
 
 import equinox as eqx
 import jax
@@ -72,14 +73,17 @@ def _products(y: Float[Array, " r"]) -> Float[Array, " pairs"]:
     return jnp.stack([y[a] * y[b] for a, b in zip(*np.triu_indices(len(y)), strict=True)])
 
 
-def _directions(units: Coefficients, decay: Decay, sm: StandardModel, imaginary: bool):
+def _directions(units: Coefficients, decay: Decay, sm: StandardModel, kind: "_TableKind"):
     """Amplitudes along the constant directions, the Standard Model first, and along the resonant ones.
 
-    For the imaginary parts of couplings the first one vanishes and the CP parities are the opposite ones.
+    Those of new physics vanish for the other lepton. For the imaginary parts of couplings the first one vanishes and
+    the CP parities are the opposite ones.
     """
+    imaginary = kind.imaginary
     if imaginary:
         decay = decay._replace(even=decay.odd, odd=decay.even)
-    shifts = jax.tree.map(lambda a: decay.muon * a, amplitude(units, decay, sm))
+    feels = 1 - decay.muon if kind.electrons else decay.muon
+    shifts = jax.tree.map(lambda a: feels * a, amplitude(units, decay, sm))
     central = amplitude(sm_coefficients(decay, sm), decay, sm)
     if isinstance(central, Transversity):
         central = jax.tree.map(jnp.add, central, nonlocal_amplitude(decay, sm))
@@ -104,23 +108,37 @@ class _Rows(eqx.Module):
     @classmethod
     def build(cls, values: np.ndarray) -> tuple["_Rows", Float[np.ndarray, "panels fine rows"]]:
         """Rows and their numerators, from all of shape (couplings, integrals, panels, fine)."""
-        size = np.abs(values).max(axis=(2, 3))
+        size = np.abs(values).max(axis=(2, 3), initial=0.0)
         coupling, integral = np.nonzero(size > 1e-15 * size.max(axis=0))
         one = [np.eye(n)[chosen] for n, chosen in zip(size.shape, (coupling, integral), strict=True)]
         return cls(one[0].T, one[1]), np.moveaxis(values[coupling, integral], 0, -1)
+
+
+class _TableKind(NamedTuple):
+    """What a set of tables is for.
+
+    Attributes:
+        resonance: kind of resonance.
+        imaginary: whether for the imaginary parts of the couplings.
+        electrons: whether for what electrons feel, or muons.
+    """
+
+    resonance: ResonanceKind
+    imaginary: bool = False
+    electrons: bool = False
 
 
 class RateTables:
     """CP-averaged integrals over the bins as a function of new physics; one set of tables per kind of resonance.
 
     A set is built when the first resonance of its kind turns up, also while JAX traces something else, and another one
-    with the first complex couplings, for their imaginary parts.
+    with the first complex couplings, for their imaginary parts, and with the first ones of electrons.
 
     Args:
-        build: makes the tables of a kind of resonance, of the real or of the imaginary parts of the couplings.
+        build: makes a set of tables.
     """
 
-    def __init__(self, build: Callable[[ResonanceKind, bool], "_Tables"]):
+    def __init__(self, build: Callable[[_TableKind], "_Tables"]):
         self._tables = cache(build)
 
     @classmethod
@@ -135,14 +153,21 @@ class RateTables:
             matrix: combinations, shape (integrals, J_i).
             sm: the inputs.
         """
-        return cls(lambda *kind: _Tables.build(decay_of, panels, matrix, sm, *kind))
+        return cls(lambda kind: _Tables.build(decay_of, panels, matrix, sm, kind))
 
     def __call__(self, new_physics: NewPhysics) -> Float[Array, "integrals bins"]:
         """Integrals over the bins, GeV."""
-        kind = _WITHOUT_RESONANCE if new_physics.resonance is None else new_physics.resonance.kind
+        total = self._of(new_physics, electrons=False)
+        electron = new_physics.of_electrons
+        return total if electron is None else total + self._of(electron, electrons=True)
+
+    def _of(self, new_physics: NewPhysics, *, electrons: bool) -> Float[Array, "integrals bins"]:
+        """With what one lepton feels; the Standard Model, of both leptons, is part of that of muons."""
+        resonance = _WITHOUT_RESONANCE if new_physics.resonance is None else new_physics.resonance.kind
         real, imaginary = weak_parts(new_physics)
-        total = self._tables(kind, False)(real)
-        return total if imaginary is None else total + self._tables(kind, True)(imaginary)
+        kind = _TableKind(resonance, electrons=electrons)
+        total = self._tables(kind)(real)
+        return total if imaginary is None else total + self._tables(kind._replace(imaginary=True))(imaginary)
 
 
 class _Tables(eqx.Module):
@@ -155,7 +180,8 @@ class _Tables(eqx.Module):
         times_W: numerators of the rows of `real`.
         times_V: those of `imaginary` and of `quadratic`, one after the other.
         dipole: rows and numerators of the dipole by the name of their weights in `exchange.Weights`.
-        lower, upper, bend, owner: of the panels of muons, as in `Panels`.
+        lower, upper, bend, owner: of the panels of the lepton, as in `Panels`.
+        has_sm: whether the Standard Model's own part is among `plain` as it is counted.
     """
 
     plain: Float[Array, "c c integrals bins"]
@@ -170,18 +196,12 @@ class _Tables(eqx.Module):
     upper: Float[Array, " panels"]
     bend: Float[Array, " panels"]
     owner: Float[Array, "bins panels"]
+    has_sm: bool = eqx.field(static=True)
 
     @classmethod
-    def build(
-        cls,
-        decay_of,
-        panels: Panels,
-        matrix: np.ndarray,
-        sm: StandardModel,
-        kind: ResonanceKind,
-        imaginary: bool,
-    ):
-        """Arguments of `RateTables`, the kind of resonance, and which parts of the couplings the tables are for."""
+    def build(cls, decay_of, panels: Panels, matrix: np.ndarray, sm: StandardModel, table_kind: _TableKind):
+        """Arguments of `RateTables.build`, and what the tables are for."""
+        kind = table_kind.resonance
         units = _unit_coefficients(panels.nodes, kind)
 
         def forms(sm):
@@ -191,17 +211,17 @@ class _Tables(eqx.Module):
                 left, right = jax.tree.map(lambda a: a[:, None], left), jax.tree.map(lambda a: a[None], right)
                 return jnp.stack(rate_form(left, right, decay, sm), axis=-1) @ matrix.T
 
-            constant, resonant = _directions(units, decay, sm, imaginary)
+            constant, resonant = _directions(units, decay, sm, table_kind)
             tables = pairs(constant, constant).real, pairs(resonant, constant), pairs(resonant, resonant)
             return *tables, decay.muon[:, 0]
 
         plain, linear, quadratic, muon = AotFunction(forms)(sm)
-        # Electrons feel no new physics: their panels carry no resonant rows.
-        muon = muon > 0
+        # The panels of the other lepton carry no resonant rows.
+        own = muon == (0 if table_kind.electrons else 1)
         linear, quadratic = (
-            np.einsum("jk,abpkn->abnpj", INTERPOLATION, part[:, :, muon], optimize=True) for part in (linear, quadratic)
+            np.einsum("jk,abpkn->abnpj", INTERPOLATION, part[:, :, own], optimize=True) for part in (linear, quadratic)
         )
-        half, n = (panels.upper - panels.lower)[muon] / 2, _vertex_directions(kind)
+        half, n = (panels.upper - panels.lower)[own] / 2, _vertex_directions(kind)
         quadratic = quadratic / half[:, None]
         real, times_W = _Rows.build(linear[:n, 0].real)
         sine, absorptive = _Rows.build(linear[:n, 0].imag)
@@ -215,17 +235,18 @@ class _Tables(eqx.Module):
             times_W=np.ascontiguousarray(2 * times_W),
             times_V=np.concatenate([2 * absorptive, squared], axis=-1),
             dipole=_dipole_rows(linear[n:, 0], quadratic, n) if kind.has_dipole else {},
-            lower=panels.lower[muon],
-            upper=panels.upper[muon],
-            bend=panels.bend[muon],
-            owner=panels.owner[:, muon],
+            lower=panels.lower[own],
+            upper=panels.upper[own],
+            bend=panels.bend[own],
+            owner=panels.owner[:, own],
+            has_sm=not table_kind.electrons,
         )
 
     def __call__(self, new_physics: NewPhysics) -> Float[Array, "integrals bins"]:
         """Integrals over the bins, of real couplings."""
         present, x = _contact_weights(new_physics.contact)
         total = self._smooth(present, x)
-        if new_physics.resonance is None:
+        if new_physics.resonance is None or not len(self.lower):
             return total
         integrate = self._narrow if new_physics.resonance.is_narrow_width_form else self._general
         return total + (self.owner @ integrate(new_physics.resonance, present, x)).T
@@ -286,8 +307,10 @@ class _Tables(eqx.Module):
     def _smooth(self, present: np.ndarray, x: Float[Array, " c"]) -> Float[Array, "integrals bins"]:
         """The part without the resonance."""
         plain = self.plain[np.ix_(present, present)]
-        pairs = list(zip(*np.triu_indices(len(x)), strict=True))
-        return jnp.tensordot(jnp.stack([x[a] * x[b] for a, b in pairs]), _symmetric(plain), 1)
+        pairs = list(zip(*np.triu_indices(len(x)), strict=True))[0 if self.has_sm else 1 :]
+        if not pairs:
+            return jnp.zeros(plain.shape[2:])
+        return jnp.tensordot(jnp.stack([x[a] * x[b] for a, b in pairs]), _symmetric(plain)[-len(pairs) :], 1)
 
 
 def _dipole_rows(linear: np.ndarray, quadratic: np.ndarray, n: int) -> dict[str, tuple[_Rows, np.ndarray]]:
@@ -297,7 +320,7 @@ def _dipole_rows(linear: np.ndarray, quadratic: np.ndarray, n: int) -> dict[str,
     of a direction of the vertex and one of the dipole, all amplitudes real: F is real and symmetric, or imaginary and
     antisymmetric for J_7, J_8 and J_9.
     """
-    cross = quadratic[:n, n:].reshape(-1, *quadratic.shape[2:])
+    cross = quadratic[:n, n:].reshape(n * (len(quadratic) - n), *quadratic.shape[2:])
     values = {
         "dipole_re": 2 * linear.real,
         "dipole_im": -2 * linear.imag,

@@ -15,6 +15,7 @@ from jaxdark.cli.sample import SampleSettings
 from jaxdark.cli.scan import ScanSettings
 from jaxdark.cli.settings import Flag, ModelSettings, command, resolve
 from jaxdark.errors import RequestError
+from jaxdark.inputs import load_inputs
 from jaxdark.likelihood.likelihood import Likelihood
 from jaxdark.models.registry import MODELS
 from jaxdark.optimise.fit import fit
@@ -26,7 +27,8 @@ from jaxdark.scans.scan import Scan
 @pytest.mark.parametrize(
     ("cls", "function", "shared"),
     [
-        (ModelSettings, Likelihood, {"theory", "g_minus_2"}),
+        (ModelSettings, Likelihood, {"theory", "g_minus_2", "constraints"}),
+        (ModelSettings, load_inputs, {"form_factors", "V_cb"}),
         (FitSettings, fit, {"n_starts", "toys", "optimizer", "seed"}),
         (ProfileSettings, profile, {"seed"}),
         (SampleSettings, sample, {"method", "kernel", "chains", "draws", "warmup", "n_samples", "n_live", "seed"}),
@@ -40,7 +42,7 @@ def test_defaults_are_those_of_the_functions(cls, function, shared):
     found = {name: settings[name] for name in cls.model_fields if name in defaults and name not in ("axes", "out")}
     assert found.keys() - {"parameters", "inputs", "data"} == shared
     for name in shared:
-        assert found[name] == (list(defaults[name]) if name == "outputs" else defaults[name]), name
+        assert found[name] == (list(defaults[name]) if name in ("outputs", "constraints") else defaults[name]), name
 
 
 def test_the_models_are_those_of_the_registry():
@@ -69,7 +71,18 @@ def made(settings: Made, quiet: bool = False) -> tuple:
 def test_a_command_has_a_flag_for_each_setting_with_a_description():
     parameters = inspect.signature(made).parameters
     own = ["number", "values", "pairs"]
-    shared = ["data", "g_minus_2", "inputs", "seed", "model", "physics", "theory"]
+    shared = [
+        "data",
+        "g_minus_2",
+        "constraints",
+        "inputs",
+        "form_factors",
+        "V_cb",
+        "seed",
+        "model",
+        "physics",
+        "theory",
+    ]
     assert [*parameters] == [*own, *shared, "config", "quiet"]
     kinds = {name: get_args(get_args(parameters[name].annotation)[0]) for name in own}
     assert kinds["number"][0] is int and kinds["values"][0] is str and kinds["pairs"][0] == list[str]

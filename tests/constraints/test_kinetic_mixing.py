@@ -21,7 +21,7 @@ from jaxdark.constraints.kinetic_mixing import (
     mass_curves,
     prompt_verdict,
 )
-from jaxdark.inputs import load_inputs
+from jaxdark.inputs import load_inputs, read_data
 from jaxdark.models.split import DarkSector
 
 E0 = math.sqrt(4 * math.pi / 137.035999084)
@@ -237,7 +237,7 @@ def test_gradients_and_finite_everywhere(sm):
     def mixture(row):
         """With weights, as one gradient then holds all."""
         ratios = jnp.stack([entry.verdict(point(*row), sm).ratio for entry in constraints()])
-        return jnp.arange(1.0, 6.0) @ ratios, ratios
+        return jnp.arange(1.0, len(ratios) + 1.0) @ ratios, ratios
 
     steps = (1e-6 * np.abs(SMOOTH) + 1e-9)[..., None] * np.eye(6)
     moved = np.array(SMOOTH)[:, None] + np.stack([steps, -steps])
@@ -246,13 +246,34 @@ def test_gradients_and_finite_everywhere(sm):
     assert np.all(np.isfinite(ratios)) and np.all(np.isfinite(gradient)) and np.all(ratios >= 0)
     up, down = np.array(values)[3:39].reshape(2, 3, 6)
     assert gradient[:3] == near((up - down) / (2 * steps.max(axis=-1)), rel=1e-5, abs=1e-7)
-    assert np.all(np.max(ratios[:3, 2:], axis=0) > 0)
+    assert np.all(np.max(ratios[:3, 2:5], axis=0) > 0)
 
 
 def test_entries():
     entries = {entry.id: entry for entry in constraints()}
     for name in ("epsilon_printed", "epsilon_per_log"):
         assert entries.pop(name).applied
+    of_electrons = {name: entries.pop(f"electrons_{name}") for name in ("visible", "invisible")}
+    assert all((entry.applied, entry.power) == (True, 2) for entry in of_electrons.values())
     assert set(entries) == {f"kinetic_mixing_{kind}" for kind in ("visible", "displaced", "invisible")}
     assert all((entry.cl, entry.quality, entry.applied) == (0.9, "digitised", False) for entry in entries.values())
     assert "1702.03327" in entries["kinetic_mixing_invisible"].reference
+
+
+def test_couplings_to_electrons_meet_searches_with_electrons(sm):
+    """g_e = e epsilon against the published limits on epsilon: of BaBar where V is unseen, of what is off electrons."""
+    tables, entries = read_data("limits/dark_photon.yaml"), {entry.id: entry for entry in constraints()}
+    babar = next(t for t in tables["invisible"] if "1702.03327" in t["reference"])
+    k = len(babar["m"]) // 2
+    m_V, limit, e = babar["m"][k], babar["limit"][k], np.sqrt(4 * np.pi * tables["couplings"]["alpha_em_0"]["value"])
+    dark = {"m_V": m_V, "g_mu_V": 1e-6, "r_AV": 0.0, "g_D": 3.0, "r": 0.1}
+    for share in ({"g_e_V": 0.5}, {"g_e_A": -0.5}, {"g_e_V": 0.3, "g_e_A": 0.4}):
+        couplings = {name: value * e * limit for name, value in share.items()}
+        found = entries["electrons_invisible"].verdict(DarkSector(**dark, **couplings), sm)
+        assert found.ratio == near(0.5, rel=1e-4)  # the rest of the decays is e+e-, 1e-6 of them
+    nothing = entries["electrons_invisible"].verdict(DarkSector(**dark), sm)
+    assert nothing.ratio == 0
+    babar = next(t for t in tables["visible"] if "1406.2980" in t["reference"])
+    (limit,) = (median for low, high, _, median, _ in babar["rows"] if low <= 1.0 < high)
+    seen = DarkSector(**dark | {"m_V": 1.0, "g_D": 0.0, "r": 0.0}, g_e_V=0.5 * e * limit)
+    assert entries["electrons_visible"].verdict(seen, sm).ratio == near(0.5, rel=1e-3)

@@ -13,7 +13,7 @@ from near import near
 from printed import printed
 
 from jaxdark.constraints import mixing
-from jaxdark.constraints.mixing import C1, C1_SM, C1_V, R_BB, C1_box, delta_m_s_ratio, log_likelihood, measured_ratio
+from jaxdark.constraints.mixing import C1, C1_SM, C1_V, R_BB, C1_box, delta_m_s_ratio, measured_ratio, residual
 from jaxdark.inputs import load_inputs
 from jaxdark.models.split import SplitDarkSector
 
@@ -181,7 +181,7 @@ def test_likelihood_and_interval(sm, year, pull):
     value, up, down = measured_ratio(year)
     ratio = value + pull * (up if pull > 0 else down)
     model = with_C1((ratio - 1) * 1.3397e-3 * 4 * sm.GF / np.sqrt(2) * sm.lambda_t**2, sm)
-    assert log_likelihood(model, sm, year) == near(-(pull**2) / 2, rel=1e-8, abs=1e-15)
+    assert residual(model, sm, year) ** 2 == near(pull**2, rel=1e-8, abs=1e-15)
     assert (mixing.bs_mixing_dMs(model, sm, year).ratio == near(1, rel=1e-8)) == (abs(pull) == 2)
 
 
@@ -191,7 +191,7 @@ def numbers(sm):
 
     def at(values):
         R, C, *ratios = (entry.verdict(point(values), sm) for entry in CONSTRAINTS)
-        likelihood = log_likelihood(point(values), sm, 2019)
+        likelihood = -(residual(point(values), sm, 2019) ** 2) / 2
         return jnp.stack([R.ratio, R.value, C.value, likelihood, *(found.ratio for found in ratios)])
 
     return jax.jit(jax.vmap(lambda values: (at(values), jax.jacrev(at)(values))))

@@ -12,6 +12,7 @@ import numpy as np
 from scipy.stats import multivariate_normal
 
 import jaxdark as jd
+from jaxdark.constraints.terms import Terms
 from jaxdark.likelihood.likelihood import Likelihood
 from jaxdark.likelihood.nuisance_profile import Linearised
 from jaxdark.likelihood.priors import Prior, Range
@@ -47,7 +48,7 @@ class LinearLikelihood(Likelihood):
         )
         self.data = DataSet("linear", "A linear toy", "mean", rows, CORRELATION, "0" * 64)
         self.theory, self.g_minus_2, self.reference = theory, "limit", None
-        self.sm, self.residuals = jd.load_inputs(), Residuals(rows)
+        self.sm, self.residuals, self.terms_beside = jd.load_inputs(), Residuals(rows), Terms()
 
     def predictions(self, model, xi=None):
         parameters = jnp.stack([model.C9, model.C10]) if isinstance(model, jd.ConstantWilson) else jnp.zeros(2)
@@ -57,7 +58,8 @@ class LinearLikelihood(Likelihood):
         def at(xi):
             with jax.ensure_compile_time_eval():  # the whitening may be wanted first while a program is traced
                 predictions = np.asarray(self.predictions(model, xi))
-                return Linearised(predictions, SLOPES, np.asarray(self.residuals(predictions)), 1 / SIGMA)
+                z = np.asarray(self.residuals(predictions))
+                return Linearised(predictions, SLOPES, z, 1 / SIGMA, np.zeros((0, len(NUISANCES))))
 
         return at, 0.0
 

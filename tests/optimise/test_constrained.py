@@ -11,6 +11,7 @@ from near import near
 from scipy.optimize import minimize
 
 import jaxdark as jd
+from jaxdark.constraints.choice import choose, families
 from jaxdark.constraints.colliders import drell_yan
 from jaxdark.constraints.limit import Constraint, upper_limit, without_limit
 from jaxdark.constraints.registry import all_constraints
@@ -21,7 +22,6 @@ from jaxdark.models.split import SplitDarkSector
 from jaxdark.models.zprime import SimplifiedZPrime
 from jaxdark.optimise import constrained_search
 from jaxdark.optimise.constrained import constrained_fit
-from jaxdark.optimise.limits import choose, families
 from jaxdark.output.tables import constrained_tables, to_json
 
 NORMAL, BOUND = np.array([-1.0, 0.5]), 0.3

@@ -290,7 +290,7 @@ def test_scales_of_the_nuisances(predictor):
 
 @pytest.mark.parametrize(
     ("field", "entry"),
-    [("B_to_K", "B_to_K_FNALMILC2015"), ("B_to_Kst", "B_to_Kst"), ("Bs_to_phi", "Bs_to_phi")],
+    [("B_to_K", "B_to_K_FNALMILC2015"), ("B_to_Kst", "B_to_Kst_BSZ2015"), ("Bs_to_phi", "Bs_to_phi_BSZ2015")],
 )
 def test_form_factor_coordinates_have_the_published_uncertainties(field, entry, predictor):
     nuisances, entry = predictor.nuisances, read_data("form_factors.yaml")[entry]
