@@ -57,7 +57,7 @@ def test_the_share_below_a_limit_is_its_confidence_level(sm, cl, power):
 def test_limits_on_couplings_are_those_of_their_squares():
     """A rate grows with the square of a coupling and linearly with itself."""
     assert {name for name, c in BY_ID.items() if c.power == 2} == {
-        *("drell_yan", "belle2_invisible_2019", "babar_4mu_2016"),
+        *("drell_yan", "belle2_invisible_2019", "babar_4mu_2016", "electrons_visible", "electrons_invisible"),
     }
 
 
