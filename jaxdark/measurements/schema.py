@@ -8,7 +8,7 @@ import math
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib.resources.abc import Traversable
 from typing import Annotated, Any, Literal, NamedTuple, Self, get_args
 
@@ -57,20 +57,18 @@ _M_KP, _M_K0, _M_KST0, _M_KSTP, _M_PHI = 0.493677, 0.497611, 0.89555, 0.89167, 1
 
 @dataclass(frozen=True)
 class Process:
-    """Observables defined for a process and its kinematic range of q2 in GeV^2, None where q2 is fixed.
-
-    A process that is not predicted may be stored; no likelihood takes it.
-    """
+    """Observables defined for a process and its kinematic range of q2 in GeV^2, None where q2 is fixed."""
 
     observables: tuple[str, ...]
     q2_range: tuple[float, float] | None
-    predicted: bool = True
 
 
 def _semileptonic(m_lepton: float, m_parent: float, m_meson: float, *observables: str) -> Process:
     return Process(observables, (4.0 * m_lepton**2, (m_parent - m_meson) ** 2))
 
 
+# The other S_i, A_i and A_CP drop out of the sum of both flavours.
+_UNTAGGED = ("FL", "S1s", "S1c", "S2s", "S2c", "S3", "S4", "S7", "A5", "A6s", "A8", "A9")
 PROCESSES = {
     "B+->K+ll": _semileptonic(_M_MU, _M_BP, _M_KP, "R_K"),
     "B0->K0ll": _semileptonic(_M_MU, _M_B0, _M_K0, "R_K"),
@@ -78,13 +76,15 @@ PROCESSES = {
     "B+->K*+ll": _semileptonic(_M_MU, _M_BP, _M_KSTP, "R_Kst"),
     "B0->K*0mumu": _semileptonic(_M_MU, _M_B0, _M_KST0, "dBR", *PHYSICAL),
     "B0->K*0ee": _semileptonic(_M_E, _M_B0, _M_KST0, "dBR", *PHYSICAL),
-    # Its weak annihilation is not that of the neutral mode, whose table alone there is.
-    "B+->K*+mumu": replace(_semileptonic(_M_MU, _M_BP, _M_KSTP, "dBR", *PHYSICAL), predicted=False),
+    "B+->K*+mumu": _semileptonic(_M_MU, _M_BP, _M_KSTP, "dBR", *PHYSICAL),
+    "B+->K*+ee": _semileptonic(_M_E, _M_BP, _M_KSTP, "dBR", *PHYSICAL),
     "B+->K+mumu": _semileptonic(_M_MU, _M_BP, _M_KP, "dBR", "ACP"),
+    "B+->K+ee": _semileptonic(_M_E, _M_BP, _M_KP, "dBR", "ACP"),
     "B0->K0mumu": _semileptonic(_M_MU, _M_B0, _M_K0, "dBR"),
-    # Untagged: the other S_i, A_i and A_CP drop out of the sum of both flavours.
-    "Bs->phimumu": _semileptonic(_M_MU, _M_BS, _M_PHI, "dBR", "FL", "S3", "S4", "S7", "A5", "A6s", "A8", "A9"),
-    "Bs->mumu": Process(("BR",), None),
+    "B0->K0ee": _semileptonic(_M_E, _M_B0, _M_K0, "dBR"),
+    "Bs->phimumu": _semileptonic(_M_MU, _M_BS, _M_PHI, "dBR", *_UNTAGGED),
+    "Bs->phiee": _semileptonic(_M_E, _M_BS, _M_PHI, "dBR", *_UNTAGGED),
+    "Bs->mumu": Process(("BR", "tau_mumu"), None),
 }
 
 Errors = tuple[float, float]
@@ -401,7 +401,7 @@ class Selected(NamedTuple):
 
 
 def check_selection(selection: Iterable[Selected], file: str) -> None:
-    """Refuses alternatives and what is superseded side by side, rows in the charmonium region and overlapping rows of one entry."""
+    """Refuses the same events twice: alternatives, what is superseded, overlapping rows; and rows among charmonia."""
     selection = list(selection)
     ids = {selected.entry.id for selected in selection}
     for selected in selection:

@@ -49,6 +49,12 @@ def hand_written(J):
         "S7": -J["7"] / dG,
         "S8": J["8"] / dG,
         "S9": -J["9"] / dG,
+        "S1s": J["1s"] / dG,
+        "S1c": J["1c"] / dG,
+        "S2s": J["2s"] / dG,
+        "S2c": J["2c"] / dG,
+        "S6s": -J["6s"] / dG,
+        "S6c": -J["6c"] / dG,
         "P1": J["3"] / (2 * J["2s"]),
         "P2": -J["6s"] / (8 * J["2s"]),
         "P3": J["9"] / (4 * J["2s"]),
@@ -81,6 +87,8 @@ def test_lhcb_relations_between_observables_of_massless_leptons(electrons):
     transverse = 1 - o["FL"]
     root = np.sqrt(o["FL"] * transverse)
     expected = {"P1": 2 * o["S3"] / transverse, "P2": 2 / 3 * o["AFB"] / transverse, "P3": -o["S9"] / transverse}
+    expected |= {"S1c": o["FL"], "S2c": -o["FL"], "S1s": 3 / 4 * transverse, "S2s": transverse / 4}
+    expected |= {"S6s": 4 / 3 * o["AFB"]}
     expected |= {f"P{i}p": o[f"S{j}"] / root for i, j in ((4, 4), (5, 5), (6, 7), (8, 8))}
     for name, value in expected.items():
         assert o[name] == near(value, rel=2e-6, abs=1e-8), name
