@@ -302,8 +302,13 @@ def _total_errors(row: EntryRow, rule: str) -> tuple[float, float, float]:
 
 
 def _total_correlation(selected: Selected) -> Float[np.ndarray, "k k"]:
-    """Correlation of the selected rows: the published one on everything but `norm`, which is common to all rows."""
+    """Correlation of the selected rows: the published one on everything but `norm`, which is common to all rows.
+
+    Where `norm` is a part of published totals, their correlation holds it already.
+    """
     (entry, positions), rows = selected, selected.rows
+    if any(row.total and row.norm for row in entry.rows):
+        return entry.correlation[np.ix_(positions, positions)]
     own = np.array([math.hypot(_mean(row.stat), _mean(row.syst), _mean(row.total)) for row in rows])
     norm = np.array([_mean(row.norm) for row in rows])
     covariance = entry.correlation[np.ix_(positions, positions)] * np.outer(own, own) + np.outer(norm, norm)

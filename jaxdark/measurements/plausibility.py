@@ -36,9 +36,10 @@ PHYSICAL |= {f"A{i}": PHYSICAL[f"S{i}"] for i in (3, 4, 5, 7, 8, 9)} | dict.from
 """Bounds of the angular observables from |Re(a b*)| <= |a| |b| for the transversity amplitudes, whose squares add up to
 the rate: S5 = sqrt(2) Re(A_0 A_perp*), S4 = Re(A_0 A_par*)/sqrt(2), S9 = Im(A_par* A_perp), AFB = 3/2 Re(A_par
 A_perp*), left-handed leptons plus or minus right-handed ones, of arXiv:0811.1214; P_i by their definitions; A_i are
-weighted means of S_i and -S_i, A_6s of 4/3 A_FB. S_1 and S_2 from 3/4 (2 S_1s + S_1c) - 1/4 (2 S_2s + S_2c) = 1, S_6c from
-S_1c + S_2c >= |S_6c|: no rate is negative at cos(theta_l) = +-1."""
-_USUAL = {"BR": (3e-11, 4e-7), "tau_mumu": (0.15, 15.0), "dBR": (1e-10, 1e-4), "R_K": (0.1, 10.0), "R_Kst": (0.1, 10.0)}
+weighted means of S_i and -S_i, A_6s of 4/3 A_FB. S_1 and S_2 from 3/4 (2 S_1s + S_1c) - 1/4 (2 S_2s + S_2c) = 1, S_6c
+from S_1c + S_2c >= |S_6c|: no rate is negative at cos(theta_l) = +-1."""
+_USUAL = {"BR": (3e-11, 4e-7), "dBR": (1e-10, 1e-4), "tau_mumu": (0.15, 15.0)}
+_USUAL |= dict.fromkeys(("R_K", "R_Kst"), (0.1, 10.0))
 """Two orders of magnitude around the Standard Model: BR of Bs -> mu mu 3.7e-9; dBR 1e-8 to 2e-7 GeV^-2, and up to 3e-5
 at the photon pole of e+e-; one of the ratios. The lifetime within one order, in ps."""
 _SAME = {

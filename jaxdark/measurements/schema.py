@@ -173,7 +173,8 @@ class EntryRow(Record):
         observable: of the process, in LHCb's sign and normalisation; dBR in GeV^-2.
         q2: bin in GeV^2, None for Bs -> mu mu.
         value: the centre.
-        stat, syst, norm, total: errors (upper, lower), both positive; norm is common to all rows of the entry.
+        stat, syst, norm, total: errors (upper, lower), both positive; norm is common to all rows of the entry, and a
+            part of total where that is given.
         scan: (x, relative likelihood) where the file has a likelihood_scan.
         quality, source, luminosity: those of the entry where the row has none of its own; fb^-1.
     """
@@ -201,8 +202,13 @@ class EntryRow(Record):
 
     @property
     def parts(self) -> dict[str, Errors]:
-        """The published errors that are given, by name."""
-        return {name: pair for name in ("stat", "syst", "norm", "total") if (pair := getattr(self, name))}
+        """The published errors that are given, by name, so that their squares add up; total is without norm."""
+        given = {name: pair for name in ("stat", "syst", "norm", "total") if (pair := getattr(self, name))}
+        if self.total and self.norm:
+            sides = zip(self.total, self.norm, strict=True)
+            upper, lower = (math.sqrt(max(total**2 - norm**2, 0.0)) for total, norm in sides)
+            given["total"] = upper, lower
+        return given
 
     @model_validator(mode="after")
     def _is_possible(self) -> Self:
@@ -222,9 +228,11 @@ class EntryRow(Record):
             if low < 0.0 or high <= start or low >= end or high > end + margin:
                 expected = f"a bin in the range of {self.process}, {start:.3g} to {end:.4g} GeV^2"
                 raise fault(expected, shown([low, high]), "check the edges and the process", "q2")
-        if self.parts.keys() <= {"norm"} or (self.total and len(self.parts) > 1):
-            expected, came = "total alone, or stat and syst with norm if any", " and ".join(self.parts) or "none"
+        if self.parts.keys() <= {"norm"} or (self.total and (self.stat or self.syst)):
+            expected, came = "total, or stat and syst, with norm if any", " and ".join(self.parts) or "none"
             raise fault(expected, came, "give one or the other", "total")
+        if self.total and self.norm and min(self.parts["total"]) <= 0.0:
+            raise fault("norm as a part of total", f"{self.norm} of {self.total}", "give the whole error", "total")
         plus, minus = (math.hypot(*side) for side in zip(*self.parts.values(), strict=True))
         if wrong := plausibility.impossible(self.observable, self.q2, self.value, plus, minus):
             raise fault(*wrong, "value")
@@ -286,7 +294,8 @@ class Entry(Record):
         alternative_to: ids of entries that describe the same events.
         supersedes: ids of earlier entries that hold part of these events, or what several of them begin with.
         luminosity: integrated, fb^-1, behind the rows that give none of their own.
-        correlation: of the rows in order, on all errors but norm; the unit matrix where the file has none.
+        correlation: of the rows in order, on all errors but norm; of the total errors, norm within them, where rows
+            give that as a part of total; the unit matrix where the file has none.
     """
 
     what = "an entry"
