@@ -260,9 +260,9 @@ def k_dbr(q2: float, scenario: Scenario = SM, lepton: str = "mu", hadronic: Hadr
         return float(bpll.bpll_dbrdq2(q2, scenario.wilson(), CENTRAL | dict(hadronic or {}), "B+", "K+", lepton))
 
 
-def k_bin(edges: Bin, scenario: Scenario = SM, lepton: str = "mu") -> float:
-    """Binned dBR/dq2 of B+ -> K+ l l, GeV^-2."""
-    return _k_integrals(edges, scenario, lepton)[0]
+def k_bin(edges: Bin, scenario: Scenario = SM, lepton: str = "mu", charge: str = "+") -> float:
+    """Binned dBR/dq2 of B+ -> K+ l l, GeV^-2; of B0 -> K0 l l where the charge is "0"."""
+    return _k_integrals(edges, scenario, lepton, charge)[0]
 
 
 def k_acp(edges: Bin, scenario: Scenario = SM, lepton: str = "mu") -> float:
@@ -272,27 +272,28 @@ def k_acp(edges: Bin, scenario: Scenario = SM, lepton: str = "mu") -> float:
 
 
 @cache
-def _k_integrals(edges: Bin, scenario: Scenario, lepton: str) -> tuple[float, float]:
+def _k_integrals(edges: Bin, scenario: Scenario, lepton: str, charge: str = "+") -> tuple[float, float]:
     """Binned CP average and half difference of dBR/dq2, GeV^-2."""
     wilson = scenario.wilson()
     low = max(edges[0], 4 * CENTRAL[f"m_{lepton}"] ** 2)
-    high = min(edges[1], (CENTRAL["m_B+"] - CENTRAL["m_K+"]) ** 2)
+    B, K = f"B{charge}", f"K{charge}"
+    high = min(edges[1], (CENTRAL[f"m_{B}"] - CENTRAL[f"m_{K}"]) ** 2)
 
     def both(J, J_bar) -> np.ndarray:
         return np.array([bpll.dGdq2_cpaverage(J, J_bar), bpll.dGdq2_cpdiff(J, J_bar)])
 
     def rate(q2: float) -> np.ndarray:
-        return bpll.bpll_obs(both, q2, wilson, CENTRAL, "B+", "K+", lepton)
+        return bpll.bpll_obs(both, q2, wilson, CENTRAL, B, K, lepton)
 
     with _in_flavio(scenario), _with_fnal_milc():
         average, difference = _integral(rate, low, high, scenario.peaks())
-    scale = CENTRAL["tau_B+"] / (edges[1] - edges[0])
+    scale = CENTRAL[f"tau_{B}"] / (edges[1] - edges[0])
     return float(scale * average), float(scale * difference)
 
 
-def r_k(edges: Bin, scenario: Scenario = SM) -> float:
+def r_k(edges: Bin, scenario: Scenario = SM, charge: str = "+") -> float:
     """R_K of a bin; new physics for muons only."""
-    return k_bin(edges, scenario) / k_bin(edges, SM, "e")
+    return k_bin(edges, scenario, charge=charge) / k_bin(edges, SM, "e", charge)
 
 
 def phi_bin(edges: Bin, scenario: Scenario = SM, lepton: str = "mu") -> Numbers:
