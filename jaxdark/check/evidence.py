@@ -79,6 +79,7 @@ def evidence(
     return {
         "region": region,
         "data": like.data.name,
+        "data_cut_off": like.data.cut_off,
         "g_minus_2": like.g_minus_2,
         "covariances": {"Standard Model": None, at_fit: reference},
         "physics": {name: physics for name, prior in priors.items() if (physics := prior.physics) is not None},

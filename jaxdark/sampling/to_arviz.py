@@ -29,7 +29,7 @@ from jaxdark.sampling.diagnostics import Diagnosis
 from jaxdark.sampling.importance import ImportanceSample
 
 PER_DRAW = ("chain", "draw")
-_IN_SUMMARY = ("model", "physics", "region", "theory", "data", "g_minus_2", "versions", "seed")
+_IN_SUMMARY = ("model", "physics", "region", "theory", "data", "data_cut_off", "g_minus_2", "versions", "seed")
 """What summary.json says of the provenance; all of it is in posterior.nc."""
 Diagnose = Callable[[dict[str, np.ndarray], dict[str, np.ndarray], Float[np.ndarray, "chains draws"]], Diagnosis]
 
