@@ -143,8 +143,7 @@ def counted_twice(rows: Sequence[Measured]) -> list[str]:
     """
     groups: dict[tuple, list[Measured]] = defaultdict(list)
     for row in rows:
-        quantity = _SAME.get(row.observable, row.observable)
-        groups["analysis", row.reference, row.process, quantity].append(row)
+        groups["analysis", row.reference, row.process, _quantity(row.observable)].append(row)
         numbers = (row.observable, row.q2, row.value, row.error_plus, row.error_minus)
         groups["numbers", row.experiment, row.process, *numbers].append(row)
     pairs: dict[tuple[str, str], list[str]] = defaultdict(list)
@@ -158,6 +157,15 @@ def counted_twice(rows: Sequence[Measured]) -> list[str]:
         f"entries {one} and {two} hold the same events ({_few(labels)}), which count twice; leave one of them out"
         for (one, two), labels in pairs.items()
     ]
+
+
+def same_quantity(one: str, two: str) -> bool:
+    """Whether two observables describe the same events, be it in two bases."""
+    return _quantity(one) == _quantity(two)
+
+
+def _quantity(observable: str) -> str:
+    return _SAME.get(observable, observable)
 
 
 def _few(labels: Sequence[str]) -> str:
