@@ -35,9 +35,11 @@ def list_(as_json: options.Json = False) -> None:
         return
     columns = ("name", "rows", "up to", "title")
     _print_table("Data sets", columns, [(d.name, len(d), d.cut_off, d.title) for d in datasets])
-    columns = ("id", "experiment", "year", "rows", "quality", "reference", "superseded_by")
-    shown_entries = [_described(e, entries) for e in entries.values()]
-    _print_table("Measurements", columns, [tuple(entry[c] for c in columns) for entry in shown_entries])
+    columns = ("id", "experiment", "year", "rows", "quality", "reference")
+    listed = [_described(e, entries) for e in entries.values()]
+    for one in listed:
+        one["quality"] += ", superseded" if one["superseded_by"] else ""
+    _print_table("Measurements", columns, [tuple(one[c] for c in columns) for one in listed])
 
 
 @app.command(epilog="Example: jaxdark data show LHCb_RK_2019")

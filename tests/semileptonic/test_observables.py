@@ -94,6 +94,23 @@ def test_lhcb_relations_between_observables_of_massless_leptons(electrons):
         assert o[name] == near(value, rel=2e-6, abs=1e-8), name
 
 
+@pytest.mark.parametrize("q2", [(0.06, 0.98), (1.1, 2.5), (15.0, 17.0)])
+def test_lhcb_relations_between_observables_with_lepton_masses(q2):
+    """arXiv:2512.18053: P_i of S_i, S_2s and S_2c, exact; S_2s of S_1c and S_2c but for the mass in S_1s = 3 S_2s."""
+    scalars = NewPhysics(contact=Contact(C9=-0.8, C10=0.4, CS=0.5))
+    o = {name: float(v) for name, v in binned_angular(KST, q2, scalars, SM).items()}
+    root = 2 * np.sqrt(-o["S2s"] * o["S2c"])
+    expected = {"P1": o["S3"] / (2 * o["S2s"]), "P2": (o["AFB"] - 3 / 8 * o["S6c"]) / (6 * o["S2s"])}
+    expected |= {"P3": -o["S9"] / (4 * o["S2s"]), "AFB": 3 / 4 * o["S6s"] + 3 / 8 * o["S6c"], "FL": -o["S2c"]}
+    expected |= {f"P{i}p": o[f"S{j}"] / root for i, j in ((4, 4), (5, 5), (6, 7), (8, 8))}
+    assert {name: o[name] for name in expected} == near(expected, rel=1e-12)
+    assert 3 / 4 * (2 * o["S1s"] + o["S1c"]) - 1 / 4 * (2 * o["S2s"] + o["S2c"]) == near(1.0, rel=1e-12)
+    assert abs(o["S6c"]) > 1e-4
+    partially_massive = (1 - 3 / 4 * o["S1c"] + 1 / 4 * o["S2c"]) / 4
+    mass = SM.m_mu**2 / q2[0]
+    assert 0 < partially_massive / o["S2s"] - 1 < 6 * mass
+
+
 def test_standard_model_table():
     """Sec. 11.2 in [4, 6], to the digits printed there."""
     angular = binned_angular(KST, (4.0, 6.0), SM_ONLY, SM)
