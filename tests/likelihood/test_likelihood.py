@@ -167,7 +167,7 @@ def test_first_use_inside_a_trace(mode):
 def test_unknown_modes_are_refused(arguments):
     (name, value), known = (
         *arguments.items(),
-        {"theory": "marginalised, full", "g_minus_2": "limit, upper, measurement"},
+        {"theory": "marginalised, full", "g_minus_2": "limit, upper, measurement, wp2020, wp2025"},
     )
     with pytest.raises(RequestError, match=f"^{name} must be one of {known[name]}, got '{value}'$"):
         Likelihood(only_bs_mumu(), **arguments)
