@@ -16,8 +16,12 @@ VcbName = Literal["inclusive", "exclusive"]
 """Which |V_cb| the couplings V_tb V_ts^* are taken with."""
 Theory = Literal["marginalised", "full"]
 """Hadronic nuisances in a covariance, or as parameters."""
-GMinus2 = Literal["limit", "upper", "measurement"]
-"""Reading of (g-2) of the muon: Gaussian of mean 0, its upper half alone, or experiment minus Standard Model."""
+GMinus2 = Literal["limit", "upper", "measurement", "wp2020", "wp2025"]
+"""Reading of (g-2) of the muon: Gaussian of mean 0, its upper half alone, or experiment minus Standard Model.
+
+measurement: E821 as known in 2020; wp2020, wp2025: the world average of 2025 minus the White Paper of that year.
+"""
+MEASURED_G_MINUS_2: tuple[GMinus2, ...] = ("measurement", "wp2020", "wp2025")
 Method = Literal["nuts", "nested", "importance"]
 """How a posterior is drawn from: Markov chains, nested sampling, or weighted points of the prior."""
 Kernel = Literal["flow", "gradient", "plain"]

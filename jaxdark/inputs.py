@@ -97,6 +97,7 @@ class StandardModel(eqx.Module):
     m_Bp: Real
     m_Bs: Real
     m_Kst0: Real
+    m_Kstp: Real
     m_Kp: Real
     m_K0: Real
     m_phi: Real

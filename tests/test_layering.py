@@ -19,7 +19,7 @@ models: loops checks propagator wilson base widths coefficients muon_g2 switches
 models: constant zprime vector_like box registry
 semileptonic: charmonium form_factors kinematics nonlocal_terms quadrature exchange amplitudes bins leptonic neutrinos
 semileptonic: observables nuisances tables predictor
-measurements: plausibility schema dataset
+measurements: plausibility schema library selection dataset additions
 constraints: limit vector_emission
 constraints.b_to_k_invisible: quadrature rates pair_quadrature pair_spectra pair_poles pairs searches
 constraints.b_to_k_invisible: histogram belle2_likelihood belle2

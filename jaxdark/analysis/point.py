@@ -59,6 +59,8 @@ def point_record(name: str, model: Model, like: Likelihood, q2s: Sequence[float]
     return {
         "model": name,
         "physics": model.physics,
+        "data": like.data.name,
+        "data_cut_off": like.data.cut_off,
         "parameters": _parameters(model),
         "derived": _labelled(dict(zip(derived, values, strict=True)), q2s),
         "observables": _observables(like, here, standard_model),

@@ -25,12 +25,21 @@ def list_(as_json: options.Json = False) -> None:
     datasets = [load_dataset(name) for name in dataset_names()]
     entries = load_entries()
     if as_json:
-        described = [{"name": d.name, "title": d.title, "rows": len(d), "sha256": d.sha256} for d in datasets]
-        print(json.dumps({"datasets": described, "entries": [_described(e) for e in entries.values()]}, indent=2))
+        described = [
+            {"name": d.name, "title": d.title, "rows": len(d), "cut_off": d.cut_off, "sha256": d.sha256}
+            for d in datasets
+        ]
+        print(
+            json.dumps({"datasets": described, "entries": [_described(e, entries) for e in entries.values()]}, indent=2)
+        )
         return
-    _print_table("Data sets", ("name", "rows", "title"), [(d.name, len(d), d.title) for d in datasets])
+    columns = ("name", "rows", "up to", "title")
+    _print_table("Data sets", columns, [(d.name, len(d), d.cut_off, d.title) for d in datasets])
     columns = ("id", "experiment", "year", "rows", "quality", "reference")
-    _print_table("Measurements", columns, [tuple(_described(e)[c] for c in columns) for e in entries.values()])
+    listed = [_described(e, entries) for e in entries.values()]
+    for one in listed:
+        one["quality"] += ", superseded" if one["superseded_by"] else ""
+    _print_table("Measurements", columns, [tuple(one[c] for c in columns) for one in listed])
 
 
 @app.command(epilog="Example: jaxdark data show LHCb_RK_2019")
@@ -46,10 +55,13 @@ def show(
         _show_inputs(as_json)
     elif name in dataset_names():
         dataset = load_dataset(name)
-        _show(f"{name}: {dataset.title}. {dataset.description}", dataset.rows, dataset.correlation, as_json)
+        title = f"{name} (up to {dataset.cut_off}): {dataset.title}. {dataset.description}"
+        _show(title, dataset.rows, dataset.correlation, as_json)
     elif name in entries:
         entry = entries[name]
         title = f"{name}: {entry.experiment} {entry.year}, {entry.reference}, from {entry.source}. {entry.note}"
+        if later := _later(entry, entries):
+            title += f" Superseded by {later}."
         _show(title, entry.rows, entry.correlation, as_json)
     else:
         known = ("inputs", *dataset_names(), *entries)
@@ -82,9 +94,60 @@ def check(file: Annotated[Path, typer.Argument(metavar="FILE", help="YAML file o
     return 0
 
 
-def _described(entry: Any) -> dict[str, Any]:
+@app.command(epilog="Example: jaxdark data add cms_2027.yaml --replace")
+def add(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="YAML file of measurements.")],
+    selection: Annotated[Path, typer.Option(metavar="FILE", help="Your selection; made where there is none.")] = Path(
+        "selection.yaml"
+    ),
+    base: Annotated[str, typer.Option(help="Shipped data set that a new selection starts from.")] = "current",
+    replace: Annotated[bool, typer.Option("--replace", help="Leave out of the selection what conflicts.")] = False,
+) -> int:
+    """Check a file of measurements and put it into a selection of your own, which every command takes as --data.
+
+    Conflicts are named: the same events, overlapping bins, other bases. Then nothing is written and the exit code is 2,
+    unless --replace leaves out of the selection what they are with.
+    """
+    import yaml
+
+    from jaxdark.io.result_dir import new_file
+    from jaxdark.measurements.additions import with_measurement
+    from jaxdark.measurements.dataset import dataset_names, load_dataset
+
+    if base not in dataset_names():
+        raise RequestError(
+            f"--base: expected a data set that ships, got {shown(base)}; {nearest(base, dataset_names())}"
+        )
+    if code := check(file):
+        return code
+    content, conflicts = with_measurement(file, selection, base, replace=replace)
+    for conflict in conflicts[:_MOST]:
+        options.tell(f"{'left out of the selection' if replace else 'conflict'}: {conflict}")
+    if conflicts and not replace:
+        options.tell(f"{file}: {len(conflicts)} conflicts with the selection; --replace leaves out what is in it")
+        return 2
+    with new_file(selection, replace=True) as part:
+        part.write_text(yaml.safe_dump(content, sort_keys=False, allow_unicode=True), encoding="utf-8")
+    data = load_dataset(selection)
+    print(visible(f"{selection}: {len(data)} rows, data up to {data.cut_off}; take it as --data {selection}"))
+    return 0
+
+
+def _described(entry: Any, entries: Any) -> dict[str, Any]:
     names = ("id", "experiment", "year", "quality", "reference", "source")
-    return {name: getattr(entry, name) for name in names} | {"rows": len(entry.rows)}
+    more = {"rows": len(entry.rows), "superseded_by": _later(entry, entries)}
+    return {name: getattr(entry, name) for name in names} | more
+
+
+def _later(entry: Any, entries: Any) -> str:
+    """Ids of the entries that supersede one, of those in several bases or bins the first."""
+    from jaxdark.measurements.schema import covers
+
+    later: dict[str, str] = {}
+    for other in entries.values():
+        if any(covers(name, entry.id) for name in other.supersedes):
+            later.setdefault(other.reference, other.id)
+    return ", ".join(later.values())
 
 
 def _show(title: str, rows: Any, correlation: Any, as_json: bool) -> None:

@@ -3,7 +3,7 @@
 Inputs: a model. Outputs: delta a_mu of Eq. (24) against its limit, and branching ratios without one.
 """
 
-from jaxdark.choices import GMinus2
+from jaxdark.choices import MEASURED_G_MINUS_2, GMinus2
 from jaxdark.constraints.limit import WITH_A_VECTOR, Constraint, LimitResult, interval, upper_limit, without_limit
 from jaxdark.inputs import StandardModel, read_data
 from jaxdark.models.base import Model
@@ -17,13 +17,14 @@ def constraints(g_minus_2: GMinus2 = "limit") -> tuple[Constraint, ...]:
 
     Args:
         g_minus_2: "limit" on the magnitude of the shift, "upper" on positive ones alone, or within two sigma of the
-            "measurement".
+            "measurement", "wp2020" or "wp2025".
     """
-    entry = read_data("muon_g2.yaml")["measurement" if g_minus_2 == "measurement" else "limit"]
+    measured = g_minus_2 in MEASURED_G_MINUS_2
+    entry = read_data("muon_g2.yaml")[g_minus_2 if measured else "limit"]
 
     def muon_g_minus_2(model: Model, sm: StandardModel) -> LimitResult:
         shift = delta_a_mu(model, sm)
-        if g_minus_2 == "measurement":
+        if measured:
             return interval(shift, entry["value"] - 2 * entry["error"], entry["value"] + 2 * entry["error"])
         return upper_limit(shift, entry["delta_a_mu"], one_sided=g_minus_2 == "upper")
 

@@ -104,6 +104,7 @@ class _Summary(_Stored):
     region: str
     theory: Theory
     data: str
+    data_cut_off: str | None = None
     g_minus_2: GMinus2
     terms_beside: dict[str, str] | None = None
     form_factors: FormFactors = "bsz2015"

@@ -19,7 +19,7 @@ from jax.core import Tracer
 from jaxtyping import Array, Float
 from scipy.linalg import block_diag, solve_triangular
 
-from jaxdark.choices import GMinus2, Theory
+from jaxdark.choices import MEASURED_G_MINUS_2, GMinus2, Theory
 from jaxdark.compute.aot import AotFunction
 from jaxdark.constraints.choice import SubjectTo
 from jaxdark.constraints.terms import terms_of
@@ -58,7 +58,8 @@ class Likelihood:
         data: the data set, or what `load_dataset` takes: a name, or the path of a file.
         theory: "marginalised" or "full".
         g_minus_2: "limit" (Gaussian of mean 0 whose 2-sigma point is the limit), "upper" (its upper half alone) or
-            "measurement" (experiment minus Standard Model).
+            experiment minus Standard Model, "measurement" as of 2020 or that of 2025 with the White Paper of 2020 or
+            2025, "wp2020" and "wp2025".
         inputs: Standard Model inputs; the shipped ones unless given.
         reference: the model at which the theory covariance is taken. Unless given it is the Standard Model for calls,
             and none for `evaluate`.
@@ -374,7 +375,9 @@ class Likelihood:
 
         A one-sided limit is no measurement, and a limit says nothing of a model without a vector.
         """
-        return self.g_minus_2 == "measurement" or (self.g_minus_2 == "limit" and model.muon_couplings() is not None)
+        return self.g_minus_2 in MEASURED_G_MINUS_2 or (
+            self.g_minus_2 == "limit" and model.muon_couplings() is not None
+        )
 
     def _pull_g_minus_2(self, model, offset=0.0) -> Float[Array, ""]:
         if isinstance(model, Model):
@@ -384,8 +387,9 @@ class Likelihood:
         else:  # a bare record does not say how its vector couples to muons
             return jnp.zeros(())
         data = read_data("muon_g2.yaml")
-        if self.g_minus_2 == "measurement":
-            return (shift - data["measurement"]["value"]) / data["measurement"]["error"] + offset
+        if self.g_minus_2 in MEASURED_G_MINUS_2:
+            measured = data[self.g_minus_2]
+            return (shift - measured["value"]) / measured["error"] + offset
         pull = shift / (data["limit"]["delta_a_mu"] / 2) + offset
         return jnp.maximum(pull, 0.0) if self.g_minus_2 == "upper" else pull
 

@@ -39,6 +39,7 @@ class Provenance:
         prior: ranges by parameter.
         data: name of the data set, or several by name.
         data_sha256: hash of the data set, or several by name.
+        data_cut_off: date up to which its measurements were taken in, or several by name.
         theory, g_minus_2: modes of the likelihood.
         terms_beside: what the term of each constraint beside the data set is, by its name.
         inputs: the scalar inputs by name.
@@ -57,6 +58,7 @@ class Provenance:
     prior: dict[str, dict[str, Any]] | None = None
     data: str | None = None
     data_sha256: str | dict[str, str] | None = None
+    data_cut_off: str | dict[str, str] | None = None
     theory: str | None = None
     g_minus_2: str | None = None
     terms_beside: Mapping[str, str] | None = None
@@ -99,6 +101,7 @@ def provenance(
         settings=settings or {},
         data=like.data.name,
         data_sha256=like.data.sha256,
+        data_cut_off=like.data.cut_off,
         theory=like.theory,
         g_minus_2=like.g_minus_2,
         terms_beside=like.terms_beside.forms() or None,

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -22,16 +22,19 @@ from jaxdark.errors import DataWarning, RequestError, nearest, shown
 from jaxdark.io.text_files import read_yaml
 from jaxdark.io.validation import Faults, fault_at
 from jaxdark.measurements import plausibility
+from jaxdark.measurements.library import shipped_entries
 from jaxdark.measurements.schema import (
-    PROCESSES,
     Entry,
     EntryRow,
     Errors,
     Scan,
     Selected,
     check_selection,
+    covers,
+    measurements,
     read_measurements,
 )
+from jaxdark.measurements.selection import Definition, Item, is_selection, read_definitions, read_selection, select
 
 _DATA = files("jaxdark") / "data"
 
@@ -54,6 +57,7 @@ class Row:
         source: what the number was taken from.
         parts: published errors (upper, lower) by name, stat, syst, norm or total, as far as the file has them.
         luminosity: integrated luminosity behind it, fb^-1, where the file gives it.
+        date: year and month of the arXiv number, or the year.
     """
 
     id: str
@@ -72,6 +76,7 @@ class Row:
     source: str
     parts: Mapping[str, Errors] = field(default_factory=dict)
     luminosity: float | None = None
+    date: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,6 +86,7 @@ class DataSet:
     Attributes:
         errors: rule by which the published errors became total errors: asymmetric, mean or hepfit.
         sha256: of rows, rule and correlation; the same for the same numbers under another name.
+        cut_off: date up to which measurements were taken in, that of the newest one unless the data set says another.
     """
 
     name: str
@@ -90,6 +96,7 @@ class DataSet:
     correlation: Float[np.ndarray, "n n"]
     sha256: str = field(init=False, repr=False)
     description: str = field(default="", repr=False)
+    cut_off: str = ""
 
     def __post_init__(self):
         """Take the hash, also of a copy with other rows."""
@@ -126,11 +133,11 @@ def load_entries(path: str | Path | None = None) -> dict[str, Entry]:
     Raises:
         RequestError: the file has a fault.
     """
-    return dict(_shipped_entries()) if path is None else read_measurements(Path(path)).entries
+    return shipped_entries() if path is None else read_measurements(Path(path)).entries
 
 
 def load_dataset(name_or_path: str | Path, include: Iterable[str] = ()) -> DataSet:
-    """A shipped data set by name, or a user's file of the same schema.
+    """A shipped data set by name, or a user's file: measurements, or a selection of such and of the shipped ones.
 
     A file never bears the name of a data set that ships: `lhcb_core.yaml` is "lhcb_core (own file)". Data that count
     something twice raise a `DataWarning`.
@@ -157,54 +164,34 @@ def _read_dataset(name_or_path: str | Path, include: Iterable[str]) -> DataSet:
     if not isinstance(name_or_path, str | Path):
         known = ", ".join(dataset_names())
         raise RequestError(f"expected a data set, got {shown(name_or_path)}; give the path of a file, or {known}.")
-    definitions = _shipped_datasets()
+    definitions, include = _shipped_datasets(), [include] if isinstance(include, str) else list(include)
     if isinstance(name_or_path, str) and name_or_path in definitions:
-        definition = definitions[name_or_path]
-        entries = load_entries()
-        selection = [_selected(item, entries) for item in definition["entries"]]
-        header = {"name": name_or_path, **definition}
         place = f"data set {name_or_path}"
+        header, parts = _defined(name_or_path, include)
     else:
         path = _user_file(name_or_path, definitions)
-        file = read_measurements(path)
-        entries = file.entries
-        selection = [_selected(name, entries) for name in entries]
-        place = str(path)
-        if include or any(set(entry.alternative_to) - entries.keys() for entry in entries.values()):
-            entries = _with_shipped(entries, place)
-        header = {"name": file.name or path.stem, "title": file.title or path.name, "errors": file.errors}
-        if header["name"] in definitions:
-            header["name"] += " (own file)"
-    selection += _included(
-        include, header.get("off_by_default", ()), entries, {entry.id for entry, _ in selection}, place
-    )
-    check_selection(selection, place)
-    return _dataset(header, selection)
+        place, content = str(path), read_yaml(path)
+        header, parts = (_selected_by_user if is_selection(content) else _measured)(path, content, include)
+        if header.name in definitions:
+            header = header._replace(name=f"{header.name} (own file)")
+    check_selection(parts, place)
+    return _dataset(header, parts)
 
 
 def check_file(path: str | Path) -> list[str]:
-    """Everything that is wrong with a user's measurements file, one sentence each; an empty list where nothing is."""
+    """Everything that is wrong with a user's file, one sentence each; an empty list where nothing is."""
     try:
-        rows = _read_dataset(Path(path), ()).rows
+        _read_dataset(Path(path), ())
     except Faults as error:
         return [str(error), *error.others]
     except RequestError as error:
         return [str(error)]
-    return [
-        f"{path}: {row.id}: there is no prediction for {row.process}; leave the row out"
-        for row in rows
-        if not PROCESSES[row.process].predicted
-    ]
+    return []
 
 
 @cache
-def _shipped_entries() -> dict[str, Entry]:
-    return read_measurements(_DATA / "measurements.yaml").entries
-
-
-@cache
-def _shipped_datasets() -> dict[str, Any]:
-    return read_yaml(_DATA / "datasets.yaml")["datasets"]
+def _shipped_datasets() -> dict[str, Definition]:
+    return read_definitions(_DATA / "datasets.yaml")
 
 
 def _user_file(name_or_path: str | Path, names: Iterable[str]) -> Path:
@@ -216,39 +203,87 @@ def _user_file(name_or_path: str | Path, names: Iterable[str]) -> Path:
     return path
 
 
-def _with_shipped(entries: dict[str, Entry], place: str) -> dict[str, Entry]:
-    together = load_entries() | entries
-    for entry in entries.values():
-        for other in entry.alternative_to:
-            if other not in together:
-                where = place, f"entry {entry.id}", "field alternative_to"
-                raise fault_at(where, "ids of entries", other, nearest(other, together))
+class _Header(NamedTuple):
+    """What a data set says of itself; off_by_default are the rows that `include` takes of entries."""
+
+    name: str
+    title: str
+    errors: str
+    description: str = ""
+    cut_off: str | None = None
+    off_by_default: tuple[Item, ...] = ()
+
+
+def _defined(name: str, include: list[str]) -> tuple[_Header, list[Selected]]:
+    """A shipped data set."""
+    one = _shipped_datasets()[name]
+    entries = shipped_entries([*(item.id for item in one.entries), *include])
+    header = _Header(name, one.title, one.errors, one.description, one.cut_off, one.off_by_default)
+    parts = select(one.entries, entries, place=f"data set {name}", known=shipped_entries)
+    return header, parts + _included(include, one.off_by_default, entries, parts, f"data set {name}")
+
+
+def _measured(path: Path, content: Any, include: list[str]) -> tuple[_Header, list[Selected]]:
+    """Everything in a file of measurements."""
+    file = measurements(content, str(path))
+    entries = _with_shipped(file.entries, include, str(path))
+    parts = [Selected(entry, tuple(range(len(entry.rows)))) for name in file.entries for entry in [entries[name]]]
+    header = _Header(file.name or path.stem, file.title or path.name, file.errors)
+    return header, parts + _included(include, (), entries, parts, str(path))
+
+
+def _selected_by_user(path: Path, content: Any, include: list[str]) -> tuple[_Header, list[Selected]]:
+    """What a user's selection takes of a shipped data set, of files of measurements and of the shipped entries."""
+    one, own = read_selection(content, str(path)), {}
+    if one.base is not None and one.base not in _shipped_datasets():
+        advice = nearest(one.base, dataset_names())
+        raise fault_at((str(path), "field base"), "a data set that ships", shown(one.base), advice)
+    for name in one.files:
+        for entry_id, entry in read_measurements(path.parent / name).entries.items():
+            if entry_id in own:
+                raise fault_at((str(path), "field files"), "an id in one file", f"{entry_id} again in {name}", "rename")
+            own[entry_id] = entry
+    base = None if one.base is None else _shipped_datasets()[one.base]
+    items = (*(base.entries if base else ()), *one.entries)
+    entries = _with_shipped(own, [item.id for item in items if item.id not in own] + include, str(path))
+    place = str(path)
+    parts = select(items, entries, one.without, place=place, known=lambda: shipped_entries() | own)
+    if not parts:
+        raise fault_at((place, "field entries"), "entries, or a base", "nothing selected", "name some of them")
+    errors = one.errors or (base.errors if base else "asymmetric")
+    header = _Header(one.name or path.stem, one.title or path.name, errors, one.description, one.cut_off)
+    return header, parts + _included(include, (), entries, parts, place)
+
+
+def _with_shipped(own: dict[str, Entry], names: list[str], place: str) -> dict[str, Entry]:
+    """A user's own entries and the shipped ones of these names; raises RequestError for alternatives that are none."""
+    others = {other for entry in own.values() for other in (*entry.alternative_to, *entry.supersedes)} - own.keys()
+    together = shipped_entries([*names, *others]) | own
+    for entry in own.values():
+        for kind in ("alternative_to", "supersedes"):
+            for other in getattr(entry, kind):
+                if not any(covers(other, name) for name in together):
+                    where = place, f"entry {entry.id}", f"field {kind}"
+                    raise fault_at(where, "ids of entries", other, nearest(other, shipped_entries() | own))
     return together
 
 
-def _selected(item: str | Mapping[str, Any], entries: Mapping[str, Entry]) -> Selected:
-    if isinstance(item, str):
-        return Selected(entries[item], tuple(range(len(entries[item].rows))))
-    entry = entries[item["id"]]
-    return Selected(entry, tuple(i for i, row in enumerate(entry.rows) if any(_agrees(row, f) for f in item["rows"])))
-
-
-def _agrees(row: EntryRow, wanted: Mapping[str, Any]) -> bool:
-    return all(tuple(value) == row.q2 if key == "q2" else value == getattr(row, key) for key, value in wanted.items())
-
-
 def _included(
-    include: Iterable[str], off: Iterable[Any], entries: Mapping[str, Entry], taken: set[str], place: str
+    include: list[str], off: Iterable[Item], entries: Mapping[str, Entry], parts: list[Selected], place: str
 ) -> list[Selected]:
-    filtered = {item if isinstance(item, str) else item["id"]: item for item in off}
-    names = [include] if isinstance(include, str) else list(include)
-    for name in names:
+    filtered, taken = {item.id: item for item in off}, {part.entry.id for part in parts}
+    for name in include:
         if name not in entries:
-            raise fault_at((place, "field include"), "ids of entries", shown(name), nearest(name, entries))
-        if name in taken or names.count(name) > 1:
+            known = shipped_entries() | entries
+            raise fault_at((place, "field include"), "ids of entries", shown(name), nearest(name, known))
+        if name in taken or include.count(name) > 1:
             expected = "entries that are not in yet"
             raise fault_at((place, "field include"), expected, shown(name), "leave it out of include")
-    return [_selected(filtered.get(name, name), entries) for name in names]
+    return [
+        Selected(entry, filtered[name].positions(entry) if name in filtered else tuple(range(len(entry.rows))))
+        for name in include
+        for entry in [entries[name]]
+    ]
 
 
 def _mean(errors: Errors | None) -> float:
@@ -267,8 +302,13 @@ def _total_errors(row: EntryRow, rule: str) -> tuple[float, float, float]:
 
 
 def _total_correlation(selected: Selected) -> Float[np.ndarray, "k k"]:
-    """Correlation of the selected rows: the published one on everything but `norm`, which is common to all rows."""
+    """Correlation of the selected rows: the published one on everything but `norm`, which is common to all rows.
+
+    Where `norm` is a part of published totals, their correlation holds it already.
+    """
     (entry, positions), rows = selected, selected.rows
+    if any(row.total and row.norm for row in entry.rows):
+        return entry.correlation[np.ix_(positions, positions)]
     own = np.array([math.hypot(_mean(row.stat), _mean(row.syst), _mean(row.total)) for row in rows])
     norm = np.array([_mean(row.norm) for row in rows])
     covariance = entry.correlation[np.ix_(positions, positions)] * np.outer(own, own) + np.outer(norm, norm)
@@ -303,13 +343,14 @@ def _rows(selected: Selected, rule: str) -> list[Row]:
                 source=row.source,
                 parts=row.parts,
                 luminosity=row.luminosity,
+                date=entry.date,
             )
         )
     return rows
 
 
-def _dataset(header: Mapping[str, Any], selection: list[Selected]) -> DataSet:
-    rule = header["errors"]
+def _dataset(header: _Header, selection: list[Selected]) -> DataSet:
+    rule = header.errors
     rows = tuple(row for selected in selection for row in _rows(selected, rule))
     correlation, end = np.zeros((len(rows), len(rows))), 0
     for selected in selection:  # scipy.linalg.block_diag does the same, and takes half a second to import
@@ -317,12 +358,13 @@ def _dataset(header: Mapping[str, Any], selection: list[Selected]) -> DataSet:
         correlation[start:end, start:end] = _total_correlation(selected)
     correlation.setflags(write=False)
     return DataSet(
-        name=header["name"],
-        title=header["title"],
+        name=header.name,
+        title=header.title,
         errors=rule,
         rows=rows,
         correlation=correlation,
-        description=header.get("description", ""),
+        description=header.description,
+        cut_off=header.cut_off or max(row.date for row in rows),
     )
 
 

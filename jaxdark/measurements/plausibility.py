@@ -26,6 +26,8 @@ PHYSICAL = {
     **dict.fromkeys(("S3", "S9", "P2", "P3"), (-0.5, 0.5)),
     **dict.fromkeys(("S4", "S8"), (-_WHOLE / 2, _WHOLE / 2)),
     **dict.fromkeys(("S5", "S7"), (-_ROOT / 2, _ROOT / 2)),
+    **{"S1s": (0.0, 0.75), "S1c": (0.0, 4 / 3), "S2s": (0.0, 0.25), "S2c": (-1.0, 0.0)},
+    **{"S6s": (-1.0, 1.0), "S6c": (-4 / 3, 4 / 3)},
     "P1": (-1.0, 1.0),
     **dict.fromkeys(("P4p", "P8p"), (-_WHOLE, _WHOLE)),
     **dict.fromkeys(("P5p", "P6p"), (-_ROOT, _ROOT)),
@@ -34,11 +36,23 @@ PHYSICAL |= {f"A{i}": PHYSICAL[f"S{i}"] for i in (3, 4, 5, 7, 8, 9)} | dict.from
 """Bounds of the angular observables from |Re(a b*)| <= |a| |b| for the transversity amplitudes, whose squares add up to
 the rate: S5 = sqrt(2) Re(A_0 A_perp*), S4 = Re(A_0 A_par*)/sqrt(2), S9 = Im(A_par* A_perp), AFB = 3/2 Re(A_par
 A_perp*), left-handed leptons plus or minus right-handed ones, of arXiv:0811.1214; P_i by their definitions; A_i are
-weighted means of S_i and -S_i, A_6s of 4/3 A_FB."""
-_USUAL = {"BR": (3e-11, 4e-7), "dBR": (1e-10, 1e-4), "R_K": (0.1, 10.0), "R_Kst": (0.1, 10.0)}
+weighted means of S_i and -S_i, A_6s of 4/3 A_FB. S_1 and S_2 from 3/4 (2 S_1s + S_1c) - 1/4 (2 S_2s + S_2c) = 1, S_6c
+from S_1c + S_2c >= |S_6c|: no rate is negative at cos(theta_l) = +-1."""
+_USUAL = {"BR": (3e-11, 4e-7), "dBR": (1e-10, 1e-4), "tau_mumu": (0.15, 15.0)}
+_USUAL |= dict.fromkeys(("R_K", "R_Kst"), (0.1, 10.0))
 """Two orders of magnitude around the Standard Model: BR of Bs -> mu mu 3.7e-9; dBR 1e-8 to 2e-7 GeV^-2, and up to 3e-5
-at the photon pole of e+e-; one of the ratios."""
-_SAME = {"P1": "S3", "P2": "AFB", "P3": "S9", "P4p": "S4", "P5p": "S5", "P6p": "S7", "P8p": "S8"}
+at the photon pole of e+e-; one of the ratios. The lifetime within one order, in ps."""
+_SAME = {
+    "P1": "S3",
+    **dict.fromkeys(("S1s", "S1c", "S2s", "S2c"), "FL"),
+    "S6s": "AFB",
+    "P2": "AFB",
+    "P3": "S9",
+    "P4p": "S4",
+    "P5p": "S5",
+    "P6p": "S7",
+    "P8p": "S8",
+}
 """An angular observable in the basis of the S_i: both describe the same events."""
 
 
@@ -91,7 +105,8 @@ def _bounds(observable: str, q2: Bin | None) -> Bin:
         return 0.0, 1.0
     if observable == "dBR":
         return 0.0, 1.0 if q2 is None else 1.0 / (q2[1] - q2[0])
-    return PHYSICAL.get(observable, (0.0 if observable.startswith("R_") else -math.inf, math.inf))
+    positive = observable.startswith("R_") or observable == "tau_mumu"
+    return PHYSICAL.get(observable, (0.0 if positive else -math.inf, math.inf))
 
 
 def _range(low: float, high: float) -> str:
@@ -128,8 +143,7 @@ def counted_twice(rows: Sequence[Measured]) -> list[str]:
     """
     groups: dict[tuple, list[Measured]] = defaultdict(list)
     for row in rows:
-        quantity = _SAME.get(row.observable, row.observable)
-        groups["analysis", row.reference, row.process, quantity].append(row)
+        groups["analysis", row.reference, row.process, _quantity(row.observable)].append(row)
         numbers = (row.observable, row.q2, row.value, row.error_plus, row.error_minus)
         groups["numbers", row.experiment, row.process, *numbers].append(row)
     pairs: dict[tuple[str, str], list[str]] = defaultdict(list)
@@ -143,6 +157,15 @@ def counted_twice(rows: Sequence[Measured]) -> list[str]:
         f"entries {one} and {two} hold the same events ({_few(labels)}), which count twice; leave one of them out"
         for (one, two), labels in pairs.items()
     ]
+
+
+def same_quantity(one: str, two: str) -> bool:
+    """Whether two observables describe the same events, be it in two bases."""
+    return _quantity(one) == _quantity(two)
+
+
+def _quantity(observable: str) -> str:
+    return _SAME.get(observable, observable)
 
 
 def _few(labels: Sequence[str]) -> str:

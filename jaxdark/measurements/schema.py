@@ -5,9 +5,10 @@ field.
 """
 
 import math
+import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from importlib.resources.abc import Traversable
 from typing import Annotated, Any, Literal, NamedTuple, Self, get_args
 
@@ -26,7 +27,10 @@ Schema = Literal["jaxdark-measurements-1"]
 (SCHEMA,) = get_args(Schema)
 Quality = Literal["published", "digitised", "recast", "unverified"]
 ErrorRule = Literal["asymmetric", "mean", "hepfit"]
-_END_POINT_MARGIN = 1.0
+_END_POINT_MARGIN, _MARGIN_OF_RATIOS = 1.0, 3.0
+"""GeV^2 by which a bin may end beyond the end point. No events lie there, so that muons over electrons are given up to
+edges far above, while dBR is divided by the nominal width."""
+_ARXIV = re.compile(r"(?:[a-z-]+/)?(\d\d)(0[1-9]|1[0-2])\.?\d{3,5}\b")
 _MOST_ROWS = 5000
 """Of a file: their correlation takes 200 MB, and every command inverts it."""
 _NEAREST = "the nearest right name is "
@@ -53,20 +57,18 @@ _M_KP, _M_K0, _M_KST0, _M_KSTP, _M_PHI = 0.493677, 0.497611, 0.89555, 0.89167, 1
 
 @dataclass(frozen=True)
 class Process:
-    """Observables defined for a process and its kinematic range of q2 in GeV^2, None where q2 is fixed.
-
-    A process that is not predicted may be stored; no likelihood takes it.
-    """
+    """Observables defined for a process and its kinematic range of q2 in GeV^2, None where q2 is fixed."""
 
     observables: tuple[str, ...]
     q2_range: tuple[float, float] | None
-    predicted: bool = True
 
 
 def _semileptonic(m_lepton: float, m_parent: float, m_meson: float, *observables: str) -> Process:
     return Process(observables, (4.0 * m_lepton**2, (m_parent - m_meson) ** 2))
 
 
+# The other S_i, A_i and A_CP drop out of the sum of both flavours.
+_UNTAGGED = ("FL", "S1s", "S1c", "S2s", "S2c", "S3", "S4", "S7", "A5", "A6s", "A8", "A9")
 PROCESSES = {
     "B+->K+ll": _semileptonic(_M_MU, _M_BP, _M_KP, "R_K"),
     "B0->K0ll": _semileptonic(_M_MU, _M_B0, _M_K0, "R_K"),
@@ -74,13 +76,15 @@ PROCESSES = {
     "B+->K*+ll": _semileptonic(_M_MU, _M_BP, _M_KSTP, "R_Kst"),
     "B0->K*0mumu": _semileptonic(_M_MU, _M_B0, _M_KST0, "dBR", *PHYSICAL),
     "B0->K*0ee": _semileptonic(_M_E, _M_B0, _M_KST0, "dBR", *PHYSICAL),
-    # Its weak annihilation is not that of the neutral mode, whose table alone there is.
-    "B+->K*+mumu": replace(_semileptonic(_M_MU, _M_BP, _M_KSTP, "dBR", *PHYSICAL), predicted=False),
+    "B+->K*+mumu": _semileptonic(_M_MU, _M_BP, _M_KSTP, "dBR", *PHYSICAL),
+    "B+->K*+ee": _semileptonic(_M_E, _M_BP, _M_KSTP, "dBR", *PHYSICAL),
     "B+->K+mumu": _semileptonic(_M_MU, _M_BP, _M_KP, "dBR", "ACP"),
+    "B+->K+ee": _semileptonic(_M_E, _M_BP, _M_KP, "dBR", "ACP"),
     "B0->K0mumu": _semileptonic(_M_MU, _M_B0, _M_K0, "dBR"),
-    # Untagged: the other S_i, A_i and A_CP drop out of the sum of both flavours.
-    "Bs->phimumu": _semileptonic(_M_MU, _M_BS, _M_PHI, "dBR", "FL", "S3", "S4", "S7", "A5", "A6s", "A8", "A9"),
-    "Bs->mumu": Process(("BR",), None),
+    "B0->K0ee": _semileptonic(_M_E, _M_B0, _M_K0, "dBR"),
+    "Bs->phimumu": _semileptonic(_M_MU, _M_BS, _M_PHI, "dBR", *_UNTAGGED),
+    "Bs->phiee": _semileptonic(_M_E, _M_BS, _M_PHI, "dBR", *_UNTAGGED),
+    "Bs->mumu": Process(("BR", "tau_mumu"), None),
 }
 
 Errors = tuple[float, float]
@@ -108,7 +112,7 @@ def _bin(raw: Any, numbers: Callable[[Any], Bin]) -> Bin:
 
 
 _Errors = Annotated[tuple[Number, Number], Field(strict=False), WrapValidator(_errors)]
-_Bin = Annotated[tuple[Number, Number], Field(strict=False), WrapValidator(_bin)]
+Q2Bin = Annotated[tuple[Number, Number], Field(strict=False), WrapValidator(_bin)]
 _Luminosity = Annotated[Number, Field(gt=0.0)]
 
 
@@ -169,7 +173,8 @@ class EntryRow(Record):
         observable: of the process, in LHCb's sign and normalisation; dBR in GeV^-2.
         q2: bin in GeV^2, None for Bs -> mu mu.
         value: the centre.
-        stat, syst, norm, total: errors (upper, lower), both positive; norm is common to all rows of the entry.
+        stat, syst, norm, total: errors (upper, lower), both positive; norm is common to all rows of the entry, and a
+            part of total where that is given.
         scan: (x, relative likelihood) where the file has a likelihood_scan.
         quality, source, luminosity: those of the entry where the row has none of its own; fb^-1.
     """
@@ -179,7 +184,7 @@ class EntryRow(Record):
 
     process: Text
     observable: Text
-    q2: _Bin | None = None
+    q2: Q2Bin | None = None
     value: Number
     stat: _Errors | None = None
     syst: _Errors | None = None
@@ -197,8 +202,13 @@ class EntryRow(Record):
 
     @property
     def parts(self) -> dict[str, Errors]:
-        """The published errors that are given, by name."""
-        return {name: pair for name in ("stat", "syst", "norm", "total") if (pair := getattr(self, name))}
+        """The published errors that are given, by name, so that their squares add up; total is without norm."""
+        given = {name: pair for name in ("stat", "syst", "norm", "total") if (pair := getattr(self, name))}
+        if self.total and self.norm:
+            sides = zip(self.total, self.norm, strict=True)
+            upper, lower = (math.sqrt(max(total**2 - norm**2, 0.0)) for total, norm in sides)
+            given["total"] = upper, lower
+        return given
 
     @model_validator(mode="after")
     def _is_possible(self) -> Self:
@@ -214,12 +224,15 @@ class EntryRow(Record):
             raise fault(f"no bin for {self.process}", shown(list(self.q2)), "leave q2 out", "q2")
         if self.q2 and known.q2_range:
             (low, high), (start, end) = self.q2, known.q2_range
-            if low < 0.0 or high <= start or low >= end or high > end + _END_POINT_MARGIN:
+            margin = _MARGIN_OF_RATIOS if self.observable.startswith("R_") else _END_POINT_MARGIN
+            if low < 0.0 or high <= start or low >= end or high > end + margin:
                 expected = f"a bin in the range of {self.process}, {start:.3g} to {end:.4g} GeV^2"
                 raise fault(expected, shown([low, high]), "check the edges and the process", "q2")
-        if self.parts.keys() <= {"norm"} or (self.total and len(self.parts) > 1):
-            expected, came = "total alone, or stat and syst with norm if any", " and ".join(self.parts) or "none"
+        if self.parts.keys() <= {"norm"} or (self.total and (self.stat or self.syst)):
+            expected, came = "total, or stat and syst, with norm if any", " and ".join(self.parts) or "none"
             raise fault(expected, came, "give one or the other", "total")
+        if self.total and self.norm and min(self.parts["total"]) <= 0.0:
+            raise fault("norm as a part of total", f"{self.norm} of {self.total}", "give the whole error", "total")
         plus, minus = (math.hypot(*side) for side in zip(*self.parts.values(), strict=True))
         if wrong := plausibility.impossible(self.observable, self.q2, self.value, plus, minus):
             raise fault(*wrong, "value")
@@ -270,14 +283,19 @@ def _correlation(raw: Any, info: ValidationInfo) -> Float[np.ndarray, "n n"]:
     return correlation
 
 
+_Names = Annotated[tuple[Name, ...], Field(strict=False, min_length=1), FailFast()]
+
+
 class Entry(Record):
     """One measurement: its rows, their published correlation, and where the numbers come from.
 
     Attributes:
         id: unique in its file.
         alternative_to: ids of entries that describe the same events.
+        supersedes: ids of earlier entries that hold part of these events, or what several of them begin with.
         luminosity: integrated, fb^-1, behind the rows that give none of their own.
-        correlation: of the rows in order, on all errors but norm; the unit matrix where the file has none.
+        correlation: of the rows in order, on all errors but norm; of the total errors, norm within them, where rows
+            give that as a part of total; the unit matrix where the file has none.
     """
 
     what = "an entry"
@@ -292,7 +310,8 @@ class Entry(Record):
     reference_in_words: Text = Field("", alias="reference")
     inspire: Text = ""
     note: Text = ""
-    alternative_to: Annotated[tuple[Name, ...], Field(strict=False, min_length=1), FailFast()] = ()
+    alternative_to: _Names = ()
+    supersedes: _Names = ()
     luminosity: _Luminosity | None = None
     rows: Annotated[tuple[EntryRow, ...], PlainValidator(_rows)]
     correlation: Annotated[Float[np.ndarray, "n n"], PlainValidator(_correlation)] = Field(None, validate_default=True)
@@ -302,23 +321,38 @@ class Entry(Record):
         """ArXiv number, or words where there is none."""
         return f"arXiv:{self.arxiv}" if self.arxiv else self.reference_in_words or self.source
 
+    @property
+    def date(self) -> str:
+        """Year and month of the (first) arXiv number, such as 2022-12, else the year."""
+        number = _ARXIV.match(self.arxiv)
+        if number is None:
+            return str(self.year)
+        year, month = number.groups()
+        return f"{19 if year > '90' else 20}{year}-{month}"
+
 
 _ENTRIES = TypeAdapter(Annotated[list[Entry], Field(min_length=1)])
 
 
 def _entries(raw: Any) -> dict[str, Entry]:
-    """The entries by id; each names its alternatives, also where only the other one does so in the file."""
+    """The entries of a file by id."""
     rows = [item.get("rows") if isinstance(item, dict) else None for item in (raw if isinstance(raw, list) else [])]
     count = sum(len(part) if isinstance(part, list) else 1 for part in rows)
     if count > _MOST_ROWS:
         advice = "split the file, or leave out what is not needed"
         raise fault(f"at most {_MOST_ROWS} rows, whose correlation fits", f"{count}", advice)
     entries: dict[str, Entry] = {}
-    partners: dict[str, set[str]] = defaultdict(set)
     for i, entry in enumerate(_ENTRIES.validate_python(raw)):
         if entry.id in entries:
             raise fault("an id used once", "it twice", "rename one of the two", i, "id")
         entries[entry.id] = entry
+    return naming_each_other(entries)
+
+
+def naming_each_other(entries: Mapping[str, Entry]) -> dict[str, Entry]:
+    """The entries by id; each names its alternatives, also where only the other one did so."""
+    partners: dict[str, set[str]] = defaultdict(set)
+    for entry in entries.values():
         for other in entry.alternative_to:
             partners[entry.id].add(other)
             partners[other].add(entry.id)
@@ -349,8 +383,18 @@ def _row_label(raw: Any, position: int) -> str:
 
 
 def read_measurements(path: Traversable) -> Measurements:
-    """The content of a measurements file; RequestError, as `Faults` if its fields are wrong."""
-    return validated(Measurements, read_yaml(path), str(path), {"entries": _entry_label, "rows": _row_label})
+    """What a measurements file holds; RequestError, as `Faults` if its fields are wrong."""
+    return measurements(read_yaml(path), str(path))
+
+
+def measurements(content: Any, path: str) -> Measurements:
+    """The same from the content of the file at `path`."""
+    return validated(Measurements, content, path, {"entries": _entry_label, "rows": _row_label})
+
+
+def covers(name: str, entry_id: str) -> bool:
+    """Whether a name is the id of an entry or what the id begins with, up to an underscore."""
+    return entry_id == name or entry_id.startswith(f"{name}_")
 
 
 class Selected(NamedTuple):
@@ -366,7 +410,7 @@ class Selected(NamedTuple):
 
 
 def check_selection(selection: Iterable[Selected], file: str) -> None:
-    """Refuses alternatives side by side, rows in the charmonium region and overlapping rows of one entry."""
+    """Refuses the same events twice: alternatives, what is superseded, overlapping rows; and rows among charmonia."""
     selection = list(selection)
     ids = {selected.entry.id for selected in selection}
     for selected in selection:
@@ -374,6 +418,9 @@ def check_selection(selection: Iterable[Selected], file: str) -> None:
         for other in sorted(ids.intersection(selected.entry.alternative_to)):
             expected = "one description of the same events"
             raise fault_at((*where, "field alternative_to"), expected, f"also {other}", "leave one out")
+        for earlier in sorted(other for other in ids if any(covers(name, other) for name in selected.entry.supersedes)):
+            came = f"also {earlier}, which it supersedes"
+            raise fault_at((*where, "field supersedes"), "the same events once", came, f"leave {earlier} out")
         same: dict[tuple[str, str], list[EntryRow]] = defaultdict(list)
         for row in selected.rows:
             if row.q2 and in_charmonium(row.q2):

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from jaxdark.io.results import attributes, summary
 from jaxdark.likelihood.priors import Range
 from jaxdark.output.drawing import VERMILION, literal, set_title, shown
-from jaxdark.output.table import model_in_words
+from jaxdark.output.table import data_in_words, model_in_words
 
 ENOUGH = 200
 """Draws from which regions are drawn: nine of them lie outside of the 95.45 % region. Fewer are shown one by one."""
@@ -45,7 +45,7 @@ def selection(record: Mapping[str, Any]) -> list[str]:
     return [
         literal(model_in_words(record)),
         f"{literal(record['region'])} region",
-        f"data {literal(record['data'])}",
+        f"data {literal(data_in_words(record))}",
         f"theory {literal(record['theory'])}",
         f"$(g-2)_\\mu$ {literal(record['g_minus_2'])}",
     ]

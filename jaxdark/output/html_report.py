@@ -15,7 +15,7 @@ from jaxdark.io.results import attributes, summary
 from jaxdark.likelihood.priors import Range
 from jaxdark.output import figures, tables
 from jaxdark.output.draws import prior_ranges
-from jaxdark.output.table import Table, format_value, model_in_words, words
+from jaxdark.output.table import Table, data_in_words, format_value, model_in_words, words
 
 _CAPTIONS = {
     "plane": "Draws and regions in the plane of two parameters, for the model of the paper that of its Figs. 4 and 5.",
@@ -43,7 +43,7 @@ def result_page(tree) -> str:
         loader=PackageLoader("jaxdark.output", "."), autoescape=True, undefined=StrictUndefined, finalize=_visible
     )
     return environment.get_template("report.html.j2").render(
-        title=f"{model_in_words(record)}, {record['region']} region, {record['data']}",
+        title=f"{model_in_words(record)}, {record['region']} region, {data_in_words(record)}",
         converged=record["converged"],
         convergence=convergence,
         settings=_settings(tree),
@@ -65,7 +65,7 @@ def _visible(value: Any) -> Any:
 def _settings(tree) -> Table:
     """What fixes the result: settings, data, where the theory covariance is taken, prior, versions."""
     table, record, more = Table("Settings", words("setting", "value")), summary(tree), attributes(tree)
-    names = ["model", "physics", "region", "data", "theory", "g_minus_2", "covariance_at"]
+    names = ["model", "physics", "region", "data", "data_cut_off", "theory", "g_minus_2", "covariance_at"]
     names += ["method", "chains", "draws", "seed"]
     settings = {name: record[name] for name in names if name in record} | {
         "prior": {name: _range(r) for name, r in prior_ranges(tree).items()},

@@ -35,6 +35,7 @@ from jaxdark.output.drawing import (
     shown,
 )
 from jaxdark.output.draws import number_of_draws, selection
+from jaxdark.output.table import data_in_words
 
 LEVELS = {1: (1.0, 4.0, 9.0), 2: (2.29575, 6.18007, 11.82916)}
 """Delta chi2 that encloses 68.27, 95.45 and 99.73 %, by the number of parameters."""
@@ -149,5 +150,5 @@ def _set_title(fig: Figure, dataset: xr.Dataset, tree) -> None:
     if tree is not None:
         record = results.summary(tree)
         warning = [] if record["converged"] else ["not converged"]
-        lines.append([f"posterior: data {literal(record['data'])}", number_of_draws(record), *warning])
+        lines.append([f"posterior: data {literal(data_in_words(record))}", number_of_draws(record), *warning])
     set_title(fig, lines)

@@ -108,6 +108,12 @@ def console(*, width: int | None, quiet: bool = False):
     return PlainConsole(width=width, highlight=False, markup=False, emoji=False, quiet=quiet)
 
 
+def data_in_words(record: Mapping[str, Any]) -> str:
+    """Name of a result's data set, and the date up to which it holds measurements."""
+    cut_off = record.get("data_cut_off")
+    return record["data"] if cut_off is None else f"{record['data']} (up to {cut_off})"
+
+
 def model_in_words(record: Mapping[str, Any]) -> str:
     """Name of a result's model, and which physics of it was computed where there is a choice."""
     physics = record.get("physics")

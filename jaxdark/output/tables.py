@@ -11,7 +11,18 @@ from typing import Any
 
 from jaxdark.io.results import plain
 from jaxdark.likelihood.priors import unit
-from jaxdark.output.table import Cell, Column, Meaning, Table, format_value, model_in_words, numbers, with_unit, words
+from jaxdark.output.table import (
+    Cell,
+    Column,
+    Meaning,
+    Table,
+    data_in_words,
+    format_value,
+    model_in_words,
+    numbers,
+    with_unit,
+    words,
+)
 
 _NULL_BY_MEANING = ("limit", "cl", "ratio", "q2", "Standard Model")
 """Fields whose null says that there is none, as of parameters of the Standard Model."""
@@ -86,7 +97,7 @@ def _values_table(record: Mapping[str, Any]) -> Table | str:
     if nothing and not any(record["parameters"].get(name) for name in record["parameters"] if name not in derived):
         given = ", ".join(f"{name} = {format_value(value)}" for name, value in record["parameters"].items())
         return f"Model {model_in_words(record)} with {given}: no new physics, everything below is the Standard Model's"
-    table = Table(f"Model {model_in_words(record)}", words("quantity", "value"))
+    table = Table(f"Model {model_in_words(record)}, data {data_in_words(record)}", words("quantity", "value"))
     for name, value in record["parameters"].items():
         table.add_row(with_unit(name, unit(name)), format_value(value))
     if nothing:
@@ -301,7 +312,7 @@ def check_tables(checks: Mapping[str, Any], shown: int) -> list[Table | str]:
 
 def evidence_table(evidences: Mapping[str, Any]) -> Table:
     """Log-evidences of models with errors and log Bayes factors, one column per theory covariance that they share."""
-    title = f"Log-evidence (log Bayes factor), data {evidences['data']}, theory covariance at"
+    title = f"Log-evidence (log Bayes factor), data {data_in_words(evidences)}, theory covariance at"
     table = Table(title, words("model") + numbers(*evidences["covariances"]))
     for model, entries in evidences["models"].items():
         cells = (f"{e['log_evidence']:.3f} ± {e['error']:.3f} ({e['log_bayes_factor']:+.2f})" for e in entries.values())

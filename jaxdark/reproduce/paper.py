@@ -110,8 +110,13 @@ def too_few(*, quick: bool) -> str:
 def _provenance(selections: Sequence[Selection], draws: int, seed: int) -> Provenance:
     """All that fixes the studies."""
     settings = {"studies": selections, "kept_of_each": Study._fields, "draws": draws}
-    data = {selection.data: load_dataset(selection.data).sha256 for selection in selections}
-    return Provenance(settings=settings, data_sha256=data, seed=seed)
+    data = [load_dataset(name) for name in sorted({selection.data for selection in selections})]
+    return Provenance(
+        settings=settings,
+        data_sha256={one.name: one.sha256 for one in data},
+        data_cut_off={one.name: one.cut_off for one in data},
+        seed=seed,
+    )
 
 
 def _without_fit(folder: Path, sm: StandardModel, quick: bool) -> list[Claim]:

@@ -30,8 +30,8 @@ from jaxdark.sampling.importance import ImportanceSample
 
 PER_DRAW = ("chain", "draw")
 _IN_SUMMARY = (
-    *("model", "physics", "region", "theory", "data", "g_minus_2", "terms_beside", "form_factors", "V_cb"),
-    *("versions", "seed"),
+    *("model", "physics", "region", "theory", "data", "data_cut_off", "g_minus_2", "terms_beside"),
+    *("form_factors", "V_cb", "versions", "seed"),
 )
 """What summary.json says of the provenance; all of it is in posterior.nc."""
 Diagnose = Callable[[dict[str, np.ndarray], dict[str, np.ndarray], Float[np.ndarray, "chains draws"]], Diagnosis]

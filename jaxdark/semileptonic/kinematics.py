@@ -74,11 +74,13 @@ def _pair(stem: str, *inputs, **options) -> list[Channel]:
     ]
 
 
-_KST = ("tau_B0", "B_to_Kst", "Kst_low", "Kst_high")
+_KST = ("B_to_Kst", "Kst_low", "Kst_high")
+"""Form factors and hadronic parameters are common to both charges, by isospin."""
 CHANNELS: dict[str, Channel] = {
     channel.name: channel
     for channel in (
-        *_pair("B0->K*0", 1, "m_B0", "m_Kst0", *_KST, spectator="B0Kst"),
+        *_pair("B0->K*0", 1, "m_B0", "m_Kst0", "tau_B0", *_KST, spectator="B0Kst"),
+        *_pair("B+->K*+", 1, "m_Bp", "m_Kstp", "tau_Bp", *_KST, spectator="BpKst"),
         *_pair(
             "Bs->phi",
             1,

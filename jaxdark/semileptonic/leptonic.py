@@ -1,6 +1,6 @@
 """B_s -> mu mu, Section 7 of the semileptonic formulas and Eqs. (19), (20).
 
-Inputs: new physics and inputs. Outputs: the time-integrated branching ratio and A_DeltaGamma.
+Inputs: new physics and inputs. Outputs: the time-integrated branching ratio, A_DeltaGamma and the effective lifetime.
 """
 
 import jax.numpy as jnp
@@ -85,3 +85,15 @@ def br_bs_mumu(model: HasNewPhysics, sm: StandardModel) -> Float[Array, ""]:
     beta = beta_lepton(sm.m_Bs**2, sm.m_mu)
     width = sm.GF**2 * sm.alpha_em**2 * sm.lambda_t**2 / (16 * jnp.pi**3) * sm.f_Bs**2 * sm.m_Bs * sm.m_mu**2 * beta
     return sm.tau_Bs * width * (total + asymmetry * sm.y_s) / (1 - sm.y_s**2)
+
+
+@usual_rules()
+def tau_mumu(model: HasNewPhysics, sm: StandardModel) -> Float[Array, ""]:
+    """Effective lifetime of B_s -> mu+ mu-, ps, of a model or a `NewPhysics` record.
+
+    Mean decay time of the untagged sample, tau_Bs/(1 - y_s^2) (1 + 2 A y_s + y_s^2)/(1 + A y_s) with
+    A = A_DeltaGamma (arXiv:1204.1737): the lifetime of the heavy B_s, tau_Bs/(1 - y_s), in the Standard Model.
+    """
+    A, y = a_delta_gamma(model, sm), sm.y_s
+    tau = sm.tau_Bs / (1 - y**2) * (1 + 2 * A * y + y**2) / (1 + A * y)
+    return 1e12 * sm.hbar * tau

@@ -81,7 +81,10 @@ def dC7(q2: Float[Array, "*q2"]) -> Complex[Array, "*q2"]:
 
 
 def spectator(q2: Float[Array, "*q2"], process: str) -> tuple[Complex[Array, "*q2"], Complex[Array, "*q2"]]:
-    """Spectator scattering and weak annihilation (T_perp, T_par) of "B0Kst" or "Bsphi", Sec. 2.3; 0 above 8.9 GeV^2."""
+    """Spectator scattering and weak annihilation (T_perp, T_par) of "B0Kst", "BpKst" or "Bsphi", Sec. 2.3.
+
+    Zero above 8.9 GeV^2.
+    """
     tables = read_data("nonlocal.yaml")["spectator"][process]
     values = (_chebyshev(q2, tables[name], 0.03) for name in ("T_perp", "T_par"))
     T_perp, T_par = (jnp.where(q2 < SPECTATOR_UP_TO, value, 0.0) for value in values)

@@ -31,11 +31,14 @@ INTEGRALS = {
     "J7": {"7": 1.0},
     "J8": {"8": 1.0},
     "J9": {"9": 1.0},
+    "J1s": {"1s": 1.0},
+    "J1c": {"1c": 1.0},
 }
 INTEGRAL_MATRIX = np.array([[row.get(name, 0.0) for name in J_NAMES] for row in INTEGRALS.values()])
 
-# Numerator, denominator and factor of each observable. Signs: LHCb's S_4, S_7, S_9 are minus the theory's; P'_6 goes
-# with S_7.
+# Numerator, denominator and factor of each observable. Signs: LHCb's S_4, S_6s, S_6c, S_7, S_9 are minus the theory's
+# (and flavio's); P'_6 goes with S_7. S_1s, S_1c, S_2s and S_2c are what an angular fit with lepton masses determines
+# apart (arXiv:2512.18053), without them S_1c = -S_2c = F_L and S_1s = 3 S_2s = 3/4 (1 - F_L).
 ANGULAR = {
     "FL": ("minus_J2c", "rate", 1.0),
     "AFB": ("forward_backward", "rate", 1.0),
@@ -45,6 +48,12 @@ ANGULAR = {
     "S7": ("J7", "rate", -1.0),
     "S8": ("J8", "rate", 1.0),
     "S9": ("J9", "rate", -1.0),
+    "S1s": ("J1s", "rate", 1.0),
+    "S1c": ("J1c", "rate", 1.0),
+    "S2s": ("J2s", "rate", 1.0),
+    "S2c": ("minus_J2c", "rate", -1.0),
+    "S6s": ("J6s", "rate", -1.0),
+    "S6c": ("J6c", "rate", -1.0),
     "P1": ("J3", "J2s", 1 / 2),
     "P2": ("J6s", "J2s", -1 / 8),
     "P3": ("J9", "J2s", 1 / 4),
@@ -93,7 +102,7 @@ def building_blocks(integrals: Float[Array, "integrals *bins"]) -> dict[str, Flo
 
 
 def angular_observables(integrals: Float[Array, "integrals *bins"]) -> dict[str, Float[Array, "*bins"]]:
-    """F_L, A_FB, S_i, P_i and P'_i from the rows of INTEGRALS."""
+    """F_L, A_FB, S_i, P_i and P'_i by name from the rows of INTEGRALS, GeV; dimensionless."""
     blocks = building_blocks(integrals)
     return {name: factor * blocks[n] / blocks[d] for name, (n, d, factor) in ANGULAR.items()}
 
@@ -149,9 +158,10 @@ def binned_dBR(process: str, q2: Bin, model: HasNewPhysics, sm: StandardModel) -
 def binned_angular(process: str, q2: Bin, model: HasNewPhysics, sm: StandardModel) -> dict[str, Float[Array, ""]]:
     """Every angular observable of B -> V l l in one bin (GeV^2), LHCb conventions: CP averages and CP asymmetries.
 
-    Ratios of integrals over the bin, by name; numerators, denominators and signs stand in `ANGULAR` and `ASYMMETRIES`,
-    with A_FB = -(3/4 J_6s + 3/8 J_6c)/dGamma and D = 2 sqrt(-J_2s J_2c) below the P'_i. Dimensionless. Of B_s -> phi,
-    which is untagged, F_L, S_3, S_4, S_7, P_1, P'_4, P'_6 and the asymmetries can be measured.
+    Ratios of integrals over the bin, by name, leptons with their masses; numerators, denominators and signs stand in
+    `ANGULAR` and `ASYMMETRIES`, with A_FB = -(3/4 J_6s + 3/8 J_6c)/dGamma = 3/4 S_6s + 3/8 S_6c and
+    D = 2 sqrt(-J_2s J_2c) below the P'_i. The rate makes 3/4 (2 S_1s + S_1c) - 1/4 (2 S_2s + S_2c) = 1. Dimensionless.
+    Of B_s -> phi, which is untagged, F_L, S_1 to S_4, S_7, P_1, P'_4, P'_6 and the asymmetries can be measured.
 
     Raises:
         RequestError: unknown process, one without angular observables here (B -> K), or a bin outside the range.

@@ -20,7 +20,7 @@ from jaxdark.models.wilson import HasNewPhysics, NewPhysics
 from jaxdark.semileptonic.amplitudes import Decay, NonLocal, decay_at, nonlocal_at, side_by_side
 from jaxdark.semileptonic.bins import Panels, integrated_rates, join_panels, make_panels, rate_differences
 from jaxdark.semileptonic.kinematics import CHANNELS, Bin, Channel
-from jaxdark.semileptonic.leptonic import br_bs_mumu
+from jaxdark.semileptonic.leptonic import br_bs_mumu, tau_mumu
 from jaxdark.semileptonic.nuisances import Nuisances
 from jaxdark.semileptonic.observables import (
     ANGULAR,
@@ -37,8 +37,9 @@ from jaxdark.semileptonic.tables import RateTables
 RATIO_STEMS = {"B+->K+ll": "B+->K+", "B0->K0ll": "B0->K0", "B0->K*0ll": "B0->K*0", "B+->K*+ll": "B0->K*0"}
 
 
-_ONE, _BR_BS_MUMU = "one", "BR(Bs->mumu)"
-"""Keys of the two entries before the blocks in the vector that numerators and denominators are picked from."""
+_ONE = "one"
+_LEPTONIC = {"BR": br_bs_mumu, "tau_mumu": tau_mumu}
+"""Observables of Bs -> mu mu; with `_ONE` they come before the blocks in the vector that rows are ratios of."""
 
 
 def _difference(name: str) -> str:
@@ -111,13 +112,13 @@ def _decays_of(row: RowLike) -> list[str]:
     channel = CHANNELS.get(row.process)
     if channel and row.observable in ("dBR", *(ANGULAR_NAMES if channel.spin else ()), *asymmetry_names(channel)):
         return [row.process]
-    if (row.process, row.observable) == ("Bs->mumu", "BR"):
+    if row.process == "Bs->mumu" and row.observable in _LEPTONIC:
         return []
     raise RequestError(
         f"no prediction for the observable {row.observable!r} of {row.process!r}; known are dBR of "
         f"{', '.join(CHANNELS)}, {', '.join(ANGULAR_NAMES)} of those with a vector, {', '.join(ASYMMETRIES)} of "
         "B0->K*0 (A5, A6s, A8 and A9 of Bs->phi, ACP of B+->K+), "
-        f"R_K or R_Kst of {', '.join(RATIO_STEMS)}, and BR of Bs->mumu"
+        f"R_K or R_Kst of {', '.join(RATIO_STEMS)}, and {' and '.join(_LEPTONIC)} of Bs->mumu"
     )
 
 
@@ -154,8 +155,8 @@ class Predictor:
         self._factor = np.array([factor for _, _, factor in ratios])
 
     def _keys(self) -> Iterator[Hashable]:
-        """Keys of the vector that `_assemble` picks from: (block, process, bin), after the first two."""
-        yield from (_ONE, _BR_BS_MUMU)
+        """Keys of the vector that `_assemble` picks from: (block, process, bin), after the first ones."""
+        yield from (_ONE, *_LEPTONIC)
         for spin in self._spins:
             one = np.ones((len(spin.matrix), 1))
             for block in _blocks(one, one if self._with_differences else None):
@@ -165,7 +166,7 @@ class Predictor:
         """What a row is: the keys of a numerator and of a denominator, and a factor."""
         decays = _decays_of(row)
         if not decays:
-            return _BR_BS_MUMU, _ONE, 1.0
+            return row.observable, _ONE, 1.0
         q2 = tuple(row.q2)
         if row.observable in _RATIOS:
             above, below, sign = _RATIOS[row.observable]
@@ -241,7 +242,8 @@ class Predictor:
         for spin, part in zip(self._spins, integrals, strict=True):
             differences = spin.integrals(rate_differences, physics, sm) if self._with_differences else None
             blocks += _blocks(part, differences).values()
-        flat = jnp.concatenate([jnp.ones(1), br_bs_mumu(physics, sm)[None], *blocks])
+        leptonic = jnp.stack([value(physics, sm) for value in _LEPTONIC.values()])
+        flat = jnp.concatenate([jnp.ones(1), leptonic, *blocks])
         return flat[self._numerator] / flat[self._denominator] * self._factor
 
 

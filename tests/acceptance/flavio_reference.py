@@ -45,6 +45,8 @@ J_KEYS = ("1s", "1c", "2s", "2c", 3, 4, 5, "6s", "6c", 7, 8, 9)
 CENTRAL = flavio.default_parameters.get_central_all()
 MB = float(running.get_mb(CENTRAL, SCALE))
 MS = float(running.get_ms(CENTRAL, SCALE))
+HBAR_PS = 6.582119569e-13
+"""GeV ps, exact in the SI."""
 
 
 class Resonance(NamedTuple):
@@ -187,8 +189,11 @@ def _integral(f: Callable[[float], np.ndarray], low: float, high: float, peaks: 
     return quad_vec(f, low, high, epsabs=0.0, epsrel=1e-5, points=[peak for peak in peaks if low < peak < high])[0]
 
 
-def _kstar(scenario: Scenario, lepton: str, hadronic: Hadronic | None = None) -> observables.BVllObservable:
-    return observables.BVllObservable("B0", "K*0", lepton, scenario.wilson(), CENTRAL | dict(hadronic or {}))
+def _kstar(
+    scenario: Scenario, lepton: str, hadronic: Hadronic | None = None, charge: str = "0"
+) -> observables.BVllObservable:
+    parameters = CENTRAL | dict(hadronic or {})
+    return observables.BVllObservable(f"B{charge}", f"K*{charge}", lepton, scenario.wilson(), parameters)
 
 
 def kstar_j(q2: float, scenario: Scenario = SM, lepton: str = "mu", hadronic: Hadronic | None = None) -> Numbers:
@@ -201,9 +206,12 @@ def kstar_j(q2: float, scenario: Scenario = SM, lepton: str = "mu", hadronic: Ha
 
 
 @cache
-def kstar_bin(edges: Bin, scenario: Scenario = SM, lepton: str = "mu") -> Numbers:
-    """Binned dBR/dq2 (GeV^-2), F_L, A_FB, S_i, P_i, P'_i, A_i and A_CP of B0 -> K*0 l l, LHCb convention."""
-    decay = _kstar(scenario, lepton)
+def kstar_bin(edges: Bin, scenario: Scenario = SM, lepton: str = "mu", charge: str = "0") -> Numbers:
+    """Binned dBR/dq2 (GeV^-2), F_L, A_FB, S_i, P_i, P'_i, A_i and A_CP of B0 -> K*0 l l, LHCb convention.
+
+    Of B+ -> K*+ l l where the charge is "+".
+    """
+    decay = _kstar(scenario, lepton, charge=charge)
     low, high = max(edges[0], 4 * decay.ml**2), min(edges[1], (decay.mB - decay.mV) ** 2)
 
     def both(q2: float) -> np.ndarray:
@@ -217,6 +225,8 @@ def kstar_bin(edges: Bin, scenario: Scenario = SM, lepton: str = "mu") -> Number
     rate = observables.dGdq2_ave(J, J_bar)
     s_names = ("FL", "AFB", "S3", "S4", "S5", "S7", "S8", "S9")
     out = {name: observables._observables[name]["func_num"](J, J_bar) / (2 * rate) for name in s_names}
+    for i in ("1s", "1c", "2s", "2c", "6s", "6c"):
+        out[f"S{i}"] = observables.S_experiment_num(J, J_bar, i) / (2 * rate)
     s_2s = observables.P_den(J, J_bar)
     root = 2 * np.sqrt(-s_2s * observables.S_experiment_num(J, J_bar, "2c"))
     p, p_prime = observables._observables_p, observables._observables_pprime
@@ -225,7 +235,7 @@ def kstar_bin(edges: Bin, scenario: Scenario = SM, lepton: str = "mu") -> Number
     a_names = ("A3", "A4", "A5", "A6s", "A7", "A8", "A9")
     out |= {name: observables._observables[name]["func_num"](J, J_bar) / (2 * rate) for name in a_names}
     out["ACP"] = observables._observables["ACP"]["func_num"](J, J_bar) / rate
-    out["dBR"] = CENTRAL["tau_B0"] * rate / (edges[1] - edges[0])
+    out["dBR"] = CENTRAL[f"tau_B{charge}"] * rate / (edges[1] - edges[0])
     return {name: float(value) for name, value in out.items()}
 
 
@@ -250,9 +260,9 @@ def k_dbr(q2: float, scenario: Scenario = SM, lepton: str = "mu", hadronic: Hadr
         return float(bpll.bpll_dbrdq2(q2, scenario.wilson(), CENTRAL | dict(hadronic or {}), "B+", "K+", lepton))
 
 
-def k_bin(edges: Bin, scenario: Scenario = SM, lepton: str = "mu") -> float:
-    """Binned dBR/dq2 of B+ -> K+ l l, GeV^-2."""
-    return _k_integrals(edges, scenario, lepton)[0]
+def k_bin(edges: Bin, scenario: Scenario = SM, lepton: str = "mu", charge: str = "+") -> float:
+    """Binned dBR/dq2 of B+ -> K+ l l, GeV^-2; of B0 -> K0 l l where the charge is "0"."""
+    return _k_integrals(edges, scenario, lepton, charge)[0]
 
 
 def k_acp(edges: Bin, scenario: Scenario = SM, lepton: str = "mu") -> float:
@@ -262,31 +272,32 @@ def k_acp(edges: Bin, scenario: Scenario = SM, lepton: str = "mu") -> float:
 
 
 @cache
-def _k_integrals(edges: Bin, scenario: Scenario, lepton: str) -> tuple[float, float]:
+def _k_integrals(edges: Bin, scenario: Scenario, lepton: str, charge: str = "+") -> tuple[float, float]:
     """Binned CP average and half difference of dBR/dq2, GeV^-2."""
     wilson = scenario.wilson()
     low = max(edges[0], 4 * CENTRAL[f"m_{lepton}"] ** 2)
-    high = min(edges[1], (CENTRAL["m_B+"] - CENTRAL["m_K+"]) ** 2)
+    B, K = f"B{charge}", f"K{charge}"
+    high = min(edges[1], (CENTRAL[f"m_{B}"] - CENTRAL[f"m_{K}"]) ** 2)
 
     def both(J, J_bar) -> np.ndarray:
         return np.array([bpll.dGdq2_cpaverage(J, J_bar), bpll.dGdq2_cpdiff(J, J_bar)])
 
     def rate(q2: float) -> np.ndarray:
-        return bpll.bpll_obs(both, q2, wilson, CENTRAL, "B+", "K+", lepton)
+        return bpll.bpll_obs(both, q2, wilson, CENTRAL, B, K, lepton)
 
     with _in_flavio(scenario), _with_fnal_milc():
         average, difference = _integral(rate, low, high, scenario.peaks())
-    scale = CENTRAL["tau_B+"] / (edges[1] - edges[0])
+    scale = CENTRAL[f"tau_{B}"] / (edges[1] - edges[0])
     return float(scale * average), float(scale * difference)
 
 
-def r_k(edges: Bin, scenario: Scenario = SM) -> float:
+def r_k(edges: Bin, scenario: Scenario = SM, charge: str = "+") -> float:
     """R_K of a bin; new physics for muons only."""
-    return k_bin(edges, scenario) / k_bin(edges, SM, "e")
+    return k_bin(edges, scenario, charge=charge) / k_bin(edges, SM, "e", charge)
 
 
-def phi_bin(edges: Bin, scenario: Scenario = SM) -> Numbers:
-    """Time-integrated, untagged dBR/dq2 (GeV^-2), F_L, S3, S4, S7, A5, A6s, A8 and A9 of B_s -> phi mu mu.
+def phi_bin(edges: Bin, scenario: Scenario = SM, lepton: str = "mu") -> Numbers:
+    """Time-integrated, untagged dBR/dq2 (GeV^-2), F_L, S3, S4, S7, A5, A6s, A8 and A9 of B_s -> phi l l.
 
     flavio has no A_i of this decay; they are its J_i of the same numbers with the sign of zeta_i, arXiv:1502.05509.
 
@@ -305,7 +316,7 @@ def phi_bin(edges: Bin, scenario: Scenario = SM) -> Numbers:
         return np.array([observables_bs.dGdq2_ave_Bs(y, J, J_bar, J_h), *numerators])
 
     def integrand(q2: float) -> np.ndarray:
-        return observables_bs.bsvll_obs(vector, q2, wilson, CENTRAL, "Bs", "phi", "mu")
+        return observables_bs.bsvll_obs(vector, q2, wilson, CENTRAL, "Bs", "phi", lepton)
 
     high = min(edges[1], (CENTRAL["m_Bs"] - CENTRAL["m_phi"]) ** 2)
     q_over_p = mixing.q_over_p(wilson, CENTRAL, "Bs")
@@ -330,6 +341,12 @@ def bs_mumu(scenario: Scenario = SM) -> float:
     y, of_weak = CENTRAL["DeltaGamma/Gamma_Bs"] / 2, bll.ADeltaGamma(CENTRAL, wilson, "Bs", "mu")
     P2, S2 = (abs(amplitude) ** 2 for amplitude in bll.amplitudes(CENTRAL, wilson, "Bs", "mu", "mu"))
     return in_flavio * (1 + y * (P2 - S2) / (P2 + S2)) / (1 + y * of_weak)
+
+
+def bs_mumu_lifetime(scenario: Scenario = SM) -> float:
+    """Effective lifetime of B_s -> mu mu, ps; contact terms alone."""
+    wilson = bll.wctot_dict(scenario.wilson(), "bsmumu", SCALE, CENTRAL)
+    return float(bll.tau_ll(wilson, CENTRAL, "Bs", "mu")) * HBAR_PS
 
 
 def k_nunu(q2: float) -> float:

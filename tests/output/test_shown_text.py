@@ -51,7 +51,8 @@ def point_with(text):
     numbers = {"prediction": 1.0, "theory_error": 0.1, "measurement": 1.0, "error": 0.1, "pull": 2.5, "sm_pull": -3.5}
     limit = {"value": 1.0, "limit": 2.0, "ratio": 0.5, "unit": text, "excluded": True}
     return {
-        "model": text, "parameters": {"bs_current": text}, "derived": DERIVED, "observables": [{"id": text, **numbers}],
+        "model": text, "data": text, "parameters": {"bs_current": text}, "derived": DERIVED,
+        "observables": [{"id": text, **numbers}],
         "constraints": [{"id": text, **limit}], "log_likelihood": 0.0, "terms": {}, "sm_log_likelihood": 0.0,
         "chi2": {"experiment": 0.0, "rows": 1},
     }  # fmt: skip

@@ -49,6 +49,12 @@ def hand_written(J):
         "S7": -J["7"] / dG,
         "S8": J["8"] / dG,
         "S9": -J["9"] / dG,
+        "S1s": J["1s"] / dG,
+        "S1c": J["1c"] / dG,
+        "S2s": J["2s"] / dG,
+        "S2c": J["2c"] / dG,
+        "S6s": -J["6s"] / dG,
+        "S6c": -J["6c"] / dG,
         "P1": J["3"] / (2 * J["2s"]),
         "P2": -J["6s"] / (8 * J["2s"]),
         "P3": J["9"] / (4 * J["2s"]),
@@ -81,9 +87,45 @@ def test_lhcb_relations_between_observables_of_massless_leptons(electrons):
     transverse = 1 - o["FL"]
     root = np.sqrt(o["FL"] * transverse)
     expected = {"P1": 2 * o["S3"] / transverse, "P2": 2 / 3 * o["AFB"] / transverse, "P3": -o["S9"] / transverse}
+    expected |= {"S1c": o["FL"], "S2c": -o["FL"], "S1s": 3 / 4 * transverse, "S2s": transverse / 4}
+    expected |= {"S6s": 4 / 3 * o["AFB"]}
     expected |= {f"P{i}p": o[f"S{j}"] / root for i, j in ((4, 4), (5, 5), (6, 7), (8, 8))}
     for name, value in expected.items():
         assert o[name] == near(value, rel=2e-6, abs=1e-8), name
+
+
+@pytest.mark.parametrize("q2", [(0.06, 0.98), (1.1, 2.5), (15.0, 17.0)])
+def test_lhcb_relations_between_observables_with_lepton_masses(q2):
+    """arXiv:2512.18053: P_i of S_i, S_2s and S_2c, exact; S_2s of S_1c and S_2c but for the mass in S_1s = 3 S_2s."""
+    scalars = NewPhysics(contact=Contact(C9=-0.8, C10=0.4, CS=0.5))
+    o = {name: float(v) for name, v in binned_angular(KST, q2, scalars, SM).items()}
+    root = 2 * np.sqrt(-o["S2s"] * o["S2c"])
+    expected = {"P1": o["S3"] / (2 * o["S2s"]), "P2": (o["AFB"] - 3 / 8 * o["S6c"]) / (6 * o["S2s"])}
+    expected |= {"P3": -o["S9"] / (4 * o["S2s"]), "AFB": 3 / 4 * o["S6s"] + 3 / 8 * o["S6c"], "FL": -o["S2c"]}
+    expected |= {f"P{i}p": o[f"S{j}"] / root for i, j in ((4, 4), (5, 5), (6, 7), (8, 8))}
+    assert {name: o[name] for name in expected} == near(expected, rel=1e-12)
+    assert 3 / 4 * (2 * o["S1s"] + o["S1c"]) - 1 / 4 * (2 * o["S2s"] + o["S2c"]) == near(1.0, rel=1e-12)
+    assert abs(o["S6c"]) > 1e-4
+    partially_massive = (1 - 3 / 4 * o["S1c"] + 1 / 4 * o["S2c"]) / 4
+    mass = SM.m_mu**2 / q2[0]
+    assert 0 < partially_massive / o["S2s"] - 1 < 6 * mass
+
+
+# S_1s/S_2s and -S_1c/S_2c, 3 and 1 without lepton masses, of EOS 1.0.21 with form factors BSZ2015 and the amplitudes
+# BFS2004 and GP2004; its S_6s has LHCb's sign under the name S_6s@LHCb.
+EOS = {
+    (0.06, 0.98): (4.26446, 1.29150), (1.1, 2.5): (3.08356, 1.05432), (4.0, 6.0): (3.00209, 1.01856),
+    (15.0, 17.0): (3.00475, 1.00438), (17.0, 19.0): (3.00438, 1.00311),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("q2", EOS)
+def test_what_lepton_masses_do_is_the_same_in_eos(q2):
+    """The amplitudes of EOS are others, and weigh the masses in the transverse part of a bin a little differently."""
+    o = {name: float(v) for name, v in binned_angular(KST, q2, SM_ONLY, SM).items()}
+    transverse, longitudinal = EOS[q2]
+    assert -o["S1c"] / o["S2c"] == near(longitudinal, abs=1e-3)
+    assert o["S1s"] / o["S2s"] == near(transverse, rel=6e-3)
 
 
 def test_standard_model_table():
