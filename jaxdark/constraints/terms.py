@@ -13,7 +13,7 @@ from jaxtyping import Array, Float
 
 from jaxdark.choices import GMinus2
 from jaxdark.constraints.choice import SubjectTo, choose
-from jaxdark.constraints.limit import Constraint
+from jaxdark.constraints.limit import Constraint, Term
 from jaxdark.constraints.registry import evaluated
 from jaxdark.errors import RequestError, listed
 from jaxdark.inputs import StandardModel
@@ -51,13 +51,17 @@ class Terms(NamedTuple):
         return tuple(constraint.id for constraint in self.constraints)
 
     @property
+    def _each(self) -> list[Term]:
+        return [term for constraint in self.constraints if (term := constraint.term) is not None]
+
+    @property
     def are_measurements(self) -> np.ndarray:
         """Which of them count as measured values."""
-        return np.array([constraint.term.is_measurement for constraint in self.constraints], bool)
+        return np.array([term.is_measurement for term in self._each], bool)
 
     def forms(self) -> Mapping[str, str]:
         """What each term is, by its name."""
-        return {constraint.id: constraint.term.form for constraint in self.constraints}
+        return {name: term.form for name, term in zip(self.names, self._each, strict=True)}
 
     def check(self, model: type[Model]) -> None:
         """Raise RequestError if a constraint was named that models of a class cannot feel."""
@@ -75,7 +79,7 @@ class Terms(NamedTuple):
         felt = [isinstance(model, constraint.models) for constraint in self.constraints]
         found = {}
         for of, chosen in ((model, True), (SplitDarkSector(**_NO_COUPLINGS), False)):
-            functions = [c.term.residual for c, feels in zip(self.constraints, felt, strict=True) if feels is chosen]
+            functions = [term.residual for term, feels in zip(self._each, felt, strict=True) if feels is chosen]
             found[chosen] = iter(evaluated(functions, of, sm) if functions else ())
         return jnp.stack([jnp.asarray(next(found[feels]), float) for feels in felt])
 
