@@ -50,9 +50,8 @@ def main() -> None:
         data, names = replace(data, rows=tuple(data.rows[i] for i in few), correlation=correlation), CONTACT
     names = tuple(options.models.split(",")) if options.models else names
     like = jd.Likelihood(data, constraints=() if options.without else "mixing" if options.quick else "all")
-    print(
-        f"{data.name} as of {data.cut_off}, {len(data.rows)} rows; terms beside: {', '.join(like.terms_beside.names)}"
-    )
+    beside = like.terms_beside.names
+    print(f"{data.name} as of {data.cut_off}, {len(data.rows)} rows; terms beside: {', '.join(beside) or 'none'}")
     for name, region, fit, terms in rows_of(like, names, options.toys):
         cost = sum(terms[term] for term in beside)
         costly = {t: round(v, 2) for t, v in sorted(terms.items(), key=lambda item: item[1]) if abs(v) > 0.1}
