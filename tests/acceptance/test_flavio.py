@@ -63,7 +63,7 @@ ABSOLUTE = (
 )
 # A_i are measured by S_i of the same number; A_6s is 4/3 of an A_FB, A_CP a ratio of rates.
 ASYMMETRIC = dict.fromkeys(("A3", "A9"), 1e-4) | dict.fromkeys(("A4", "A5", "A7", "A8"), 5e-4)
-ASYMMETRIC |= {"A6s": 4 / 3 * 1e-4, "ACP": 3e-4}
+ASYMMETRIC |= {"A6s": 4 / 3 * 1e-4, "ACP": 3e-4, "ATIm": 5e-4}
 
 
 def name(value):
