@@ -64,11 +64,10 @@ ANGULAR = {
 }
 ANGULAR_NAMES = tuple(ANGULAR)
 
-# CP asymmetries, numerators from half the differences, then denominator and factor.
-# A_i = (J_i - Jbar_i)/(Gamma + Gammabar), the b quark (anti-B)
-# first, as LHCb and flavio have it, with the sign of the S_i of the same number; A_CP likewise from the rates. They are
-# 0 for real couplings: the Standard Model's own, up to 0.003 from the imaginary part of lambda_u, are neglected.
-# A_T^Im = A_9/(2 S_2s) is that of arXiv:2010.06011 as flavio defines it.
+# CP asymmetries, numerators from half the differences, then denominator and factor: A_i = (J_i - Jbar_i)/(Gamma +
+# Gammabar), the b quark (anti-B) first, as LHCb and flavio have it, with the sign of the S_i of the same number; A_CP
+# likewise from the rates, A_T^Im = A_9/(2 S_2s) of arXiv:2010.06011 as flavio has it. They are 0 for real couplings:
+# the Standard Model's own, up to 0.003 from the imaginary part of lambda_u, are neglected.
 ASYMMETRIES = {"ACP": ("rate", "rate", 1.0), "A6s": ("J6s", "rate", -1.0)}
 ASYMMETRIES |= {f"A{i}": (f"J{i}", "rate", -1.0 if i in (4, 7, 9) else 1.0) for i in (3, 4, 5, 7, 8, 9)}
 ASYMMETRIES |= {"ATIm": ("J9", "J2s", -1 / 2)}
