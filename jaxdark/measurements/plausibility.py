@@ -32,7 +32,9 @@ PHYSICAL = {
     **dict.fromkeys(("P4p", "P8p"), (-_WHOLE, _WHOLE)),
     **dict.fromkeys(("P5p", "P6p"), (-_ROOT, _ROOT)),
 }
-PHYSICAL |= {f"A{i}": PHYSICAL[f"S{i}"] for i in (3, 4, 5, 7, 8, 9)} | dict.fromkeys(("A6s", "ACP"), (-1.0, 1.0))
+PHYSICAL |= {f"A{i}": PHYSICAL[f"S{i}"] for i in (3, 4, 5, 7, 8, 9)} | dict.fromkeys(
+    ("A6s", "ACP", "ATIm"), (-1.0, 1.0)
+)
 """Bounds of the angular observables from |Re(a b*)| <= |a| |b| for the transversity amplitudes, whose squares add up to
 the rate: S5 = sqrt(2) Re(A_0 A_perp*), S4 = Re(A_0 A_par*)/sqrt(2), S9 = Im(A_par* A_perp), AFB = 3/2 Re(A_par
 A_perp*), left-handed leptons plus or minus right-handed ones, of arXiv:0811.1214; P_i by their definitions; A_i are
@@ -42,17 +44,8 @@ _USUAL = {"BR": (3e-11, 4e-7), "dBR": (1e-10, 1e-4), "tau_mumu": (0.15, 15.0)}
 _USUAL |= dict.fromkeys(("R_K", "R_Kst"), (0.1, 10.0))
 """Two orders of magnitude around the Standard Model: BR of Bs -> mu mu 3.7e-9; dBR 1e-8 to 2e-7 GeV^-2, and up to 3e-5
 at the photon pole of e+e-; one of the ratios. The lifetime within one order, in ps."""
-_SAME = {
-    "P1": "S3",
-    **dict.fromkeys(("S1s", "S1c", "S2s", "S2c"), "FL"),
-    "S6s": "AFB",
-    "P2": "AFB",
-    "P3": "S9",
-    "P4p": "S4",
-    "P5p": "S5",
-    "P6p": "S7",
-    "P8p": "S8",
-}
+_SAME = {"P1": "S3", "P2": "AFB", "P3": "S9", "P4p": "S4", "P5p": "S5", "P6p": "S7", "P8p": "S8", "ATIm": "A9"}
+_SAME |= {**dict.fromkeys(("S1s", "S1c", "S2s", "S2c"), "FL"), "S6s": "AFB"}
 """An angular observable in the basis of the S_i: both describe the same events."""
 
 

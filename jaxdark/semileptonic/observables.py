@@ -64,11 +64,13 @@ ANGULAR = {
 }
 ANGULAR_NAMES = tuple(ANGULAR)
 
-# CP asymmetries, numerators from half the differences: A_i = (J_i - Jbar_i)/(Gamma + Gammabar), the b quark (anti-B)
-# first, as LHCb and flavio have it, with the sign of the S_i of the same number; A_CP likewise from the rates. They are
-# 0 for real couplings: the Standard Model's own, up to 0.003 from the imaginary part of lambda_u, are neglected.
-ASYMMETRIES = {"ACP": ("rate", 1.0), "A6s": ("J6s", -1.0)}
-ASYMMETRIES |= {f"A{i}": (f"J{i}", -1.0 if i in (4, 7, 9) else 1.0) for i in (3, 4, 5, 7, 8, 9)}
+# CP asymmetries, numerators from half the differences, then denominator and factor: A_i = (J_i - Jbar_i)/(Gamma +
+# Gammabar), the b quark (anti-B) first, as LHCb and flavio have it, with the sign of the S_i of the same number; A_CP
+# likewise from the rates, A_T^Im = A_9/(2 S_2s) of arXiv:2010.06011 as flavio has it. They are 0 for real couplings:
+# the Standard Model's own, up to 0.003 from the imaginary part of lambda_u, are neglected.
+ASYMMETRIES = {"ACP": ("rate", "rate", 1.0), "A6s": ("J6s", "rate", -1.0)}
+ASYMMETRIES |= {f"A{i}": (f"J{i}", "rate", -1.0 if i in (4, 7, 9) else 1.0) for i in (3, 4, 5, 7, 8, 9)}
+ASYMMETRIES |= {"ATIm": ("J9", "J2s", -1 / 2)}
 _UNTAGGED = ("A5", "A6s", "A8", "A9")
 
 
@@ -86,10 +88,14 @@ def asymmetry_names(channel: Channel) -> tuple[str, ...]:
 
 
 def asymmetries(
-    names: Iterable[str], differences: dict[str, Float[Array, "*bins"]], rate: Float[Array, "*bins"]
+    names: Iterable[str], differences: dict[str, Float[Array, "*bins"]], averages: dict[str, Float[Array, "*bins"]]
 ) -> dict[str, Float[Array, "*bins"]]:
-    """The CP asymmetries of these names from half the differences of the flavours and the average rate."""
-    return {name: sign * differences[numerator] / rate for name in names for numerator, sign in [ASYMMETRIES[name]]}
+    """The CP asymmetries of these names from half the differences and the averages of the flavours, by INTEGRALS."""
+    return {
+        name: factor * differences[numerator] / averages[denominator]
+        for name in names
+        for numerator, denominator, factor in [ASYMMETRIES[name]]
+    }
 
 
 def building_blocks(integrals: Float[Array, "integrals *bins"]) -> dict[str, Float[Array, "*bins"]]:
@@ -180,9 +186,11 @@ def binned_asymmetries(process: str, q2: Bin, model: HasNewPhysics, sm: Standard
     Raises:
         RequestError: unknown process, or a bin outside the range.
     """
-    rows = _integrals(process, q2, model, sm, rate_differences)
-    differences = dict(zip(INTEGRALS, rows, strict=False))
-    return asymmetries(asymmetry_names(channel_of(process)), differences, binned_rate(process, q2, model, sm))
+    differences, averages = (
+        dict(zip(INTEGRALS, _integrals(process, q2, model, sm, of), strict=False))
+        for of in (rate_differences, integrated_rates)
+    )
+    return asymmetries(asymmetry_names(channel_of(process)), differences, averages)
 
 
 @usual_rules()

@@ -47,7 +47,7 @@ def _difference(name: str) -> str:
 
 
 # Numerator, denominator and factor of each observable that is a ratio within one decay.
-_RATIOS = ANGULAR | {name: (_difference(above), "rate", sign) for name, (above, sign) in ASYMMETRIES.items()}
+_RATIOS = ANGULAR | {name: (_difference(above), below, sign) for name, (above, below, sign) in ASYMMETRIES.items()}
 
 
 @runtime_checkable

@@ -230,7 +230,7 @@ def kstar_bin(edges: Bin, scenario: Scenario = SM, lepton: str = "mu", charge: s
     s_2s = observables.P_den(J, J_bar)
     root = 2 * np.sqrt(-s_2s * observables.S_experiment_num(J, J_bar, "2c"))
     p, p_prime = observables._observables_p, observables._observables_pprime
-    out |= {name: p[name]["func_num"](J, J_bar) / s_2s for name in ("P1", "P2", "P3")}
+    out |= {name: p[name]["func_num"](J, J_bar) / s_2s for name in ("P1", "P2", "P3", "ATIm")}
     out |= {name: p_prime[name]["func_num"](J, J_bar) / root for name in ("P4p", "P5p", "P6p", "P8p")}
     a_names = ("A3", "A4", "A5", "A6s", "A7", "A8", "A9")
     out |= {name: observables._observables[name]["func_num"](J, J_bar) / (2 * rate) for name in a_names}

@@ -63,7 +63,7 @@ ABSOLUTE = (
 )
 # A_i are measured by S_i of the same number; A_6s is 4/3 of an A_FB, A_CP a ratio of rates.
 ASYMMETRIC = dict.fromkeys(("A3", "A9"), 1e-4) | dict.fromkeys(("A4", "A5", "A7", "A8"), 5e-4)
-ASYMMETRIC |= {"A6s": 4 / 3 * 1e-4, "ACP": 3e-4}
+ASYMMETRIC |= {"A6s": 4 / 3 * 1e-4, "ACP": 3e-4, "ATIm": 5e-4}
 
 
 def name(value):
@@ -351,7 +351,10 @@ class TestReference:
     @pytest.mark.parametrize("edges", [LOWEST, (4.0, 6.0), (15.0, 19.0)], ids=name)
     def test_bins_are_those_of_flavio(self, edges):
         theirs = reference.kstar_bin(edges)
+        without_a_door = {"S1s", "S1c", "S2s", "S2c", "S6s"}  # flavio has their J_i, under no name
         for key, value in theirs.items():
+            if key in without_a_door:
+                continue
             own = reference.own_prediction("dBR/dq2" if key == "dBR" else key, edges)
             assert value == near(own, rel=2e-5, abs=0 if key == "dBR" else 1e-6)
 

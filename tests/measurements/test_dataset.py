@@ -674,6 +674,8 @@ def test_bounds_of_the_angular_observables_hold_for_random_amplitudes_and_are_re
     single = {f"A{i}": found[f"S{i}"] for i in (3, 4, 5, 7, 8, 9)}
     single |= {"A6s": found["AFB"] * 4 / 3, "ACP": np.ones_like(rate)}
     found |= {name: np.array([1, -1]) @ (weights * values.reshape(2, -1)) for name, values in single.items()}
+    s_2s = (1 - FL) / 4
+    found["ATIm"] = found["A9"] / (2 * np.sum(weights * s_2s.reshape(2, -1), axis=0))
     found |= with_lepton_masses(zero, par, perp, random)
     assert found.keys() == PHYSICAL.keys()
     for name, values in found.items():

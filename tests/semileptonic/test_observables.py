@@ -121,7 +121,7 @@ EOS = {
 
 @pytest.mark.parametrize("q2", EOS)
 def test_what_lepton_masses_do_is_the_same_in_eos(q2):
-    """The amplitudes of EOS are others, and weigh the masses in the transverse part of a bin a little differently."""
+    """The amplitudes of EOS are others, and weigh the masses within the transverse part of a bin differently."""
     o = {name: float(v) for name, v in binned_angular(KST, q2, SM_ONLY, SM).items()}
     transverse, longitudinal = EOS[q2]
     assert -o["S1c"] / o["S2c"] == near(longitudinal, abs=1e-3)
