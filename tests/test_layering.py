@@ -22,7 +22,7 @@ semileptonic: observables nuisances tables predictor
 measurements: plausibility schema library selection dataset additions
 constraints: limit vector_emission
 constraints.b_to_k_invisible: quadrature rates pair_quadrature pair_spectra pair_poles pairs searches
-constraints.b_to_k_invisible: histogram belle2_likelihood belle2
+constraints.b_to_k_invisible: histogram belle2_likelihood belle2_profile belle2 belle2_two_body
 constraints: line_weights resonance_search mixing bs_invisible scalar kinetic_mixing colliders electroweak relic
 constraints: without_limit registry choice terms
 likelihood: priors residuals nuisance_profile evaluation identity likelihood provenance

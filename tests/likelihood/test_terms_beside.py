@@ -170,6 +170,18 @@ def test_form_factors_of_the_invisible_decays_are_nuisances():
     assert {"B_to_K/f+:b0", "B_to_Kst/A0:a0", "lambda_t"} <= set(names)
 
 
+def test_belle2_in_a_joint_likelihood(joint):
+    """A spectrum that fits better than the Standard Model's, and the slope of its term in the joint likelihood."""
+    like = jd.Likelihood(joint.data, constraints="belle2_2023")
+    prior = jd.Prior("one", {"r": jd.Range(1e-3, 1.0, log=True, sign=-1)}, lambda r: point(m_V=2.1, r=r), "one")
+    value = jax.jit(lambda vector: like.log_likelihood(vector, prior))
+    r, step = np.array([-0.06]), 1e-5
+    expected = (float(value(r + step)) - float(value(r - step))) / (2 * step)
+    assert float(jax.jit(jax.grad(value))(r)[0]) == near(expected, rel=1e-3)
+    assert like.terms(point(m_V=2.1, r=-0.06))["belle2_2023"] > like.terms(SM_ONLY)["belle2_2023"] + 1
+    assert like.measured(POINT) == 3
+
+
 def test_measured_values_are_counted(joint):
     """Delta M_s is one, a limit is none, and (g-2) is one in the reading limit."""
     assert joint.measured(POINT) == 3

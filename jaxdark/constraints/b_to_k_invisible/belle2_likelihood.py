@@ -138,13 +138,13 @@ def log_likelihood(
 def expected_counts(signal, theta, gamma) -> Float[Array, " bins"]:
     """Expected counts of all bins; arguments as in `log_likelihood`."""
     data = histograms()
-    factors = _interpolated(jnp.asarray(theta)[data.scaling], data.log_low, data.log_high).prod(-1)
+    factors = interpolated(jnp.asarray(theta)[data.scaling], data.log_low, data.log_high).prod(-1)
     scale = jnp.concatenate([np.ones(len(data.yields) - len(signal)), signal / data.nominal_signal])
     rows = scale * factors * gamma * (data.yields + data.shifts @ theta)
     return (data.bin_of == np.arange(len(data.observed))[:, None]).astype(float) @ rows
 
 
-def _interpolated(theta, log_low, log_high):
+def interpolated(theta, log_low, log_high):
     """Exponential beyond |theta| = 1, and between the polynomial of sixth order that joins on twice differentiably."""
     k = np.arange(1, 7.0)
     up = np.stack([np.ones(6), k, k * (k - 1)])
