@@ -183,7 +183,7 @@ def profile_deviance(signal: Float[Array, " signal"]) -> Float[Array, ""]:
 
     The saturated model has the observed counts and no pulls. Against `belle2_likelihood.best_fit` at strength 1 the
     value is too large by less than 1e-3 up to 60, by less than 1e-2 up to 100, and between 100 and 300 by less than
-    1e-3 of itself in nine of ten spectra. No spectrum has less than `LOWEST`, the Standard Model has 34. Signals of
+    1e-3 of itself in eight of ten spectra. No spectrum has less than `LOWEST`, the Standard Model has 34. Signals of
     thousands of events have several minima, of which the one reached may lie far above the lowest one: their value
     says no more than that they are excluded.
 
