@@ -53,7 +53,8 @@ def point_with(text):
     return {
         "model": text, "data": text, "parameters": {"bs_current": text}, "derived": DERIVED,
         "observables": [{"id": text, **numbers}],
-        "constraints": [{"id": text, **limit}], "log_likelihood": 0.0, "terms": {}, "sm_log_likelihood": 0.0,
+        "constraints": [{"id": text, **limit}], "log_likelihood": 0.0, "terms": {text: 0.0}, "sm_terms": {text: 0.0},
+        "terms_beside": {text: text}, "sm_log_likelihood": 0.0,
         "chi2": {"experiment": 0.0, "rows": 1},
     }  # fmt: skip
 
