@@ -99,12 +99,13 @@ def _derived(model: Model, q2s: np.ndarray) -> dict[str, Function]:
 
 
 def _parameters(model: Model) -> dict[str, Any]:
-    """Fields of the model by name, its switches one by one."""
+    """Fields of the model by name, its switches one by one; not what a model leaves out or is not."""
     fields: dict[str, Any] = {}
     for name in model.__dataclass_fields__:
         value = getattr(model, name)
         fields |= value._asdict() if isinstance(value, Switches) else {name: value}
-    return {name: _number(value) for name, value in fields.items() if value is not None}
+    left_out = {name for name, value in fields.items() if value is None or (name, value) == ("lepton_universal", False)}
+    return {name: _number(value) for name, value in fields.items() if name not in left_out}
 
 
 def _labelled(derived: Mapping[str, Any], q2s: Sequence[float]) -> dict[str, Any]:

@@ -83,7 +83,7 @@ def test_scalar_and_timelike_amplitudes_of_a_vector():
     """A_S and A_t of Sec. 5.1: differences of the coefficients and their primes."""
     channel = CHANNELS["B0->K*0mumu"]
     decay = decay_at(Q2, channel, SM)
-    A = amplitude(with_contact(sm_coefficients(decay, SM), CONTACT, decay), decay, SM)
+    A = amplitude(with_contact(sm_coefficients(decay, SM), NewPhysics(CONTACT), decay), decay, SM)
     m_B, m_V, m_l = SM.m_B0, SM.m_Kst0, SM.m_mu
     kal = m_B**4 + m_V**4 + Q2**2 - 2 * (m_B**2 * m_V**2 + m_B**2 * Q2 + m_V**2 * Q2)
     phase_space = Q2 * np.sqrt(kal) * np.sqrt(1 - 4 * m_l**2 / Q2)
@@ -97,7 +97,7 @@ def test_scalar_and_timelike_amplitudes_of_a_vector():
 def test_scalar_amplitudes_of_a_pseudoscalar():
     """F_S and F_P of Sec. 4: sums of the coefficients and their primes."""
     decay = decay_at(Q2, CHANNELS["B+->K+mumu"], SM)
-    A = amplitude(with_contact(sm_coefficients(decay, SM), CONTACT, decay), decay, SM)
+    A = amplitude(with_contact(sm_coefficients(decay, SM), NewPhysics(CONTACT), decay), decay, SM)
     m_B, m_K, f = SM.m_Bp, SM.m_Kp, decay.ff
     scalar = (m_B**2 - m_K**2) / (2 * (SM.mb - SM.ms)) * np.asarray(f.zero)
     C10 = SM.C10 + 0.2 + 0.2j
