@@ -18,9 +18,13 @@ def made_of(tree) -> dict[str, Any]:
     return results.attributes(tree) | results.summary(tree)
 
 
+_FORMERLY: dict[str, Any] = {"form_factors": "bsz2015", "V_cb": "inclusive"}
+"""What results had that do not say."""
+
+
 def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
     """What differs in the provenance of two posteriors, a few words each; data are the same if their hash is."""
-    one, other = ({"form_factors": "bsz2015", "V_cb": "inclusive"} | dict(result) for result in (one, other))
+    one, other = {**_FORMERLY, **one}, {**_FORMERLY, **other}
     found = [
         f"{words} {one.get(key)} and {other.get(key)}"
         for key, words in (
