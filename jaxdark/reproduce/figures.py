@@ -118,7 +118,7 @@ def figure_3(sm: StandardModel, physics: PhysicsName = "paper") -> Figure:
         return [jnp.abs(g_Vbs(Q2, model)) / jnp.sqrt(jnp.maximum(s, 1e-30)) for s in strongest]
 
     m_V, of_m_V = np.geomspace(1e-3, 15.0, 600), jax.jit(jax.vmap(bounds, in_axes=(0, None, None)))
-    fig = blank_figure(6.8, 5.0)
+    fig = blank_figure(8.2, 5.0)
     ax = fig.subplots()
     for edge in _proxy_edges(sm):
         ax.axvline(edge, color=GREY, lw=0.7, ls="--", zorder=0)
@@ -136,7 +136,7 @@ def figure_3(sm: StandardModel, physics: PhysicsName = "paper") -> Figure:
         ylabel=r"upper bound on $g_{Vbs}$ at $q^2$ = 3.5 GeV$^2$",
         title=rf"Fig. 3: bounds from $B\to K^{{(*)}}$ transitions, {_IN_WORDS[physics]}",
     )
-    ax.legend(frameon=False, fontsize=8)
+    fig.legend(loc="outside right center", fontsize=8, frameon=False)
     edges = ", ".join(f"{edge:.2f}" for edge in _proxy_edges(sm))
     proxy = (
         f" BaBar's limits in $s_B$ bins are a proxy with steps at $m_V$ = {edges} GeV and none beyond." if edges else ""
