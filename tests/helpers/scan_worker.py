@@ -1,4 +1,4 @@
-"""A scan in a process of its own, for tests that kill it or give it other devices: STORE CHUNK N."""
+"""A scan in a process of its own, for tests that kill it or give it other devices: STORE CHUNK N PHYSICS."""
 
 import sys
 from pathlib import Path
@@ -7,6 +7,7 @@ from toy_data import TOY
 
 import jaxdark as jd
 from jaxdark.compute.xla_cache import use_compile_cache
+from jaxdark.likelihood.priors import prior_of
 
 jd.enable_x64()
 
@@ -32,7 +33,8 @@ def report(stage, done, total):
 
 
 if __name__ == "__main__":
-    store, chunk, n = sys.argv[1], *map(int, sys.argv[2:4])
+    store, chunk, n, physics = sys.argv[1], *map(int, sys.argv[2:4]), sys.argv[4]
     use_compile_cache()
     like = toy_likelihood(Path(store).parent)
-    jd.scan(like, out=store, sobol=n, chunk=chunk, outputs=OUTPUTS, reference="sm", report=report)
+    prior = prior_of("high", physics=physics)
+    jd.scan(like, out=store, sobol=n, chunk=chunk, prior=prior, outputs=OUTPUTS, reference="sm", report=report)
