@@ -14,7 +14,7 @@ from jaxtyping import Array, Float
 from jaxdark.choices import GMinus2
 from jaxdark.constraints.choice import SubjectTo, choose
 from jaxdark.constraints.limit import Constraint, Term
-from jaxdark.constraints.registry import evaluated
+from jaxdark.constraints.registry import all_constraints, evaluated
 from jaxdark.errors import RequestError, listed
 from jaxdark.inputs import StandardModel
 from jaxdark.models.base import Model
@@ -44,6 +44,12 @@ class Terms(NamedTuple):
     words: tuple[str, ...] = ()
     constraints: tuple[Constraint, ...] = ()
     named: frozenset[str] = frozenset()
+
+    def __reduce__(self):
+        """By name, as constraints are made of local functions; another process has the same ones."""
+        known = {constraint.id for constraint in all_constraints()}
+        named = [constraint.id if constraint.id in known else constraint for constraint in self.constraints]
+        return _restored, (self.words, named, self.named)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -82,6 +88,11 @@ class Terms(NamedTuple):
             functions = [term.residual for term, feels in zip(self._each, felt, strict=True) if feels is chosen]
             found[chosen] = iter(evaluated(functions, of, sm) if functions else ())
         return jnp.stack([jnp.asarray(next(found[feels]), float) for feels in felt])
+
+
+def _restored(words: tuple[str, ...], constraints: list[str | Constraint], named: frozenset[str]) -> Terms:
+    known = {constraint.id: constraint for constraint in all_constraints()}
+    return Terms(words, tuple(known[c] if isinstance(c, str) else c for c in constraints), named)
 
 
 def terms_of(words: SubjectTo, g_minus_2: GMinus2 = "limit") -> Terms:

@@ -1,6 +1,7 @@
 """Constraints as terms of a likelihood: shapes known in closed form, and nuisances shared with the rows."""
 
 import dataclasses
+import pickle
 from functools import partial
 
 import jax
@@ -180,6 +181,34 @@ def test_belle2_in_a_joint_likelihood(joint):
     assert float(jax.jit(jax.grad(value))(r)[0]) == near(expected, rel=1e-3)
     assert like.terms(point(m_V=2.1, r=-0.06))["belle2_2023"] > like.terms(SM_ONLY)["belle2_2023"] + 1
     assert like.measured(POINT) == 3
+
+
+def test_a_likelihood_with_constraints_can_be_sent_to_another_process(joint):
+    """Constraints are made of local functions: they travel by name."""
+    terms = pickle.loads(pickle.dumps(terms_of(["mixing", "drell_yan"])))
+    assert terms.names == ("bs_mixing_dMs_2019", "drell_yan")
+    assert terms.words == ("mixing", "drell_yan") and terms.named == {"drell_yan"}
+    assert float(pickle.loads(pickle.dumps(joint))(POINT)) == float(joint(POINT))
+
+
+def test_a_fit_and_its_pseudo_data(joint):
+    """Of r alone: the minimum is that of the likelihood on a line, and a limit is no datum."""
+    prior = jd.Prior("one", {"r": jd.Range(0.01, 0.4, log=True, sign=-1)}, lambda r: point(r=r), "one")
+    like = jd.Likelihood(joint.data, constraints=["mixing", "cleo_2001"])
+    fit = jd.fit(like, prior, n_starts=8, toys=16)
+    line = np.geomspace(0.01, 0.4, 400)
+    values = jax.jit(jax.vmap(lambda r: fit.like(point(r=-r))))(line)
+    assert fit.log_likelihood == near(float(values.max()), abs=2e-3)
+    assert -fit.parameters["r"].value == near(line[np.argmax(values)], rel=0.01)
+    assert fit.dof == 3 - 1  # the row, Delta M_s and (g-2)
+    assert set(fit.terms) == {"flavour", "bs_mixing_dMs_2019", "cleo_2001", "g_minus_2"}
+    assert 0 <= fit.p_value <= 1 and fit.provenance["terms_beside"] == dict(like.terms_beside.forms())
+
+
+def test_a_fit_refuses_what_its_model_cannot_feel(joint):
+    like = jd.Likelihood(joint.data, constraints="bs_mixing_dMs_2019")
+    with pytest.raises(RequestError, match="cannot feel bs_mixing_dMs_2019"):
+        jd.fit(like, jd.Prior("all", {"C9": jd.Range(-1.0, 1.0)}, jd.ConstantWilson, "constant"))
 
 
 def test_measured_values_are_counted(joint):
