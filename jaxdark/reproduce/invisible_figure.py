@@ -28,10 +28,13 @@ _ABSENT = 1e6
 def best_allowed(study: Study) -> dict[str, float]:
     """Parameters of the likeliest fitted draw that no limit of Appendix A and no Drell-Yan excludes.
 
-    Where there is none, of the likeliest draw.
+    Its Yukawa couplings are perturbative, y_s y_b < 4 pi: for a small g_D those of a given r are not. Where there is no
+    such draw, of the likeliest perturbative one, or of all.
     """
-    allowed = study.fitted & study.survives & study.passes("drell_yan")
-    best = np.argmax(np.where(allowed | ~allowed.any(), study.log_likelihood, -np.inf))
+    perturbative = study.passes("perturbativity_y_s_y_b")
+    allowed = perturbative & study.fitted & study.survives & study.passes("drell_yan")
+    chosen = next(some for some in (allowed, perturbative, np.ones_like(allowed)) if some.any())
+    best = np.argmax(np.where(chosen, study.log_likelihood, -np.inf))
     return {name: float(values[best]) for name, values in study.parameters.items()}
 
 

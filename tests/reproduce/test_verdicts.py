@@ -17,6 +17,7 @@ from jaxdark.models.box import BoxScan
 from jaxdark.reproduce import figures, fit_claims, model_claims, thresholds
 from jaxdark.reproduce.claim import Claim, Criterion, undecided, verdict
 from jaxdark.reproduce.estimates import LEVEL, Chains, Estimate, exact, mean, median, ratio, share
+from jaxdark.reproduce.invisible_figure import best_allowed
 from jaxdark.reproduce.numbers import numbers
 from jaxdark.reproduce.study import INVISIBLE, Selection, Study
 from jaxdark.reproduce.thresholds import Threshold, rounding
@@ -410,3 +411,14 @@ def test_figure_3_marks_the_edges_of_the_proxy(sm):
     words = [text.get_text() for text in fig.axes[0].get_legend().get_texts()]
     assert "edges of BaBar's proxy limits" in words
     assert "our" in fig.get_supxlabel() and "choice" in fig.get_supxlabel()
+
+
+def test_the_point_of_the_invisible_figure_is_perturbative():
+    """The likeliest draw has y_s y_b beyond 4 pi, the next one is cut by an invisible limit, the third is taken."""
+    study = made(n=5)
+    study = study._replace(log_likelihood=np.array([1.0, 9.0, 8.0, 7.0, 2.0]) - 40)
+    study.verdicts.ratio[1, IDS.index("perturbativity_y_s_y_b")] = 400.0
+    some, all_of_them = (excluded(study, which) for which in (np.arange(5) == 2, np.ones(5, bool)))
+    assert best_allowed(some) == {name: values[3] for name, values in study.parameters.items()}
+    # where none is allowed the likeliest perturbative one
+    assert best_allowed(all_of_them) == {name: values[2] for name, values in study.parameters.items()}
