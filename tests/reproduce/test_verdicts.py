@@ -408,7 +408,7 @@ def test_figure_3_marks_the_edges_of_the_proxy(sm):
         ln.get_xdata()[0] for ln in fig.axes[0].lines if len(ln.get_xdata()) == 2 and len(set(ln.get_xdata())) == 1
     ]
     assert marks == near(list(float(sm.m_Bp) * np.sqrt([0.1, 0.2, 0.3])), rel=1e-12)
-    words = [text.get_text() for text in fig.axes[0].get_legend().get_texts()]
+    words = [text.get_text() for text in fig.legends[0].get_texts()]
     assert "edges of BaBar's proxy limits" in words
     assert "our" in fig.get_supxlabel() and "choice" in fig.get_supxlabel()
 
