@@ -9,7 +9,7 @@ from functools import cache
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxdark.constraints.kinetic_mixing import MassCurves, decays, mass_curves
+from jaxdark.constraints.kinetic_mixing import MassCurves, coupling_size, decays, mass_curves
 from jaxdark.constraints.limit import WITH_A_VECTOR, Constraint, LimitResult, WithAVector, upper_limit
 from jaxdark.inputs import StandardModel, read_data
 from jaxdark.models.loops import Scalar
@@ -20,9 +20,7 @@ from jaxdark.models.widths import width_fermions
 def muon_coupling(model: WithAVector) -> Float[Array, ""]:
     """sqrt((g_mu^V)^2 + (g_mu^A)^2), which radiation of V off fast muons measures; dimensionless."""
     _, g_V, g_A = model.muon_couplings()
-    square = g_V**2 + g_A**2
-    coupled = square > 0
-    return jnp.where(coupled, jnp.sqrt(jnp.where(coupled, square, 1.0)), 0.0)
+    return coupling_size(g_V, g_A)
 
 
 def drell_yan_limit(m_V: Scalar) -> Float[Array, ""]:

@@ -15,7 +15,7 @@ from jaxtyping import Array, Float
 from jaxdark.constraints.limit import Constraint, LimitResult, without_limit
 from jaxdark.inputs import StandardModel, read_data
 from jaxdark.models.loops import Scalar
-from jaxdark.models.split import SplitDarkSector, width_chichi, width_mumu
+from jaxdark.models.split import SplitDarkSector, width_chichi
 from jaxdark.models.widths import width_fermions
 
 # Colours, components and hypercharge of Phi, Sec. 2.2.
@@ -88,17 +88,15 @@ def decays(model: SplitDarkSector, sm: StandardModel) -> Decays:
     What V decays into through kinetic mixing beside, hadrons and taus of order epsilon^2, is left out: it matters only
     where g_mu is not above epsilon e. Taus that couple are part of the total.
     """
-    invisible, mumu = jnp.sum(width_chichi(model, sm)), width_mumu(model, sm)
-    g_V, g_A = model.lepton_couplings().get("e", (_e() * epsilon(model, sm), 0.0))
-    ee = width_fermions(model.m_V**2, jnp.asarray(sm.m_e), g_V, g_A, model.m_V)
-    taus = [
-        width_fermions(model.m_V**2, jnp.asarray(sm.m_tau), *couplings, model.m_V)
-        for name, couplings in model.lepton_couplings().items()
-        if name == "tau"
-    ]
-    total = sum(taus, invisible + mumu + ee)
+    invisible, couplings = jnp.sum(width_chichi(model, sm)), model.lepton_couplings()
+    couplings.setdefault("e", (_e() * epsilon(model, sm), jnp.zeros(())))
+    widths = {
+        name: width_fermions(model.m_V**2, jnp.asarray(getattr(sm, f"m_{name}")), g_V, g_A, model.m_V)
+        for name, (g_V, g_A) in couplings.items()
+    }
+    total = sum(widths.values(), invisible)
     stable = total == 0
-    shares = [width / jnp.where(stable, 1.0, total) for width in (invisible, mumu, ee)]
+    shares = [width / jnp.where(stable, 1.0, total) for width in (invisible, widths["mu"], widths["e"])]
     return Decays(jnp.where(stable, 1.0, shares[0]), *shares[1:])
 
 
@@ -179,10 +177,14 @@ def invisible_verdict(model: SplitDarkSector, sm: StandardModel) -> LimitResult:
 
 def electron_coupling(model: SplitDarkSector) -> Float[Array, ""]:
     """sqrt((g_e^V)^2 + (g_e^A)^2)/e, the mixing at which a dark photon is radiated off electrons as much as V is."""
-    g_V, g_A = model.lepton_couplings().get("e", (jnp.zeros(()), jnp.zeros(())))
+    return coupling_size(*model.lepton_couplings().get("e", (jnp.zeros(()), jnp.zeros(())))) / _e()
+
+
+def coupling_size(g_V: Float[Array, ""], g_A: Float[Array, ""]) -> Float[Array, ""]:
+    """sqrt(g_V^2 + g_A^2), which radiation of V off fast leptons measures; dimensionless, with a gradient at 0."""
     square = g_V**2 + g_A**2
     coupled = square > 0
-    return jnp.where(coupled, jnp.sqrt(jnp.where(coupled, square, 1.0)), 0.0) / _e()
+    return jnp.where(coupled, jnp.sqrt(jnp.where(coupled, square, 1.0)), 0.0)
 
 
 def electrons_visible(model: SplitDarkSector, sm: StandardModel) -> LimitResult:

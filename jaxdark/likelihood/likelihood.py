@@ -153,16 +153,17 @@ class Likelihood:
         One program serves all models and all xi.
         """
         record, linear = self._programs
+        central = record(model, np.zeros(len(self.nuisance_names)))
 
         def linearise(xi: Float[np.ndarray, " nuisances"]) -> Linearised:
-            physics, slopes, z_beside, of_constraints, _ = record(model, xi)
+            physics, slopes, z_beside, of_constraints, _ = record(model, xi) if np.any(xi) else central
             if not jax.tree.leaves(physics):
                 physics = _NO_COUPLINGS
                 slopes = jax.tree.map(lambda _: np.zeros(len(xi)), physics)
             predictions, jacobian, z, slope = linear(physics, moving(slopes), xi)
             return Linearised(predictions, jacobian, np.concatenate([z, z_beside]), slope, of_constraints)
 
-        return linearise, float(record(model, np.zeros(len(self.nuisance_names)))[-1])
+        return linearise, float(central[-1])
 
     def _residuals_beside(
         self, model: Model | NewPhysics, xi: Float[Array, " nuisances"]
