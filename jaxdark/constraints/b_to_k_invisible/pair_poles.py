@@ -18,7 +18,6 @@ from jaxtyping import Array, Bool, Complex, Float
 from jaxdark.compute.roots import root
 from jaxdark.constraints.b_to_k_invisible.pair_quadrature import (
     ON_A_NODE,
-    REACH,
     Nodes,
     Panels,
     missed,
@@ -163,8 +162,8 @@ def corrections(
     # Of poles that lie behind the start from a panel it is the start that the panel feels.
     ahead = s.real > of_panels(S_held) ** 2
     close = touches & is_found & (y.real**2 + y.imag**2 < panels.b**2)
-    near = (z.real**2 + z.imag**2 < REACH**2) & (close | ahead & jnp.where(touches, is_found, is_found[0]))
-    z = jnp.where(near, z, 2.0 * REACH + 1j)
+    near = (z.real**2 + z.imag**2 < at.rule.reach**2) & (close | ahead & jnp.where(touches, is_found, is_found[0]))
+    z = jnp.where(near, z, 2.0 * at.rule.reach + 1j)
     on_node = (jnp.abs(z.real[..., None] - at.rule.nodes) + jnp.abs(z.imag[..., None]) < ON_A_NODE).any(0)
     weights = at.rule.weights + on_node.astype(float) @ at.rule.without
     real, imaginary = missed(z, at.rule.nodes, weights)

@@ -30,8 +30,6 @@ _LEAST_MASS = 2e-4
 _CLOSE, _FAR = 1.0, 10.0
 """GeV: a point beyond the one that is touched counts in y where it is closer; b where there is none."""
 _TINY = 1e-300
-REACH = 5.0
-"""Poles further from the middle of a panel, in its half lengths, are no concern of its nodes."""
 ON_A_NODE = 1.5e-4
 """Distance in half lengths, from which on a node is told from a pole to enough digits."""
 
@@ -43,18 +41,21 @@ class Rule(NamedTuple):
         nodes, weights: on [-1, 1], shape (n,).
         without: what the weights change by where one node is left out, a row each, shape (n, n).
         panels: for the longest range, beside one for each piece and cut.
+        reach: poles further from the middle of a panel, in its half lengths, are no concern of its nodes: what these
+            miss of one is less than its rounding, times a strength that may be 1e9 times the rate.
     """
 
     nodes: np.ndarray
     weights: np.ndarray
     without: np.ndarray
     panels: int
+    reach: float
 
 
 @cache
 def rule_for(cuts: int) -> Rule:
     """Fewer nodes in each panel where cuts make many of them anyway."""
-    n, panels = (8, 9) if cuts < 30 else (5, 16)
+    n, panels, reach = (8, 9, 3.5) if cuts < 30 else (5, 16, 5.0)
     x, w = np.polynomial.legendre.leggauss(n)
     without = np.zeros((n, n))
     for j in range(n):
@@ -62,7 +63,7 @@ def rule_for(cuts: int) -> Rule:
         # The node's own term becomes that of the polynomial through all others.
         lagrange = [np.prod([(x[j] - x[i]) / (x[k] - x[i]) for i in others if i != k]) for k in others]
         without[j, others], without[j, j] = w[j] * np.array(lagrange), -w[j]
-    return Rule(x, w, without, panels)
+    return Rule(x, w, without, panels, reach)
 
 
 class Span(NamedTuple):
