@@ -14,8 +14,12 @@ FormFactors = Literal["bsz2015", "grvdv2023", "hpqcd2022"]
 """Sets of form factors, see `jaxdark.inputs.load_inputs`."""
 VcbName = Literal["inclusive", "exclusive"]
 """Which |V_cb| the couplings V_tb V_ts^* are taken with."""
-Theory = Literal["marginalised", "full"]
-"""Hadronic nuisances in a covariance, or as parameters."""
+Theory = Literal["marginalised", "following", "full"]
+"""What becomes of the hadronic nuisances.
+
+marginalised: a covariance, taken at one reference; following: that of each point, with its log-determinant, 30 times
+the work of a point; full: parameters.
+"""
 GMinus2 = Literal["limit", "upper", "measurement", "wp2020", "wp2025"]
 """Reading of (g-2) of the muon: Gaussian of mean 0, its upper half alone, or experiment minus Standard Model.
 

@@ -25,7 +25,7 @@ constraints.b_to_k_invisible: quadrature rates pair_quadrature pair_spectra pair
 constraints.b_to_k_invisible: histogram belle2_likelihood belle2_profile belle2 belle2_two_body
 constraints: line_weights resonance_search mixing bs_invisible scalar kinetic_mixing colliders electroweak relic
 constraints: without_limit registry choice terms
-likelihood: priors residuals nuisance_profile evaluation identity likelihood provenance
+likelihood: priors residuals nuisance_profile nuisance_integral evaluation identity likelihood provenance
 optimise: descents least_squares augmented optax_descents conditional multistart region_fit toys fit_result
 optimise: uncertainties fit constrained_search constrained profile
 sampling: importance diagnostics weighted flow density nuts coordinates nested to_arviz resume sample numpyro_model

@@ -18,7 +18,7 @@ from jaxdark.constraints.limit import Constraint
 from jaxdark.constraints.registry import all_constraints, verdicts
 from jaxdark.inputs import StandardModel
 from jaxdark.likelihood.evaluation import Evaluation
-from jaxdark.likelihood.likelihood import ITSELF, Likelihood
+from jaxdark.likelihood.likelihood import Likelihood
 from jaxdark.models.base import Model
 from jaxdark.models.coefficients import c9, c10, c_p
 from jaxdark.models.split import SplitDarkSector, br_chichi, br_mumu, g_tilde, kappa9, kappa10, width_total
@@ -71,7 +71,7 @@ def point_record(name: str, model: Model, like: Likelihood, q2s: Sequence[float]
         "sm_terms": standard_model.terms,
         "terms_beside": like.terms_beside.forms(),
         "sm_log_likelihood": standard_model.log_likelihood,
-        "compared_at": ITSELF,
+        "compared_at": like.compared_at,
     }
 
 

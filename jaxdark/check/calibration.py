@@ -68,10 +68,10 @@ def residuals_of(like: Likelihood, prior: Prior) -> Residuals:
     Pseudo-data are shifts of this vector; asymmetric errors keep the shape they have around the measurement.
 
     Raises:
-        RequestError: the likelihood has nuisances as parameters, or takes (g-2) as an upper limit, which is no
+        RequestError: the likelihood is not in mode "marginalised", or takes (g-2) as an upper limit, which is no
             measurement that could have come out otherwise.
     """
-    if like.theory == "full" or like.g_minus_2 == "upper":
+    if like.theory != "marginalised" or like.g_minus_2 == "upper":
         raise RequestError(
             "pseudo-data need the theory marginalised and (g-2) as limit or measurement, got "
             f"{like.theory} and {like.g_minus_2}"

@@ -38,7 +38,8 @@ def evidence(
     the prior.
 
     Args:
-        like: the likelihood; mode "marginalised" is used whatever its mode.
+        like: the likelihood; mode "marginalised" is used in place of "full". In mode "following" each point has its own
+            covariance.
         region: of the models that have regions.
         models: names of `PRIORS`, or priors of your own, which go by their `model_name`.
         seed: fixes the result.
@@ -64,10 +65,11 @@ def evidence(
     fit = fit_with_covariance(like, first, seed=seed)
     report("best fit", 1, 1)
     at_fit = f"best fit of {first.model_name}, {first.region}"
-    likes = {"Standard Model": like.marginalised().at(SM_ONLY), at_fit: fit.like}
+    at_sm = like.without_nuisances().at(SM_ONLY)
+    likes = {"each point": at_sm} if like.theory == "following" else {"Standard Model": at_sm, at_fit: fit.like}
     found = {"SM": {name: _entry(at.evaluate(SM_ONLY).log_likelihood, 0.0) for name, at in likes.items()}}
     for k, (model, prior) in enumerate(priors.items()):
-        values, found[model] = MultiStart(likes["Standard Model"], prior, seed=seed).values, {}
+        values, found[model] = MultiStart(at_sm, prior, seed=seed).values, {}
         for i, (name, at) in enumerate(likes.items()):
             whitening = at.whitening
             sample = train_flow(lambda u: values(whitening, u), len(prior.names), seed=seed).sample  # noqa: B023
@@ -79,10 +81,10 @@ def evidence(
             )
             report("evidences", len(likes) * k + i + 1, len(likes) * len(priors))
     reference = dict(zip(first.names, fit.reference.tolist(), strict=True))
-    made_of = provenance(like.marginalised(), seed=seed, settings={"region": region})
+    made_of = provenance(like.without_nuisances(), seed=seed, settings={"region": region})
     return made_of.json() | {
         "priors": {name: plain(prior_provenance(prior)) for name, prior in priors.items()},
-        "covariances": {"Standard Model": None, at_fit: reference},
+        "covariances": {name: reference if name == at_fit else None for name in likes},
         "physics": {name: physics for name, prior in priors.items() if (physics := prior.physics) is not None},
         "models": found,
     }

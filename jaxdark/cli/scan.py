@@ -129,11 +129,16 @@ def scan(
     return 0
 
 
-def _place(covariance_at: str | dict[str, Any]) -> str:
+def _place(record: dict[str, Any]) -> str:
     """Words for where the theory covariance is taken."""
+    if record["theory"] == "following":
+        return "each point, with its log-determinant"
+    covariance_at = record["covariance_at"]
     if isinstance(covariance_at, str):
-        return "the Standard Model: a gain over it is that of `jaxdark point` at the best one"
-    return ", ".join(f"{name.lstrip('.')} = {value:.4g}" for name, value in covariance_at.items() if name)
+        return "all points at the Standard Model: a gain over it is that of `jaxdark point` at the best one"
+    return "all points at " + ", ".join(
+        f"{name.lstrip('.')} = {value:.4g}" for name, value in covariance_at.items() if name
+    )
 
 
 def _lines(record: dict[str, Any]) -> list[str]:
@@ -144,5 +149,5 @@ def _lines(record: dict[str, Any]) -> list[str]:
         shown = {n: f"{v:.4g}" if isinstance(v, float) else v for n, v in record["best"]["parameters"].items()}
         parameters = ", ".join(f"{name} = {value}" for name, value in shown.items())
         lines.append(f"highest log-likelihood {record['best']['log_likelihood']:.2f} at {parameters}")
-        lines.append(f"theory covariance of all points at {_place(record['covariance_at'])}")
+        lines.append(f"theory covariance of {_place(record)}")
     return [*lines, f"written to {record['store']}"]

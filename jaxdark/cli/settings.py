@@ -99,7 +99,9 @@ class ModelSettings(Settings):
         "complete", description="Of the model split: the complete leading order, or the paper as printed."
     )
     lepton_universal: bool = Field(False, description="Electrons and taus feel what muons do.")
-    theory: Theory = Field("marginalised", description="Hadronic nuisances in a covariance or as parameters.")
+    theory: Theory = Field(
+        "marginalised", description="Hadronic nuisances in one covariance, in that of each point, or as parameters."
+    )
 
 
 class RegionSettings(ModelSettings):

@@ -8,6 +8,7 @@ signal, or the signal comes twice, the thread puts away the working folders and 
 interpreter's own last steps, during which compiled programs of other threads would run on into memory that is gone.
 """
 
+import atexit
 import os
 import select
 import signal
@@ -86,7 +87,9 @@ class Stopping:
         self._raised = True
 
     def end_process(self, code: int) -> None:
-        """Let the process end: a stopped one at once; from one that is done a signal takes its last steps."""
+        """Let the process end: a stopped one at once; from one that is done a signal takes its last steps, and does
+        nothing once the interpreter no longer hears it.
+        """
         if self.by is not None:
             for stream in (sys.stdout, sys.stderr):
                 with suppress(Exception):
@@ -94,6 +97,8 @@ class Stopping:
             os._exit(code)
         for signum in self._handlers:
             signal.signal(signum, lambda signum, frame: os._exit(code))
+        # The interpreter would have them kill it, as if the work had not been done.
+        atexit.register(lambda: [signal.signal(signum, signal.SIG_IGN) for signum in self._handlers])
 
     def exit_code(self, error: BaseException) -> int | None:
         """That of a run which ended with an error because it was stopped, whatever the error; None for another one.

@@ -1,4 +1,4 @@
-"""The likelihood of a data set in two modes that agree: nuisances as parameters, or propagated into a covariance.
+"""The likelihood of a data set in modes that agree: nuisances as parameters, or propagated into a covariance.
 
 Inputs: a data set, inputs, a model. Outputs: named log-likelihood terms, their sum, pulls and theory errors. Section 4.
 A model that is traced meets a covariance that is taken once, at a reference; a model that is evaluated by itself has
@@ -7,8 +7,7 @@ the nuisances at their best values for it, so that two models compare without a 
 
 import copy
 from collections.abc import Callable
-from functools import cached_property
-from itertools import pairwise
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, get_args
 
@@ -26,6 +25,7 @@ from jaxdark.constraints.terms import terms_of
 from jaxdark.errors import RequestError, one_of
 from jaxdark.inputs import StandardModel, check_inputs, load_inputs, read_data
 from jaxdark.likelihood.evaluation import Evaluation
+from jaxdark.likelihood.nuisance_integral import Integrated, integrated, lower_triangular_times
 from jaxdark.likelihood.nuisance_profile import Linearise, Linearised, profiled_chi2
 from jaxdark.likelihood.priors import Prior, prior_of
 from jaxdark.likelihood.residuals import Residuals
@@ -38,8 +38,6 @@ from jaxdark.semileptonic.predictor import Predictor, moving
 
 # The Standard Model as a resonance without couplings, so that it shares a compiled program with the models.
 _NO_COUPLINGS = NewPhysics(resonance=Resonance(kappa9=0.0, kappa10=0.0, m_V=1.0, width=1.0))
-ITSELF = "each model itself, nuisances at their best values"
-"""Where the theory covariance is taken if no reference was chosen and a model is evaluated."""
 
 
 class Likelihood:
@@ -47,22 +45,24 @@ class Likelihood:
 
     In mode "marginalised" the theory parameters of `nuisances` are propagated linearly, at the reference model, into a
     covariance that is added to the experimental one and kept fixed. In mode "full" they are parameters xi with a
-    standard-normal prior. Constants are left out: a model on all measured values has log-likelihood 0.
+    standard-normal prior. In mode "following" they are integrated over with the predictions linearised at the very
+    model: the covariance is its own, and the log-determinant counts. Constants are left out: a model on all measured
+    values has log-likelihood 0, but for that log-determinant.
 
     A fixed covariance favours models on one side of its reference: with that of the Standard Model a model of smaller
     rates is given too large errors, with that of the best fit the Standard Model too small ones. Gains over the
-    Standard Model are therefore differences of `evaluate`, not of calls. Calls and their gradients are compiled, also
-    outside of jit.
+    Standard Model are therefore differences of `evaluate`, or of calls in mode "following". Calls and their gradients
+    are compiled, also outside of jit.
 
     Args:
         data: the data set, or what `load_dataset` takes: a name, or the path of a file.
-        theory: "marginalised" or "full".
+        theory: "marginalised", "following" or "full".
         g_minus_2: "limit" (Gaussian of mean 0 whose 2-sigma point is the limit), "upper" (its upper half alone) or
             experiment minus Standard Model, "measurement" as of 2020 or that of 2025 with the White Paper of 2020 or
             2025, "wp2020" and "wp2025".
         inputs: Standard Model inputs; the shipped ones unless given.
         reference: the model at which the theory covariance is taken. Unless given it is the Standard Model for calls,
-            and none for `evaluate`.
+            and none for `evaluate`. In mode "following" the theory errors of calls need none.
         constraints: which constraints beside the data set have a term as well, such as "all", "mixing" or a list of
             names, see `constraints.terms_of`. They share the nuisances with the rows.
 
@@ -103,13 +103,17 @@ class Likelihood:
             _checked_model(reference, "reference")
         return self._changed(reference=reference)
 
-    def marginalised(self) -> "Likelihood":
-        """The same likelihood in mode "marginalised", without a chosen reference."""
-        return self._changed(reference=None, theory="marginalised")
+    def without_nuisances(self) -> "Likelihood":
+        """The same likelihood without a chosen reference, in mode "marginalised" if it was in mode "full"."""
+        return self._changed(reference=None, theory="marginalised" if self.theory == "full" else self.theory)
 
     def _changed(self, **attributes) -> "Likelihood":
         at_reference = ("_at_reference", "standardised_jacobian", "covariance", "whitening")
-        _ = self._programs, self._compiled  # shared, so that they are compiled once for all references
+        _ = (
+            self._programs,
+            self._compiled,
+            self._tabulated_linearised,
+        )  # shared, so that they are compiled once for all references
         other = copy.copy(self)
         shared = {name: value for name, value in self.__dict__.items() if name not in at_reference}
         other.__dict__ = shared | attributes
@@ -117,18 +121,23 @@ class Likelihood:
 
     def __getstate__(self) -> dict[str, Any]:
         """Without compiled programs and tables, which another process makes anew."""
-        made = ("_programs", "_compiled", "tabulated")
+        made = ("_programs", "_compiled", "tabulated", "_tabulated_linearised")
         return {name: value for name, value in self.__dict__.items() if name not in made}
 
     @property
     def nuisance_names(self) -> tuple[str, ...]:
-        """Names of the nuisance parameters, free in mode "full", propagated in mode "marginalised"."""
+        """Names of the nuisance parameters, free in mode "full", else propagated."""
         return self.predictor.nuisances.names
 
     @cached_property
     def tabulated(self) -> Callable[[Model | NewPhysics], Float[Array, " rows"]]:
         """Predictions at the central inputs, from tables: a function of the model."""
         return self.predictor.tabulated()
+
+    @cached_property
+    def _tabulated_linearised(self):
+        """Made at the first call, so that all references share it."""
+        return cache(lambda: self.predictor.tabulated_linearised())
 
     @cached_property
     def _programs(self):
@@ -186,9 +195,18 @@ class Likelihood:
 
     @usual_rules()
     def chi2_at_itself(self, model: Model | NewPhysics) -> float:
-        """-2 ln L of a model that is not traced with the theory covariance taken at this very model."""
+        """-2 ln L of a model that is not traced with the theory covariance taken at this very model; in mode
+        "following" with its log-determinant.
+        """
         central, g_minus_2 = self._central(model)
+        if self.theory == "following":
+            parts = self._integrated(central.z, central.standardised_jacobian)
+            return sum(float(jnp.sum(part**2)) for part in parts) - 2 * g_minus_2
         return float(central.z @ np.linalg.solve(self._covariance_at(central), central.z)) - 2 * g_minus_2
+
+    def _integrated(self, z, jacobian, offset: Float[Array, " residuals"] | float = 0.0) -> Integrated:
+        """The residuals whose squares are -2 ln L, integrated over the nuisances."""
+        return integrated(self._experimental_whitening, z, jacobian, offset)
 
     @cached_property
     def _at_reference(self) -> Linearised:
@@ -211,8 +229,8 @@ class Likelihood:
 
     @cached_property
     def covariance(self) -> Float[np.ndarray, "residuals residuals"]:
-        """Covariance of the residuals z: the experimental correlation plus the theory's part in mode "marginalised"."""
-        return self._covariance_at(self._at_reference) if self.theory == "marginalised" else self._experimental
+        """Covariance of the residuals z: the experimental correlation, plus the theory's part but in mode "full"."""
+        return self._experimental if self.theory == "full" else self._covariance_at(self._at_reference)
 
     @cached_property
     def _experimental(self) -> Float[np.ndarray, "residuals residuals"]:
@@ -226,8 +244,16 @@ class Likelihood:
     @cached_property
     def whitening(self) -> Float[np.ndarray, "residuals residuals"]:
         """Inverse Cholesky factor of the covariance, lower triangular."""
-        cholesky = np.linalg.cholesky(self.covariance)
-        return solve_triangular(cholesky, np.eye(len(cholesky)), lower=True)
+        return _inverse_cholesky(self.covariance)
+
+    @cached_property
+    def _experimental_whitening(self) -> Float[np.ndarray, "residuals residuals"]:
+        return _inverse_cholesky(self._experimental)
+
+    @cached_property
+    def _slopes_of_constraints(self) -> Float[np.ndarray, "constraints nuisances"]:
+        """Derivative of the constraints' residuals with respect to the nuisances, which no mode follows."""
+        return self.without_nuisances()._central(SM_ONLY)[0].of_constraints
 
     @usual_rules()
     def predictions(
@@ -245,10 +271,12 @@ class Likelihood:
         xi: Float[Array, " nuisances"] | None = None,
         whitening: Float[Array, "residuals residuals"] | None = None,
     ) -> dict[str, Float[Array, ""]]:
-        """Named log-likelihood terms; `nuisances` (the prior of xi) only where xi is given.
+        """Named log-likelihood terms; `nuisances` (the prior of xi) where xi is given. In mode "following" `nuisances`
+        is the prior at the best xi of the linearised predictions, which the other terms are taken at, and
+        `log_determinant` what the integral over xi adds.
 
         A whitening passed in place of the likelihood's own, lower triangular like that, lets one compiled program serve
-        several references.
+        several references. Mode "following" needs none.
 
         Raises:
             RequestError: single precision, what is no model, a wrong number of nuisances, or none in mode "full".
@@ -299,13 +327,24 @@ class Likelihood:
         Arguments as for `terms`; the offset is added to the whitened residuals and to the pull of (g-2), which makes
         pseudo-data.
         """
-        z = self.standardised(self.predictions(model, xi), model, xi)
-        whitened = _lower_triangular_times(self.whitening if whitening is None else whitening, z)
-        added = np.zeros(len(z) + 1) if offset is None else offset
-        whitened, n = whitened + added[:-1], len(self.data)
+        added = np.zeros(self.n_residuals + 1) if offset is None else offset
+        of_theory = {}
+        if self.theory == "following":
+            _checked_model(model, "model")
+            if xi is not None:
+                raise RequestError("expected no nuisances xi with the theory following, which integrates over them")
+            predictions, jacobian = self._tabulated_linearised()(model)
+            of_rows = self.residuals.slopes(predictions)[:, None] * jacobian
+            jacobian = jnp.concatenate([of_rows, self._slopes_of_constraints])
+            whitened, *rest = self._integrated(self.standardised(predictions, model), jacobian, added[:-1])
+            of_theory = dict(zip(("nuisances", "log_determinant"), rest, strict=True))
+        else:
+            z = self.standardised(self.predictions(model, xi), model, xi)
+            whitened = lower_triangular_times(self.whitening if whitening is None else whitening, z) + added[:-1]
+        n = len(self.data)
         beside = {name: whitened[n + i, None] for i, name in enumerate(self.terms_beside.names)}
         parts = {"flavour": whitened[:n]} | beside
-        parts["g_minus_2"] = self._pull_g_minus_2(model, added[-1])[None]
+        parts |= {"g_minus_2": self._pull_g_minus_2(model, added[-1])[None]} | of_theory
         return parts if xi is None else parts | {"nuisances": xi}
 
     def standardised(
@@ -320,6 +359,12 @@ class Likelihood:
             return z
         sm = self.sm if xi is None else self.predictor.nuisances.inputs(xi, self.sm)
         return jnp.concatenate([z, self.terms_beside.residuals(model, sm)])
+
+    @property
+    def compared_at(self) -> str:
+        """Where `evaluate` takes the theory errors if no reference was chosen, in words."""
+        nuisances = "integrated over" if self.theory == "following" else "at their best values"
+        return f"each model itself, nuisances {nuisances}"
 
     @property
     def n_residuals(self) -> int:
@@ -398,9 +443,9 @@ class Likelihood:
     def evaluate(self, model: Model | NewPhysics) -> Evaluation:
         """Everything about a model that is not traced; needs no tables.
 
-        Unless a reference was chosen the log-likelihood is the profile over the nuisances, whatever the mode: xi where
+        Unless a reference was chosen the log-likelihood is the profile over the nuisances: xi where
         (z(xi)^T R^-1 z(xi) + xi^2)/2 is smallest, see `nuisance_profile`. With a reference it is that of a call, with
-        the fixed covariance.
+        the fixed covariance, and in mode "following" that of a call.
 
         Raises:
             RequestError: single precision, or what is no model.
@@ -408,7 +453,16 @@ class Likelihood:
         _checked_model(model, "model")
         linearise, g_minus_2 = self._linearise(model)
         central = linearise(np.zeros(len(self.nuisance_names)))
-        if self.reference is None:
+        of_theory = {}
+        if self.theory == "following":
+            theory, (squares, *rest) = (
+                central,
+                (np.asarray(part) ** 2 for part in self._integrated(central.z, central.standardised_jacobian)),
+            )
+            chi2, beside = np.sum(squares), squares[len(self.data) :]
+            names = ("nuisances", "log_determinant")
+            of_theory = {name: -0.5 * float(part.sum()) for name, part in zip(names, rest, strict=True)}
+        elif self.reference is None:
             theory, (chi2, z) = central, profiled_chi2(linearise, central, self._experimental)
             beside = z[len(self.data) :] ** 2
         else:
@@ -416,6 +470,7 @@ class Likelihood:
             chi2, beside = np.sum(squares), squares[len(self.data) :]
         terms = {"flavour": -0.5 * float(chi2 - beside.sum())}
         terms |= dict(zip(self.terms_beside.names, (-0.5 * beside).tolist(), strict=True)) | {"g_minus_2": g_minus_2}
+        terms |= of_theory
         return Evaluation.build(central, theory, self.data.correlation, terms)
 
 
@@ -449,8 +504,6 @@ def _checked_model(model: Any, name: str) -> None:
     raise RequestError(f"expected a model or a NewPhysics record as the {name}, got {type(model).__name__}; {advice}")
 
 
-def _lower_triangular_times(matrix: Float[Array, "n n"], vector: Float[Array, " n"]) -> Float[Array, " n"]:
-    """The product in three bands of rows, each without the zeros right of it: a third of the work less."""
-    n = len(vector)
-    edges = [0, n // 3, 2 * n // 3, n]
-    return jnp.concatenate([matrix[a:b, :b] @ vector[:b] for a, b in pairwise(edges)])
+def _inverse_cholesky(matrix: Float[np.ndarray, "n n"]) -> Float[np.ndarray, "n n"]:
+    cholesky = np.linalg.cholesky(matrix)
+    return solve_triangular(cholesky, np.eye(len(cholesky)), lower=True)

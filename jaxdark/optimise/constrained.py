@@ -13,7 +13,7 @@ from jaxdark.compute.bounds import checked_seed, count
 from jaxdark.constraints.choice import APPLIED, SubjectTo, choose
 from jaxdark.errors import RequestError, listed
 from jaxdark.io.results import plain
-from jaxdark.likelihood.likelihood import Likelihood
+from jaxdark.likelihood.likelihood import Likelihood, check_likelihood
 from jaxdark.likelihood.priors import Prior, prior_of, unit
 from jaxdark.likelihood.provenance import provenance
 from jaxdark.models.base import Model
@@ -21,7 +21,7 @@ from jaxdark.optimise.augmented import CONVERGED, ROUNDS, STATUS_SENTENCES, Cons
 from jaxdark.optimise.conditional import Report
 from jaxdark.optimise.constrained_search import STARTS, ConstrainedSearch, LargestGain, largest_gain
 from jaxdark.optimise.descents import TOLERANCE
-from jaxdark.optimise.fit import against_data, covariance_at, marginalised_only
+from jaxdark.optimise.fit import against_data, covariance_at
 from jaxdark.optimise.fit_result import Descents, Pull, StartCounts, fields_of
 from jaxdark.optimise.multistart import MOST_STARTS
 from jaxdark.precision import usual_rules
@@ -184,7 +184,9 @@ def constrained_fit(
             constraint, or one that is not defined for the model or has no limit anywhere in the region.
     """
     prior, seed = prior_of(prior), checked_seed(seed)
-    marginalised_only(like)
+    check_likelihood(like)
+    if like.theory != "marginalised":
+        raise RequestError(f"a fit under limits needs the theory marginalised, got {like.theory}; take that")
     if not 1 <= n_starts <= MOST_STARTS:
         raise RequestError(f"expected 1 to {MOST_STARTS} starts, got {count(n_starts)}")
     middle = prior.model(np.asarray(prior.vector(np.full(len(prior.names), 0.5))))

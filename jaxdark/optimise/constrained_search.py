@@ -74,7 +74,7 @@ class ConstrainedSearch(MultiStart):
     def __init__(
         self, like: Likelihood, prior: Prior, limits: ChosenConstraints, *, seed: int = 0, starts: int = STARTS
     ):
-        super().__init__(like.marginalised(), prior, seed=seed, points=_POINTS, starts=starts)
+        super().__init__(like.without_nuisances(), prior, seed=seed, points=_POINTS, starts=starts)
         self._rebuild = partial(ConstrainedSearch, like, prior, limits, seed=seed, starts=starts)
         self._all = limits.constraints
         self._judged = batched(self._judged_at, workers=threads())

@@ -13,7 +13,7 @@ from jaxtyping import Float
 from jaxdark.compute.bounds import checked_seed, count, fits_memory
 from jaxdark.compute.cluster import connected
 from jaxdark.errors import RequestError
-from jaxdark.likelihood.likelihood import ITSELF, Likelihood, check_likelihood
+from jaxdark.likelihood.likelihood import Likelihood, check_likelihood
 from jaxdark.likelihood.priors import Prior, prior_of
 from jaxdark.likelihood.provenance import provenance
 from jaxdark.models.base import Model
@@ -63,7 +63,7 @@ def fit(
     pseudo-data, when it meets a value that is not finite, or after 200 steps (2000 of an optax optimiser).
 
     Args:
-        like: the likelihood, in mode "marginalised".
+        like: the likelihood, in mode "marginalised" or "following", the latter without pseudo-data.
         prior: a `Prior`, or the name of a region of Table 1, "high" or "low".
         n_starts: descents, one in each slice of the first parameter.
         toys: sets of pseudo-data for the p-value, each fitted by descents from the best fit and from the best prior
@@ -81,7 +81,12 @@ def fit(
         OSError: the cluster failed.
     """
     prior, seed = prior_of(prior), checked_seed(seed)
-    marginalised_only(like)
+    without_nuisances_only(like)
+    if toys and like.theory == "following":
+        raise RequestError(
+            f"pseudo-data are drawn from one covariance, got the theory following and {count(toys)} sets; take 0 sets, "
+            "or the theory marginalised"
+        )
     name = optimizer_name(optimizer)
     if not 1 <= n_starts <= MOST_STARTS or toys < 0:
         raise RequestError(
@@ -128,13 +133,13 @@ def fit(
     )
 
 
-def marginalised_only(like: Likelihood) -> None:
+def without_nuisances_only(like: Likelihood) -> None:
     """Raise RequestError for a likelihood in mode "full", or for what is none."""
     check_likelihood(like)
-    if like.theory != "marginalised":
+    if like.theory == "full":
         raise RequestError(
-            "fits and profiles need theory='marginalised', which minimises over the nuisances to first order, got "
-            f"theory={like.theory!r}; `jaxdark sample --theory full` has the nuisances as parameters"
+            "fits and profiles need theory='marginalised' or 'following', which minimise over the nuisances to first "
+            f"order, got theory={like.theory!r}; `jaxdark sample --theory full` has the nuisances as parameters"
         )
 
 
@@ -255,8 +260,8 @@ def _goodness(region_fit: RegionFit, prior: Prior, sets: int, seed: int, client:
 
 
 def against_data(like: Likelihood, model: Model) -> dict[str, Any]:
-    """Pulls, and the distance to the Standard Model: both with the nuisances at their own best values, and with the
-    theory errors of either; the terms are those of the likelihood as it is given.
+    """Pulls, and the distance to the Standard Model: both with the nuisances at their own best values (integrated over
+    in mode "following") and with the theory errors of either; the terms are those of the likelihood as it is given.
     """
     either = like.at(None)
     at_sm, at_best = either.evaluate(SM_ONLY), either.evaluate(model)
@@ -264,7 +269,7 @@ def against_data(like: Likelihood, model: Model) -> dict[str, Any]:
         "profile_log_likelihood": at_best.log_likelihood,
         "sm_log_likelihood": at_sm.log_likelihood,
         "delta_chi2_sm": 2 * (at_best.log_likelihood - at_sm.log_likelihood),
-        "compared_at": ITSELF,
+        "compared_at": like.compared_at,
         "terms": like.evaluate(model).terms,
         "pulls": [
             Pull(row.id, float(sm), float(best))

@@ -31,7 +31,7 @@ class MultiStart:
     differ in m_V, and a search that drops a slice while the covariance still moves can freeze in the wrong one.
 
     Args:
-        like: the likelihood; mode "marginalised" is used whatever its mode.
+        like: the likelihood; mode "marginalised" is used in place of "full".
         prior: parameters and their ranges.
         seed: of the prior points.
         points: number of prior points, a power of two.

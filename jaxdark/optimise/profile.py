@@ -23,7 +23,7 @@ from jaxdark.likelihood.priors import Prior, prior_of, unit
 from jaxdark.likelihood.provenance import provenance
 from jaxdark.optimise.conditional import Conditional, Report, keep_lower
 from jaxdark.optimise.descents import Solutions
-from jaxdark.optimise.fit import covariance_at, marginalised_only
+from jaxdark.optimise.fit import covariance_at, without_nuisances_only
 from jaxdark.optimise.region_fit import RegionFit, fit_with_covariance
 from jaxdark.precision import usual_rules
 
@@ -53,7 +53,7 @@ def profile(
     region's best fit, as for `sample`.
 
     Args:
-        like: the likelihood, in mode "marginalised".
+        like: the likelihood, in mode "marginalised" or "following".
         prior: a `Prior`, or the name of a region of Table 1, "high" or "low".
         axes: values of one or two parameters in their units, within the prior.
         seed: of the scan.
@@ -68,7 +68,7 @@ def profile(
         RequestError: single precision, mode "full", an unknown parameter, or values outside the prior.
     """
     prior, seed = prior_of(prior), checked_seed(seed)
-    marginalised_only(like)
+    without_nuisances_only(like)
     fits_grid(math.prod(map(np.size, axes.values())))
     axes = checked_axes(prior, axes)
     columns = [_quantiles(prior, name, values).clip(0.0, 1.0) for name, values in axes.items()]

@@ -88,7 +88,7 @@ def fit_with_covariance(
     there must end at it; should it end elsewhere, that minimum contends as well. `RegionFit.settled` says whether that
     came to an end. Arguments as for `MultiStart`.
     """
-    marginalised = like.marginalised()
+    marginalised = like.without_nuisances()
     like.terms_beside.check(type(prior.model(prior.vector(np.full(len(prior.names), 0.5)))))
     search = MultiStart(marginalised, prior, seed=seed, starts=starts, optimizer=optimizer)
     at_reference, minima, reference, settled = marginalised, search(marginalised.whitening), None, False
@@ -173,7 +173,7 @@ def _replace_lowest(minima: Solutions, one: Solutions) -> None:
 
 def restored_fit(like: Likelihood, prior: Prior, arrays: Mapping[str, np.ndarray], *, seed: int = 0) -> RegionFit:
     """The fit that `fit_with_covariance` returned, from its `arrays`."""
-    marginalised, reference = like.marginalised(), arrays["reference"]
+    marginalised, reference = like.without_nuisances(), arrays["reference"]
     minima = Solutions(*(arrays[name] for name in Solutions._fields))
     modes = Modes(*(arrays[f"mode_{name}"] for name in Modes._fields))
     search, at_reference = MultiStart(marginalised, prior, seed=seed), marginalised.at(prior.model(reference))

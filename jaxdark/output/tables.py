@@ -50,7 +50,18 @@ def _missing(value: Any, path: str) -> Iterator[tuple[str, str]]:
         yield path, "not a finite number"
 
 
-_OWN = "with their own theory errors, nuisances at their best values"
+def _own(record: Mapping[str, Any]) -> str:
+    """With which theory errors a model and the Standard Model are compared."""
+    return f"theory errors of {record.get('compared_at', 'each model itself, nuisances at their best values')}"
+
+
+def _covariance(record: Mapping[str, Any]) -> str:
+    """Which theory covariance a likelihood has."""
+    if record.get("theory") == "following":
+        return "theory covariance of each point, with its log-determinant"
+    return f"theory covariance at {format_value(record['covariance_at'], '.4g')}"
+
+
 _DERIVED_UNITS = dict.fromkeys(("g_tilde", "g_tilde_mV2", "d_tilde"), "GeV^-2") | {"width_V": "GeV"}
 """Units of what follows from the parameters, where it has one."""
 
@@ -60,7 +71,8 @@ def point_tables(record: Mapping[str, Any], *, full: bool = True) -> list[Table 
     chi2, terms = record["chi2"], format_value(record["terms"], ".4g")
     likelihood = (
         f"log-likelihood {record['log_likelihood']:.6g} ({terms}), Standard Model {record['sm_log_likelihood']:.6g}, "
-        f"both {_OWN}; chi2 with experimental errors alone {chi2['experiment']:.5g} for {chi2['rows']} rows"
+        f"both with {_own(record)}; chi2 with experimental errors alone {chi2['experiment']:.5g} for "
+        f"{chi2['rows']} rows"
     )
     shown = [likelihood] if not record["terms_beside"] else [_terms_table(record), likelihood]
     if not full:
@@ -145,9 +157,9 @@ def summary_tables(summary: Mapping[str, Any]) -> list[Table | str]:
     gain = (sampled if profiled is None else profiled) - summary["sm_log_likelihood"]
     best = f"maximum-likelihood draw: log-likelihood {sampled:.5g}, {gain:.3g} above the Standard Model"
     if profiled is not None:
-        best += f", both {_OWN}"
+        best += f", both with {_own(summary)}"
     if "covariance_at" in summary:
-        best += f"; theory covariance of the sample at {format_value(summary['covariance_at'], '.4g')}"
+        best += f"; {_covariance(summary)}"
     pulls = _pulls_table(summary, "maximum-likelihood draw")
     return [pulls, posterior_table(summary), best, convergence_sentence(summary)]
 
@@ -223,8 +235,8 @@ def fit_tables(record: Mapping[str, Any]) -> list[Table | str]:
         else f"; {record['missing']['dof']}"
     )
     goodness = (
-        f"chi2 {record['chi2']:.6g}{freedom}, theory covariance at {format_value(record['covariance_at'], '.4g')}; "
-        f"Standard Model {record['delta_chi2_sm']:.4g} higher, both {_OWN}"
+        f"chi2 {record['chi2']:.6g}{freedom}, {_covariance(record)}; "
+        f"Standard Model {record['delta_chi2_sm']:.4g} higher, both with {_own(record)}"
     )
     return [_pulls_table(record, "best fit"), values, minima, goodness, record["status"]]
 
@@ -251,8 +263,8 @@ def constrained_tables(record: Mapping[str, Any]) -> list[Table | str]:
         cells = (entry["gain"], entry["chi2"], entry["starts"], *entry["parameters"].values())
         optima.add_row(*(format_value(cell, ".5g") for cell in cells), ", ".join(entry["active"]))
     gain = (
-        f"log-likelihood {record['gain']:.4g} above the Standard Model, both {_OWN}, subject to "
-        f"{', '.join(record['subject_to'])}; theory covariance at {format_value(record['covariance_at'], '.4g')}"
+        f"log-likelihood {record['gain']:.4g} above the Standard Model, both with {_own(record)}, subject to "
+        f"{', '.join(record['subject_to'])}; {_covariance(record)}"
     )
     return [_pulls_table(record, "best fit"), values, limits, optima, gain, record["status"]]
 
@@ -264,10 +276,10 @@ def _meaning_of(limit: Mapping[str, Any]) -> Meaning:
 
 def profile_lines(record: Mapping[str, Any]) -> list[str]:
     """What `jaxdark profile` shows: the best fit, where the theory covariance is taken, how many points converged."""
-    best, reference = (format_value(at, ".4g") for at in (record["best"]["parameters"], record["covariance_at"]))
+    best = format_value(record["best"]["parameters"], ".4g")
     return [
         f"{_title('Profile likelihood', record)}: smallest chi2 {record['best']['chi2']:.6g} at {best}",
-        f"theory covariance at {reference}",
+        _covariance(record),
         f"{100 * record['converged_fraction']:.4g} % of the grid converged",
     ]
 

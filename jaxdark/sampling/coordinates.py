@@ -32,8 +32,8 @@ class Coordinates(eqx.Module):
 
     @classmethod
     def build(cls, like: Likelihood, fit: RegionFit, prior: Prior, transport: TransportMap) -> "Coordinates":
-        """Coordinates for a likelihood in either mode, with the linearisation at the region's fit."""
-        if like.theory == "marginalised":
+        """Coordinates for a likelihood in any mode, with the linearisation at the region's fit."""
+        if like.theory != "full":
             return cls(transport, np.zeros((0, like.n_residuals)), np.zeros((0, 0)), fit.like, prior)
         J = fit.like.standardised_jacobian
         weighted = np.linalg.solve(like.covariance, J)

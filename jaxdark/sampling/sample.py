@@ -84,7 +84,7 @@ def sample(
     whatever reference the likelihood came with; the reference is stated in the result.
 
     Args:
-        like: the likelihood, in either mode.
+        like: the likelihood, in any mode.
         prior: a `Prior`, or the name of a region of Table 1, "high" or "low".
         method: "nuts", Markov chains; "importance", points of the prior weighted by the likelihood; or "nested",
             nested sampling, which needs the extra crosscheck. The last two take marginalised likelihoods, and their

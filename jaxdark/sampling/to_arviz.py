@@ -16,7 +16,7 @@ from jaxtyping import Array, Float
 from jaxdark.compute.batch import batched
 from jaxdark.inputs import StandardModel
 from jaxdark.io.results import Result, make_tree
-from jaxdark.likelihood.likelihood import ITSELF, Likelihood
+from jaxdark.likelihood.likelihood import Likelihood
 from jaxdark.likelihood.priors import Prior
 from jaxdark.likelihood.provenance import Provenance
 from jaxdark.models.base import Model
@@ -67,7 +67,7 @@ def posterior_tree(like: Likelihood, prior: Prior, fit: RegionFit, sampled: Samp
     """The ArviZ object of a run."""
     seed = made_of.seed
     chains, draws, n = sampled.vectors.shape
-    quick = like.theory == "marginalised"
+    quick = like.theory != "full"
     at_draw = batched(lambda vector: _at_draw(like, fit.like, prior, vector), batch=64, quick=quick)
     recorded = jax.tree.map(lambda a: a.reshape(chains, draws, *a.shape[1:]), at_draw(sampled.vectors.reshape(-1, n)))
     d = len(prior.names)
@@ -199,7 +199,7 @@ def _summary(
         },
         "sm_log_likelihood": at_sm.log_likelihood,
         "delta_chi2_sm": 2 * (at_best.log_likelihood - at_sm.log_likelihood),
-        "compared_at": ITSELF,
+        "compared_at": like.compared_at,
         "pulls": [
             {"id": row.id, "sm": float(sm), "best": float(best_draw)}
             for row, sm, best_draw in zip(like.data.rows, at_sm.pulls, at_best.pulls, strict=True)

@@ -68,10 +68,10 @@ class Scan:
         store.require_zarr()
         seed = checked_seed(seed)
         self.path, self._report = Path(out), report or (lambda stage, done, total: None)
-        if like.theory != "marginalised":
+        if like.theory == "full":
             raise RequestError(
-                "expected the likelihood in mode marginalised, got full, which needs values of the nuisances at every "
-                "point; take theory marginalised for a scan"
+                "expected the likelihood in mode marginalised or following, got full, which needs values of the "
+                "nuisances at every point; take theory marginalised for a scan"
             )
         if isinstance(reference, str) and reference not in ("sm", "fit"):
             raise RequestError(
@@ -159,7 +159,7 @@ def scan(
     A scan that was stopped or killed goes on by the same call, to the same result bit for bit.
 
     Args:
-        like: the likelihood, in mode "marginalised".
+        like: the likelihood, in mode "marginalised" or "following".
         parameters: for a grid an `Axis` or LOWER:UPPER:COUNT[:log] per axis and a value for every other parameter, in
             GeV; for points of a prior the parameters that are fixed; for a profile axes and what is fixed.
         out: the store.

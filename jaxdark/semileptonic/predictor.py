@@ -21,7 +21,7 @@ from jaxdark.semileptonic.amplitudes import Decay, NonLocal, decay_at, nonlocal_
 from jaxdark.semileptonic.bins import Panels, integrated_rates, join_panels, make_panels, rate_differences
 from jaxdark.semileptonic.kinematics import CHANNELS, Bin, Channel
 from jaxdark.semileptonic.leptonic import br_bs_mumu, tau_mumu
-from jaxdark.semileptonic.nuisances import Nuisances
+from jaxdark.semileptonic.nuisances import LAMBDA_T, Nuisances
 from jaxdark.semileptonic.observables import (
     ANGULAR,
     ANGULAR_NAMES,
@@ -31,7 +31,7 @@ from jaxdark.semileptonic.observables import (
     asymmetry_names,
     building_blocks,
 )
-from jaxdark.semileptonic.tables import RateTables
+from jaxdark.semileptonic.tables import Directions, RateTables
 
 # The ratio of a charged mode is that of the neutral one: they differ by isospin breaking alone, far below any error.
 RATIO_STEMS = {"B+->K+ll": "B+->K+", "B0->K0ll": "B0->K0", "B0->K*0ll": "B0->K*0", "B+->K*+ll": "B0->K*0"}
@@ -231,6 +231,51 @@ class Predictor:
             return self._assemble([table(physics) for table in tables], physics, sm)
 
         return predictions
+
+    def tabulated_linearised(
+        self,
+    ) -> Callable[[HasNewPhysics], tuple[Float[Array, " rows"], Float[Array, "rows nuisances"]]]:
+        """The same predictions and their derivative with respect to the nuisances: a function of the model alone.
+
+        Of the inputs that nuisances move, a model may depend on V_tb V_ts^* alone.
+        """
+        sm, nuisances = self.sm, self.nuisances
+        uses = [[(CHANNELS[process], tuple(row.q2)) for process in _decays_of(row)] for row in self.rows]
+        columns = nuisances.columns(uses)
+        directions = Directions(lambda xi: nuisances.inputs(xi, sm), columns.along)
+        tables, slopes = (
+            [RateTables.build(spin.decay, spin.panels, spin.matrix, sm, of) for spin in self._spins]
+            for of in (None, directions)
+        )
+        lambda_t = nuisances.names.index(LAMBDA_T)
+        along_lambda_t = np.eye(len(nuisances))[lambda_t]
+
+        def linearised(model: HasNewPhysics):
+            def of_physics(physics):
+                integrals = [table(physics) for table in tables]
+                return self._assemble(integrals, physics, sm), integrals
+
+            physics, moved = eqx.filter_jvp(
+                lambda t: model.new_physics(nuisances.inputs(t * along_lambda_t, sm)), (0.0,), (1.0,)
+            )
+            (predictions, integrals), (through_model, _) = eqx.filter_jvp(of_physics, (physics,), (moved,))
+            # None where no input moves the model.
+            through_model = 0.0 if through_model is None else through_model
+
+            def of_inputs(integrals, xi):
+                return self._assemble(integrals, physics, nuisances.inputs(xi, sm))
+
+            def derivative(integrals_moved, direction):
+                return jax.jvp(of_inputs, (integrals, nuisances.zero()), (integrals_moved, direction))[1]
+
+            parts = [
+                slope(physics).reshape(len(columns.along), *part.shape)
+                for slope, part in zip(slopes, integrals, strict=True)
+            ]
+            along = jax.vmap(derivative)(parts, columns.along)
+            return predictions, columns.expanded(along.at[columns.of[lambda_t]].add(through_model))
+
+        return linearised
 
     def _assemble(
         self, integrals: list[Float[Array, "_ _"]], physics: NewPhysics, sm: StandardModel

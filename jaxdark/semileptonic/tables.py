@@ -4,6 +4,7 @@ Inputs: decays at the nodes of panels, combinations of J_i, the inputs. Outputs:
 The amplitude is sum_c x_c A_c + D sum_r y_r A_r with constant directions c (the Standard Model, contact terms) and
 resonant directions r (kappa9, kappa10 and the longitudinal part); every rate is a quadratic form in (x, y). The
 imaginary parts of complex couplings have tables of their own, without the Standard Model: see `jaxdark.models.wilson`.
+Derivatives of these forms with respect to the inputs are forms of the same kind, integrals beside the others.
 """
 
 from collections.abc import Callable
@@ -97,6 +98,8 @@ def _directions(units: Coefficients, decay: Decay, sm: StandardModel, kind: "_Ta
 class _Rows(eqx.Module):
     """Which coupling and which integral the rows of numerators belong to; those that vanish on all panels are left out.
 
+    They are the same for all derivatives.
+
     Attributes:
         coupling: one column of ones and zeros per row, shape (couplings, rows).
         integral: likewise, shape (rows, integrals).
@@ -106,12 +109,12 @@ class _Rows(eqx.Module):
     integral: Float[Array, "rows integrals"]
 
     @classmethod
-    def build(cls, values: np.ndarray) -> tuple["_Rows", Float[np.ndarray, "panels fine rows"]]:
-        """Rows and their numerators, from all of shape (couplings, integrals, panels, fine)."""
-        size = np.abs(values).max(axis=(2, 3), initial=0.0)
-        coupling, integral = np.nonzero(size > 1e-15 * size.max(axis=0))
-        one = [np.eye(n)[chosen] for n, chosen in zip(size.shape, (coupling, integral), strict=True)]
-        return cls(one[0].T, one[1]), np.moveaxis(values[coupling, integral], 0, -1)
+    def build(cls, values: np.ndarray) -> tuple["_Rows", Float[np.ndarray, "panels fine derivatives rows"]]:
+        """Rows and their numerators, from all of shape (couplings, derivatives, integrals, panels, fine)."""
+        size = np.abs(values).max(axis=(3, 4), initial=0.0)
+        coupling, integral = np.nonzero((size > 1e-15 * size.max(axis=0)).any(axis=1))
+        one = [np.eye(values.shape[k])[chosen] for k, chosen in ((0, coupling), (2, integral))]
+        return cls(one[0].T, one[1]), np.transpose(values[coupling, :, integral], (2, 3, 1, 0))
 
 
 class _TableKind(NamedTuple):
@@ -121,11 +124,25 @@ class _TableKind(NamedTuple):
         resonance: kind of resonance.
         imaginary: whether for the imaginary parts of the couplings.
         electrons: whether for what electrons feel, or muons.
+        interference: whether the resonance meets contact terms.
     """
 
     resonance: ResonanceKind
     imaginary: bool = False
     electrons: bool = False
+    interference: bool = False
+
+
+class Directions(NamedTuple):
+    """Directions in which inputs move.
+
+    Attributes:
+        inputs: a function of coordinates, the central inputs at zero.
+        along: coordinates of each direction, (directions, coordinates).
+    """
+
+    inputs: Callable[[Float[Array, " coordinates"]], StandardModel]
+    along: Float[np.ndarray, "directions coordinates"]
 
 
 class RateTables:
@@ -143,17 +160,24 @@ class RateTables:
 
     @classmethod
     def build(
-        cls, decay_of: Callable[[StandardModel], Decay], panels: Panels, matrix: np.ndarray, sm: StandardModel
+        cls,
+        decay_of: Callable[[StandardModel], Decay],
+        panels: Panels,
+        matrix: np.ndarray,
+        sm: StandardModel,
+        directions: Directions | None = None,
     ) -> "RateTables":
-        """Tables of the combinations `matrix` (rows over J_i, or [[1]] for B -> K).
+        """Tables of the combinations `matrix` (rows over J_i, or [[1]] for B -> K), or of their derivatives.
 
         Args:
             decay_of: the decays at the nodes of the panels, a function of the inputs.
             panels: the panels.
             matrix: combinations, shape (integrals, J_i).
             sm: the inputs.
+            directions: with respect to which the derivatives are taken, of a given `NewPhysics`; the integrals of the
+                first direction come first, then those of the next.
         """
-        return cls(lambda kind: _Tables.build(decay_of, panels, matrix, sm, kind))
+        return cls(lambda kind: _Tables.build(decay_of, panels, matrix, sm, kind, directions))
 
     def __call__(self, new_physics: NewPhysics) -> Float[Array, "integrals bins"]:
         """Integrals over the bins, GeV."""
@@ -165,7 +189,8 @@ class RateTables:
         """With what one lepton feels; the Standard Model, of both leptons, is part of that of muons."""
         resonance = _WITHOUT_RESONANCE if new_physics.resonance is None else new_physics.resonance.kind
         real, imaginary = weak_parts(new_physics)
-        kind = _TableKind(resonance, electrons=electrons)
+        meets = new_physics.resonance is not None and len(_contact_weights(new_physics.contact)[0]) > 1
+        kind = _TableKind(resonance, electrons=electrons, interference=meets)
         total = self._tables(kind)(real)
         return total if imaginary is None else total + self._tables(kind._replace(imaginary=True))(imaginary)
 
@@ -175,7 +200,7 @@ class _Tables(eqx.Module):
 
     Attributes:
         plain: of the constant directions, integrated over each bin, GeV.
-        linear: interference of the resonance with each contact term, which most models do not have.
+        linear: interference of the resonance with each contact term, empty for models that have not both.
         real, imaginary, quadratic: rows that Re D, Im D and |D|^2 multiply.
         times_W: numerators of the rows of `real`.
         times_V: those of `imaginary` and of `quadratic`, one after the other.
@@ -189,9 +214,9 @@ class _Tables(eqx.Module):
     real: _Rows
     imaginary: _Rows
     quadratic: _Rows
-    times_W: Float[Array, "panels fine rows_W"]
-    times_V: Float[Array, "panels fine rows_V"]
-    dipole: dict[str, tuple[_Rows, Float[Array, "panels fine _"]]]
+    times_W: Float[Array, "panels fine derivatives rows_W"]
+    times_V: Float[Array, "panels fine derivatives rows_V"]
+    dipole: dict[str, tuple[_Rows, Float[Array, "panels fine derivatives _"]]]
     lower: Float[Array, " panels"]
     upper: Float[Array, " panels"]
     bend: Float[Array, " panels"]
@@ -199,7 +224,15 @@ class _Tables(eqx.Module):
     has_sm: bool = eqx.field(static=True)
 
     @classmethod
-    def build(cls, decay_of, panels: Panels, matrix: np.ndarray, sm: StandardModel, table_kind: _TableKind):
+    def build(
+        cls,
+        decay_of,
+        panels: Panels,
+        matrix: np.ndarray,
+        sm: StandardModel,
+        table_kind: _TableKind,
+        directions: Directions | None,
+    ):
         """Arguments of `RateTables.build`, and what the tables are for."""
         kind = table_kind.resonance
         units = _unit_coefficients(panels.nodes, kind)
@@ -212,29 +245,53 @@ class _Tables(eqx.Module):
                 return jnp.stack(rate_form(left, right, decay, sm), axis=-1) @ matrix.T
 
             constant, resonant = _directions(units, decay, sm, table_kind)
-            tables = pairs(constant, constant).real, pairs(resonant, constant), pairs(resonant, resonant)
-            return *tables, decay.muon[:, 0]
+            contact = constant if table_kind.interference else jax.tree.map(lambda a: a[:1], constant)
+            tables = pairs(constant, constant).real, pairs(resonant, contact), pairs(resonant, resonant)
+            return tables, decay.muon[:, 0]
 
-        plain, linear, quadratic, muon = AotFunction(forms)(sm)
-        # The panels of the other lepton carry no resonant rows.
-        own = muon == (0 if table_kind.electrons else 1)
-        linear, quadratic = (
-            np.einsum("jk,abpkn->abnpj", INTERPOLATION, part[:, :, own], optimize=True) for part in (linear, quadratic)
-        )
+        def integrals(tables, muon):
+            plain, linear, quadratic = tables
+            # The panels of the other lepton carry no resonant rows.
+            own = muon == (0 if table_kind.electrons else 1)
+            on_bins = np.einsum("ip,pk,abpkn->abni", panels.owner, panels.weights, plain, optimize=True)
+            fine = (
+                np.einsum("jk,abpkn->abnpj", INTERPOLATION, part[:, :, own], optimize=True)
+                for part in (linear, quadratic)
+            )
+            return own, on_bins, *fine
+
+        if directions is None:
+            derivatives = 1
+            own, plain, linear, quadratic = integrals(*AotFunction(forms)(sm))
+        else:
+            (inputs, along), derivatives = directions, len(directions.along)
+
+            def derivative(direction):
+                zero = np.zeros(len(direction))
+                return jax.jvp(lambda xi: forms(inputs(xi)), (zero,), (direction,), has_aux=True)[1:]
+
+            program = AotFunction(derivative)
+            own, *each = zip(*(integrals(*program(direction)) for direction in along), strict=True)
+            own, (plain, linear, quadratic) = own[0], (np.concatenate(parts, axis=2) for parts in each)
+
+        def rows(values):
+            return _Rows.build(values.reshape(len(values), derivatives, len(matrix), *values.shape[2:]))
+
         half, n = (panels.upper - panels.lower)[own] / 2, _vertex_directions(kind)
         quadratic = quadratic / half[:, None]
-        real, times_W = _Rows.build(linear[:n, 0].real)
-        sine, absorptive = _Rows.build(linear[:n, 0].imag)
-        square, squared = _Rows.build(_symmetric(quadratic[:n, :n].real))
+        real, times_W = rows(linear[:n, 0].real)
+        sine, absorptive = rows(linear[:n, 0].imag)
+        square, squared = rows(_symmetric(quadratic[:n, :n].real))
+        dipole = _dipole_rows(linear[n:, 0], quadratic, n) if kind.has_dipole else {}
         return cls(
-            plain=np.einsum("ip,pk,abpkn->abni", panels.owner, panels.weights, plain, optimize=True),
+            plain=plain,
             linear=linear[:, 1:],
             real=real,
             imaginary=sine,
             quadratic=square,
             times_W=np.ascontiguousarray(2 * times_W),
             times_V=np.concatenate([2 * absorptive, squared], axis=-1),
-            dipole=_dipole_rows(linear[n:, 0], quadratic, n) if kind.has_dipole else {},
+            dipole={name: rows(values) for name, values in dipole.items()},
             lower=panels.lower[own],
             upper=panels.upper[own],
             bend=panels.bend[own],
@@ -257,13 +314,14 @@ class _Tables(eqx.Module):
         W, V = fine_pole_weights(self.lower, self.upper, s0, g, self.bend)
         gamma = (g / ((self.upper - self.lower) / 2))[:, None]
         # The weights first: what is mapped over points then lies in memory as the product wants it.
-        on_W, on_V = (jnp.einsum("pj,pjr->pr", *pair) for pair in ((W, self.times_W), (V, self.times_V)))
+        on_W, on_V = (_on_panels(*pair) for pair in ((W, self.times_W), (V, self.times_V)))
         absorptive = self.imaginary.coupling.shape[1]
-        on_panels = jnp.concatenate([on_W, gamma * on_V[:, :absorptive], on_V[:, absorptive:]], axis=1)
+        on_panels = jnp.concatenate([on_W, gamma[:, None] * on_V[..., :absorptive], on_V[..., absorptive:]], axis=-1)
         y = _resonant_weights(resonance)
         rows = ((self.real, y), (self.imaginary, y), (self.quadratic, _products(y)))
         couplings = jnp.concatenate([weights @ row.coupling for row, weights in rows])
         resonant = (couplings * on_panels) @ np.concatenate([row.integral for row, _ in rows])
+        resonant = resonant.reshape(len(resonant), -1)
         if len(x) > 1:
             N1 = self._with_contact(y, present, x, slice(0, len(y)))
             resonant += 2 * jnp.sum(W * N1.real + gamma * V * N1.imag, axis=-1).T
@@ -288,9 +346,10 @@ class _Tables(eqx.Module):
         }
         groups |= {name: (*group, of_dipole[name]) for name, group in self.dipole.items()}
         resonant = sum(
-            ((strengths @ rows.coupling) * jnp.einsum("pj,pjr->pr", getattr(weights, name), times)) @ rows.integral
+            ((strengths @ rows.coupling) * _on_panels(getattr(weights, name), times)) @ rows.integral
             for name, (rows, times, strengths) in groups.items()
         )
+        resonant = resonant.reshape(len(resonant), -1)
         if len(x) > 1:
             parts = [(y, slice(0, len(y)), weights.re, weights.im)]
             if self.dipole:
@@ -313,22 +372,30 @@ class _Tables(eqx.Module):
         return jnp.tensordot(jnp.stack([x[a] * x[b] for a, b in pairs]), _symmetric(plain)[-len(pairs) :], 1)
 
 
-def _dipole_rows(linear: np.ndarray, quadratic: np.ndarray, n: int) -> dict[str, tuple[_Rows, np.ndarray]]:
-    """Rows of the dipole's directions, which follow the n of the vertex.
+def _on_panels(
+    weights: Float[Array, "panels fine"], numerators: Float[Array, "panels fine derivatives rows"]
+) -> Float[Array, "panels derivatives rows"]:
+    """Numerators integrated with the weights; as plain matrix products, which are ten times faster."""
+    panels, fine, *shape = numerators.shape
+    product = jnp.einsum("pj,pjr->pr", weights, numerators.reshape(panels, fine, -1))
+    return product.reshape(panels, *shape)
+
+
+def _dipole_rows(linear: np.ndarray, quadratic: np.ndarray, n: int) -> dict[str, np.ndarray]:
+    """Numerators of the dipole's directions, which follow the n of the vertex.
 
     Of h and k, vertex and dipole times propagator, the square of their sum has Re(h k^* (F_ab + F_ba^*)), F_ab the form
     of a direction of the vertex and one of the dipole, all amplitudes real: F is real and symmetric, or imaginary and
     antisymmetric for J_7, J_8 and J_9.
     """
     cross = quadratic[:n, n:].reshape(n * (len(quadratic) - n), *quadratic.shape[2:])
-    values = {
+    return {
         "dipole_re": 2 * linear.real,
         "dipole_im": -2 * linear.imag,
         "dipole_square": _symmetric(quadratic[n:, n:].real),
         "cross_re": 2 * cross.real,
         "cross_im": -2 * cross.imag,
     }
-    return {name: _Rows.build(part) for name, part in values.items()}
 
 
 def _symmetric(quadratic: np.ndarray) -> np.ndarray:

@@ -176,7 +176,7 @@ def test_the_tables_show_the_same_numbers(jaxdark, record, toy):
         f"{result['observables'][0]['pull']:+.2f}",
         f"{result['log_likelihood']:.6g}",
         "delta_a_mu",
-        "both with their own theory errors, nuisances at their best values",
+        "both with theory errors of each model itself, nuisances at their best values",
     ):
         assert shown in " ".join(out.split())
     code, quiet, _ = jaxdark("point", *POINT, "--data", toy, "--quiet")

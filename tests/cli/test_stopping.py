@@ -143,6 +143,21 @@ def test_a_second_signal_ends_at_once_and_puts_the_working_folders_away(tmp_path
     assert {path.name for path in kept.iterdir()} == {"lock", "map.npz", "settings.json"}
 
 
+IN_THE_LAST_STEPS = """
+    import os, sys, time
+    class Late:
+        def __del__(self, write=os.write, sleep=time.sleep):
+            write(1, b"at work\\n")
+            sleep(1.0)
+    sys.late = Late()
+"""
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_the_interpreters_last_steps_are_those_of_a_command_that_is_done(signum):
+    assert ended(of(IN_THE_LAST_STEPS), signum, after=0.1)[:2] == (0, "")
+
+
 @pytest.fixture
 def usual_handler():
     """Python's own, also where the shell has background processes ignore SIGINT."""

@@ -62,7 +62,7 @@ def test_there_is_a_start_in_each_slice_the_best_of_it(like):
 def test_covariance_is_taken_at_the_best_fit_until_both_agree(like, best_of_scipy, theory):
     like = Likelihood(like.data, theory=theory)
     fit = fit_with_covariance(like, CONTACT)
-    by_hand = like.marginalised()
+    by_hand = like.without_nuisances()
     for _ in range(8):
         vector, _ = best_of_scipy(by_hand)
         by_hand = by_hand.at(CONTACT.model(vector))

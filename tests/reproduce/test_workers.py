@@ -158,5 +158,6 @@ def test_finished_studies_are_kept(monkeypatch, tmp_path):
 
 @pytest.mark.slow
 def test_a_process_draws_what_this_one_would(tmp_path, two_cores):
+    jax.config.update("jax_disable_most_optimizations", False)  # as there: bit for bit
     apart_ones = workers.studies(SELECTIONS[:2], 100, seed=0, folder=tmp_path, report=lambda *step: None)
     same(apart_ones[1], study(SELECTIONS[1], 100, seed=0))
