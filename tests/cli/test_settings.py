@@ -77,7 +77,7 @@ def test_a_command_has_a_flag_for_each_setting_with_a_description():
     kinds = {name: get_args(get_args(parameters[name].annotation)[0]) for name in own}
     assert kinds["number"][0] is int and kinds["values"][0] is str and kinds["pairs"][0] == list[str]
     about = {name: p.annotation.__metadata__[0] for name, p in parameters.items() if name != "quiet"}
-    assert about["theory"].metavar == "marginalised|full" and about["theory"].show_default == "marginalised"
+    assert about["theory"].metavar == "marginalised|following|full" and about["theory"].show_default == "marginalised"
     assert (about["number"].show_default, about["values"].show_default, about["seed"].show_default) == (
         "a guess", "x,y", "0",
     )  # fmt: skip
