@@ -96,7 +96,10 @@ def test_flags_win_over_the_config_file_and_arguments_add_to_it(tmp_path):
     [
         ("numbr = 5", "unknown setting 'numbr'; the nearest right name is number"),
         ("number = 0", "wrong value of number: Input should be greater than 0, got 0"),
-        ("theory = 'ful'", "theory must be one of marginalised, following, full, got 'ful'; the nearest right name is full"),
+        (
+            "theory = 'ful'",
+            "theory must be one of marginalised, following, full, got 'ful'; the nearest right name is full",
+        ),
         ("theory = 3", "theory must be one of marginalised, following, full, got 3$"),
     ],
 )
