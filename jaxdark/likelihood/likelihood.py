@@ -1,4 +1,4 @@
-"""The likelihood of a data set in modes that agree: nuisances as parameters, or propagated into a covariance.
+"""The likelihood of a data set: nuisances as parameters, or propagated into a covariance, of one point or of each.
 
 Inputs: a data set, inputs, a model. Outputs: named log-likelihood terms, their sum, pulls and theory errors. Section 4.
 A model that is traced meets a covariance that is taken once, at a reference; a model that is evaluated by itself has
@@ -109,11 +109,8 @@ class Likelihood:
 
     def _changed(self, **attributes) -> "Likelihood":
         at_reference = ("_at_reference", "standardised_jacobian", "covariance", "whitening")
-        _ = (
-            self._programs,
-            self._compiled,
-            self._tabulated_linearised,
-        )  # shared, so that they are compiled once for all references
+        # Shared, so that they are compiled once for all references.
+        _ = self._programs, self._compiled, self._tabulated_linearised
         other = copy.copy(self)
         shared = {name: value for name, value in self.__dict__.items() if name not in at_reference}
         other.__dict__ = shared | attributes
@@ -253,7 +250,7 @@ class Likelihood:
     @cached_property
     def _slopes_of_constraints(self) -> Float[np.ndarray, "constraints nuisances"]:
         """Derivative of the constraints' residuals with respect to the nuisances, which no mode follows."""
-        return self.without_nuisances()._central(SM_ONLY)[0].of_constraints
+        return self._central(SM_ONLY)[0].of_constraints
 
     @usual_rules()
     def predictions(
@@ -455,10 +452,8 @@ class Likelihood:
         central = linearise(np.zeros(len(self.nuisance_names)))
         of_theory = {}
         if self.theory == "following":
-            theory, (squares, *rest) = (
-                central,
-                (np.asarray(part) ** 2 for part in self._integrated(central.z, central.standardised_jacobian)),
-            )
+            parts = self._integrated(central.z, central.standardised_jacobian)
+            theory, (squares, *rest) = central, (np.asarray(part) ** 2 for part in parts)
             chi2, beside = np.sum(squares), squares[len(self.data) :]
             names = ("nuisances", "log_determinant")
             of_theory = {name: -0.5 * float(part.sum()) for name, part in zip(names, rest, strict=True)}
