@@ -113,6 +113,7 @@ def scan(
         "points": math.prod(task.work.points.shape),
         "axes": {name: int(result.sizes[name]) for name in task.work.points.dims},
         "outputs": task.work.outputs._asdict(),
+        "theory": like.theory,
         "covariance_at": json.loads(result.attrs["covariance_at"]),
         "seconds": time.perf_counter() - start,
         "best": best_point(result),
