@@ -189,7 +189,7 @@ class RateTables:
         """With what one lepton feels; the Standard Model, of both leptons, is part of that of muons."""
         resonance = _WITHOUT_RESONANCE if new_physics.resonance is None else new_physics.resonance.kind
         real, imaginary = weak_parts(new_physics)
-        meets = new_physics.resonance is not None and len(_contact_weights(new_physics.contact)[0]) > 1
+        meets = new_physics.resonance is not None and len(_contact_weights(real.contact)[0]) > 1
         kind = _TableKind(resonance, electrons=electrons, interference=meets)
         total = self._tables(kind)(real)
         return total if imaginary is None else total + self._tables(kind._replace(imaginary=True))(imaginary)

@@ -49,7 +49,7 @@ BROKEN = {
         (["C99=1", "--model", "constant"], ["'C99'", "C9"]),
         ([*POINT, "--data", "paper2021"], ["'paper2021'", "paper2020"]),
         ([*POINT, "--data", "missing.yaml"], ["missing.yaml", "no such file"]),
-        ([*POINT, "--theory", "ful"], ["theory", "marginalised, full", "'ful'"]),
+        ([*POINT, "--theory", "ful"], ["theory", "marginalised, following, full", "'ful'"]),
         ([*POINT, "--g-minus-2", "limt"], ["g_minus_2", "limit, upper, measurement", "'limt'"]),
         ([*POINT, "--dta", "paper2020"], ["--dta", "--data"]),
         ([*POINT, "--seed", "one"], ["--seed", "integer"]),

@@ -175,7 +175,7 @@ def test_smooth_start_of_the_upper_limit():
     assert slope(0.0) == 0
 
 
-@pytest.mark.parametrize("mode", ["marginalised", "full"])
+@pytest.mark.parametrize("mode", ["marginalised", "following", "full"])
 def test_first_use_inside_a_trace(mode):
     """Tables and covariance are made on first use, which may be inside jit, grad or vmap of the user."""
     like, fresh = (Likelihood(only_bs_mumu(), theory=mode) for _ in range(2))
@@ -192,7 +192,7 @@ def test_first_use_inside_a_trace(mode):
 def test_unknown_modes_are_refused(arguments):
     (name, value), known = (
         *arguments.items(),
-        {"theory": "marginalised, full", "g_minus_2": "limit, upper, measurement, wp2020, wp2025"},
+        {"theory": "marginalised, following, full", "g_minus_2": "limit, upper, measurement, wp2020, wp2025"},
     )
     with pytest.raises(RequestError, match=f"^{name} must be one of {known[name]}, got '{value}'$"):
         Likelihood(only_bs_mumu(), **arguments)
