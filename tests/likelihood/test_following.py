@@ -177,7 +177,7 @@ def test_fit_scan_and_sample(like, narrow, tmp_path):
     assert best.converged and best.compared_at.endswith("integrated over")
     assert best.log_likelihood == near(float(like(best.model)), rel=1e-9)
     assert best.delta_chi2_sm == near(2 * float(like(best.model) - like(SM_ONLY)), rel=1e-8)
-    axes = POINT | {"m_V": np.array([2.9, 7.0])}
+    axes = POINT | {"m_V": "2.9:7:2"}
     stored = scan(like, axes, out=tmp_path / "scan", outputs=["log_likelihood"])
     of_one = float(like(DarkSector(**POINT)))
     assert np.ravel(stored["log_likelihood"])[0] == near(of_one, rel=1e-9)
