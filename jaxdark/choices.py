@@ -17,8 +17,8 @@ VcbName = Literal["inclusive", "exclusive"]
 Theory = Literal["marginalised", "following", "full"]
 """What becomes of the hadronic nuisances.
 
-marginalised: a covariance, taken at one reference; following: that of each point, with its log-determinant, 30 times
-the work of a point; full: parameters.
+marginalised: a covariance, taken at one reference; following: that of each point, with its log-determinant, some 40
+times the work of a point; full: parameters.
 """
 GMinus2 = Literal["limit", "upper", "measurement", "wp2020", "wp2025"]
 """Reading of (g-2) of the muon: Gaussian of mean 0, its upper half alone, or experiment minus Standard Model.

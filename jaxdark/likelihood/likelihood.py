@@ -334,7 +334,7 @@ class Likelihood:
             of_rows = self.residuals.slopes(predictions)[:, None] * jacobian
             jacobian = jnp.concatenate([of_rows, self._slopes_of_constraints])
             whitened, *rest = self._integrated(self.standardised(predictions, model), jacobian, added[:-1])
-            of_theory = dict(zip(("nuisances", "log_determinant"), rest, strict=True))
+            of_theory = dict(zip(Integrated._fields[1:], rest, strict=True))
         else:
             z = self.standardised(self.predictions(model, xi), model, xi)
             whitened = lower_triangular_times(self.whitening if whitening is None else whitening, z) + added[:-1]
@@ -455,7 +455,7 @@ class Likelihood:
             parts = self._integrated(central.z, central.standardised_jacobian)
             theory, (squares, *rest) = central, (np.asarray(part) ** 2 for part in parts)
             chi2, beside = np.sum(squares), squares[len(self.data) :]
-            names = ("nuisances", "log_determinant")
+            names = Integrated._fields[1:]
             of_theory = {name: -0.5 * float(part.sum()) for name, part in zip(names, rest, strict=True)}
         elif self.reference is None:
             theory, (chi2, z) = central, profiled_chi2(linearise, central, self._experimental)
