@@ -34,7 +34,8 @@ def batched(
     """Host function that maps `function` over the first axis of its last argument in batches of one fixed size.
 
     One compilation serves every number of points, memory is that of a few batches per worker, and the result does not
-    depend on the number of threads.
+    depend on the number of threads. A function that calls LAPACK on batches of more than a million n^3 stands still:
+    XLA shares such out among its threads, each of which waits in a program for the others.
 
     Args:
         function: (*leading, point) -> pytree of arrays; the leading arguments are shared by all points, and a point is

@@ -27,7 +27,8 @@ from jaxdark.optimise.descents import (
 
 MOST_STEPS = 200
 """Evaluations of residuals and Jacobian after which a descent is given up."""
-_BLOCK, _BATCH = 5, 64
+_BLOCK, _BATCH = 5, 16
+"""Steps in one call, and descents side by side: a fixed point follows one at a time, which costs what a batch does."""
 _LARGEST_STEP = 0.3
 _ROUNDING = 1e-10
 _TINY = 1e-300

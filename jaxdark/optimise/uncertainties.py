@@ -92,14 +92,17 @@ def curvature(
     def whitened_residuals(u: Float[Array, " d"]) -> Float[Array, " n"]:
         return jnp.concatenate(list(like.whitened_residuals(prior.model(prior.vector(u))).values()))
 
+    def slope(u: Float[Array, " d"]):
+        def half_chi2(u):
+            residuals = whitened_residuals(u)
+            return 0.5 * jnp.sum(residuals**2), residuals
+
+        return jax.grad(half_chi2, has_aux=True)(u)
+
     def derivatives(u: Float[Array, " d"]):
-        slope = jax.grad(lambda v: 0.5 * jnp.sum(whitened_residuals(v) ** 2))
-
-        def column(direction: Float[Array, " d"]):
-            return jax.jvp(slope, (u,), (direction,))[1], jax.jvp(whitened_residuals, (u,), (direction,))[1]
-
-        hessian, J = jax.lax.map(column, jnp.eye(len(u)))
-        return slope(u), hessian, J @ J.T
+        # All from one differentiation of the residuals: this program takes longer to compile than to run.
+        (gradient, _), (hessian, J) = jax.lax.map(lambda direction: jax.jvp(slope, (u,), (direction,)), jnp.eye(len(u)))
+        return gradient[0], hessian, J @ J.T
 
     return AotFunction(derivatives)(u)
 
