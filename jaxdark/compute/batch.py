@@ -40,7 +40,7 @@ def batched(
     Args:
         function: (*leading, point) -> pytree of arrays; the leading arguments are shared by all points, and a point is
             an array or a pytree of such.
-        batch: points at a time; by default what fits a core's cache, 128, or on an accelerator 65536.
+        batch: points at a time; by default what fits a core's cache, 64, or on an accelerator 65536.
         workers: threads, by default one per processor that this process may use.
         quick: the program runs a few times only, see `aot.compiler_options`.
     """
@@ -62,7 +62,7 @@ def batched(
     def apply(*args):
         compiled, threads = program(), workers or processors()
         *leading, points = args
-        size = batch or (128 if jax.default_backend() == "cpu" else _ACCELERATOR_POINTS)
+        size = batch or (64 if jax.default_backend() == "cpu" else _ACCELERATOR_POINTS)
         n = len(jax.tree.leaves(points)[0])
         # Few batches are shared among the threads, not all left to one.
         count = min(_BLOCKS, -(-n // (size * threads)))

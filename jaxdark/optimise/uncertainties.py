@@ -92,17 +92,21 @@ def curvature(
     def whitened_residuals(u: Float[Array, " d"]) -> Float[Array, " n"]:
         return jnp.concatenate(list(like.whitened_residuals(prior.model(prior.vector(u))).values()))
 
-    def slope(u: Float[Array, " d"]):
-        def half_chi2(u):
-            residuals = whitened_residuals(u)
-            return 0.5 * jnp.sum(residuals**2), residuals
-
-        return jax.grad(half_chi2, has_aux=True)(u)
+    one, other = np.triu_indices(len(u))
 
     def derivatives(u: Float[Array, " d"]):
-        # All from one differentiation of the residuals: this program takes longer to compile than to run.
-        (gradient, _), (hessian, J) = jax.lax.map(lambda direction: jax.jvp(slope, (u,), (direction,)), jnp.eye(len(u)))
-        return gradient[0], hessian, J @ J.T
+        def along(directions):
+            def first(u):
+                return jax.jvp(whitened_residuals, (u,), (directions[0],))
+
+            # Of the residuals r: r and its change along one direction, and what moves both along the other.
+            (r, of_one), (of_other, second) = jax.jvp(first, (u,), (directions[1],))
+            return r @ of_one, of_one @ of_other, r @ second
+
+        # Forward twice and pair by pair: a program that takes longer to compile than to run, in reverse even more so.
+        slope, *matrices = jax.lax.map(along, (jnp.eye(len(u))[one], jnp.eye(len(u))[other]))
+        fisher, bent = (jnp.zeros((len(u), len(u))).at[one, other].set(m).at[other, one].set(m) for m in matrices)
+        return slope[one == other], fisher + bent, fisher
 
     return AotFunction(derivatives)(u)
 
