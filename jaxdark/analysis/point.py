@@ -3,6 +3,7 @@
 Inputs: a model and a likelihood. Outputs: the record that `jaxdark point --json` prints.
 """
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -67,6 +68,7 @@ def point_record(name: str, model: Model, like: Likelihood, q2s: Sequence[float]
         "constraints": [_verdict(*row) for row in zip(wanted, *found, strict=True)],
         "log_likelihood": here.log_likelihood,
         "chi2": here.chi2,
+        "by_experiment": _by_experiment(like, here, standard_model),
         "terms": here.terms,
         "sm_terms": standard_model.terms,
         "terms_beside": like.terms_beside.forms(),
@@ -138,6 +140,17 @@ def _verdict(constraint: Constraint, value: float, limit: float, ratio: float) -
         "applied": constraint.applied,
         "quality": constraint.quality,
         "reference": constraint.reference,
+    }
+
+
+def _by_experiment(like: Likelihood, here: Evaluation, standard_model: Evaluation) -> dict[str, dict[str, Any]]:
+    """Rows of each experiment and their chi2 at the best nuisances, that of the Standard Model beside it, and what the
+    nuisances cost.
+    """
+    rows = Counter(row.experiment for row in like.data.rows)
+    return {
+        name: {"rows": rows[name], "chi2": chi2, "sm_chi2": standard_model.by_experiment[name]}
+        for name, chi2 in sorted(here.by_experiment.items(), key=lambda item: -rows[item[0]])
     }
 
 

@@ -24,6 +24,8 @@ class Evaluation(NamedTuple):
         log_likelihood: their sum.
         chi2: "experiment" (flavour rows with the experimental covariance alone), "total" (minus twice the
             log-likelihood) and "rows".
+        by_experiment: chi2 of the rows of each experiment at the best nuisances, and what these cost ("nuisances"):
+            minus twice the terms of rows and constraints, but for those of the latter and the log-determinant.
     """
 
     predictions: Float[np.ndarray, " rows"]
@@ -32,6 +34,7 @@ class Evaluation(NamedTuple):
     terms: dict[str, float]
     log_likelihood: float
     chi2: dict[str, float]
+    by_experiment: dict[str, float]
 
     @classmethod
     def build(
@@ -40,6 +43,7 @@ class Evaluation(NamedTuple):
         theory: Linearised,
         correlation: Float[np.ndarray, "rows rows"],
         terms: dict[str, float],
+        by_experiment: dict[str, float],
     ) -> "Evaluation":
         """The evaluation of a model.
 
@@ -48,6 +52,7 @@ class Evaluation(NamedTuple):
             theory: those whose derivatives give the theory errors.
             correlation: experimental, between the rows.
             terms: log-likelihood by name.
+            by_experiment: as the attribute.
         """
         n = len(correlation)
         experiment = float(central.z[:n] @ np.linalg.solve(correlation, central.z[:n]))
@@ -59,4 +64,5 @@ class Evaluation(NamedTuple):
             terms=terms,
             log_likelihood=log_likelihood,
             chi2={"experiment": experiment, "total": -2 * log_likelihood, "rows": n},
+            by_experiment=by_experiment,
         )

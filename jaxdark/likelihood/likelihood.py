@@ -450,23 +450,27 @@ class Likelihood:
         _checked_model(model, "model")
         linearise, g_minus_2 = self._linearise(model)
         central = linearise(np.zeros(len(self.nuisance_names)))
-        of_theory = {}
-        if self.theory == "following":
-            parts = self._integrated(central.z, central.standardised_jacobian)
-            theory, (squares, *rest) = central, (np.asarray(part) ** 2 for part in parts)
-            chi2, beside = np.sum(squares), squares[len(self.data) :]
-            names = Integrated._fields[1:]
-            of_theory = {name: -0.5 * float(part.sum()) for name, part in zip(names, rest, strict=True)}
-        elif self.reference is None:
+        follows, n = self.theory == "following", len(self.data)
+        if self.reference is None and not follows:
             theory, (chi2, z) = central, profiled_chi2(linearise, central, self._experimental)
-            beside = z[len(self.data) :] ** 2
+            squares = (self._experimental_whitening @ z) ** 2
+            of_nuisances, of_determinant = chi2 - float(squares.sum()), 0.0
         else:
-            theory, squares = self._at_reference, (self.whitening @ central.z) ** 2
-            chi2, beside = np.sum(squares), squares[len(self.data) :]
-        terms = {"flavour": -0.5 * float(chi2 - beside.sum())}
+            theory = central if follows else self._at_reference
+            parts = self._integrated(central.z, theory.standardised_jacobian)
+            squares = np.asarray(parts.data) ** 2
+            of_nuisances, of_determinant = (float(jnp.sum(part**2)) for part in parts[1:])
+        by_experiment = {"nuisances": of_nuisances}
+        for row, square in zip(self.data.rows, squares, strict=False):
+            by_experiment[row.experiment] = by_experiment.get(row.experiment, 0.0) + float(square)
+        fixed = self.reference is not None and not follows
+        beside = (self.whitening @ central.z)[n:] ** 2 if fixed else squares[n:]
+        flavour = float(squares.sum() - beside.sum()) + (0.0 if follows else of_nuisances)
+        terms = {"flavour": -0.5 * flavour}
         terms |= dict(zip(self.terms_beside.names, (-0.5 * beside).tolist(), strict=True)) | {"g_minus_2": g_minus_2}
-        terms |= of_theory
-        return Evaluation.build(central, theory, self.data.correlation, terms)
+        if follows:
+            terms |= {"nuisances": -0.5 * of_nuisances, "log_determinant": -0.5 * of_determinant}
+        return Evaluation.build(central, theory, self.data.correlation, terms, by_experiment)
 
 
 def check_likelihood(like: Any) -> None:

@@ -74,7 +74,13 @@ def point_tables(record: Mapping[str, Any], *, full: bool = True) -> list[Table 
         f"both with {_own(record)}; chi2 with experimental errors alone {chi2['experiment']:.5g} for "
         f"{chi2['rows']} rows"
     )
-    shown = [likelihood] if not record["terms_beside"] else [_terms_table(record), likelihood]
+    experiments = Table("chi2 at the best nuisances", words("rows of") + numbers("rows", "chi2", "SM chi2"))
+    for name, row in record["by_experiment"].items():
+        experiments.add_row(
+            name, str(row["rows"] or ""), *(format_value(row[key], ".4g") for key in ("chi2", "sm_chi2"))
+        )
+    terms_beside = [_terms_table(record)] if record["terms_beside"] else []
+    shown = [experiments, *terms_beside, likelihood]
     if not full:
         return shown
     pulls = Table("Pulls", words("measurement") + numbers("prediction", "measured", "pull", "SM pull"))

@@ -84,7 +84,10 @@ def test_the_record_holds_what_the_library_computes(record, toy):
     assert "itself" in result["compared_at"]
     assert sum(result["terms"].values()) == near(result["log_likelihood"], rel=1e-12)
     assert result["chi2"]["total"] == near(-2 * result["log_likelihood"], rel=1e-12)
-    assert result["chi2"]["rows"] == 2
+    assert result["chi2"]["rows"] == sum(row["rows"] for row in result["by_experiment"].values()) == 2
+    of_either = {"chi2": result["terms"]["flavour"], "sm_chi2": result["sm_terms"]["flavour"]}
+    for name, flavour in of_either.items():
+        assert sum(row[name] for row in result["by_experiment"].values()) == near(-2 * flavour, rel=1e-12)
 
 
 def test_constraints_compare_values_with_limits(record):

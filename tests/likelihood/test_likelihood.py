@@ -291,6 +291,16 @@ def test_evaluation_agrees_with_the_tables(vector, paper2020):
     np.testing.assert_allclose(evaluation.theory_error, paper2020.theory_error, rtol=1e-12)
     experiment = z @ np.linalg.solve(paper2020.data.correlation, z)
     assert evaluation.chi2 == near({"experiment": experiment, "total": -2 * evaluation.log_likelihood, "rows": 120})
+    # By least squares over the nuisances, then experiment by experiment: none are correlated with another.
+    R, J = paper2020.data.correlation, paper2020.standardised_jacobian
+    whitening = np.linalg.inv(np.linalg.cholesky(R))
+    stacked = np.concatenate([whitening @ J, np.eye(J.shape[1])])
+    xi = np.linalg.lstsq(stacked, -np.concatenate([whitening @ z, np.zeros(J.shape[1])]))[0]
+    expected, names = {"nuisances": xi @ xi}, np.array([row.experiment for row in paper2020.data.rows])
+    for name in set(names):
+        rows = names == name
+        expected[name] = (z + J @ xi)[rows] @ np.linalg.solve(R[np.ix_(rows, rows)], (z + J @ xi)[rows])
+    assert len(expected) > 3 and evaluation.by_experiment == near(expected, rel=1e-7)
 
 
 # ---- Gains over another model: each with the nuisances at their own best values ----
@@ -319,6 +329,7 @@ def test_evaluation_is_the_profile_over_the_nuisances(theory):
         found = like.evaluate(model)
         assert -2 * found.log_likelihood == near(profile_by_scipy(like, model), rel=1e-5)
         assert found.chi2["total"] == near(-2 * sum(found.terms.values()), rel=1e-14)
+        assert sum(found.by_experiment.values()) == near(-2 * found.terms["flavour"], rel=1e-12)
     assert like.evaluate(SM_ONLY).chi2["total"] != near(like.chi2_at_itself(SM_ONLY), rel=0.1)
 
 

@@ -55,7 +55,7 @@ def point_with(text):
         "observables": [{"id": text, **numbers}],
         "constraints": [{"id": text, **limit}], "log_likelihood": 0.0, "terms": {text: 0.0}, "sm_terms": {text: 0.0},
         "terms_beside": {text: text}, "sm_log_likelihood": 0.0,
-        "chi2": {"experiment": 0.0, "rows": 1},
+        "chi2": {"experiment": 0.0, "rows": 1}, "by_experiment": {text: {"rows": 1, "chi2": 1.0, "sm_chi2": 1.0}},
     }  # fmt: skip
 
 
