@@ -21,8 +21,6 @@ from jaxtyping import Array, Float
 
 from jaxdark.models.wilson import Resonance
 from jaxdark.semileptonic.quadrature import (
-    FINE_NODES,
-    FINE_WEIGHTS,
     INTERPOLATION,
     NODES,
     WEIGHTS,
@@ -181,13 +179,14 @@ def _cut_panel(resonance: Resonance, threshold, lower, upper, bend) -> Weights:
     pole = resonance.propagator.pole((low + high) / 2)
     on_parts = _on_panels(resonance, low, high, parts, tuple(jnp.broadcast_to(p, low.shape) for p in pole), 1)
     half, part_half = (upper - lower) / 2, (high - low) / 2
-    x, _ = in_panels(FINE_NODES, FINE_WEIGHTS, parts)
+    # Polynomials are smooth on the parts as well: their values at the 20 nodes are enough.
+    x, _ = in_panels(NODES, WEIGHTS, parts)
     s = (low + part_half)[:, None] + part_half[:, None] * x
     given = {name: values for name, values in on_parts._asdict().items() if values is not None}
     # The squares are in units of each part's own half width.
     linear = ("re", "im", "dipole_re", "dipole_im")
     scale = jnp.stack([jnp.ones_like(low) if name in linear else half / part_half for name in given])
-    values = jnp.stack(list(given.values())) * jnp.where(filled, scale, 0.0)[..., None]
+    values = (jnp.stack(list(given.values())) @ INTERPOLATION) * jnp.where(filled, scale, 0.0)[..., None]
     whole = weights_at_fine_nodes(values.reshape(len(given), -1), s.ravel(), lower, upper, bend)
     return Weights(**dict(zip(given, whole, strict=True)))
 

@@ -390,7 +390,8 @@ def weights_at_fine_nodes(
     legendre = [jnp.ones_like(x), x]
     for l in range(1, N_NODES - 1):
         legendre.append(((2 * l + 1) * x * legendre[-1] - l * legendre[-2]) / (l + 1))
-    return (weights @ jnp.stack(legendre).T) @ _MOMENTS_TO_FINE.T
+    # The orders last: as a transposed matrix the product takes four times as long.
+    return (weights @ jnp.stack(legendre, axis=-1)) @ _MOMENTS_TO_FINE.T
 
 
 def pole_weights(lower, upper, s0, g, bend=None):
